@@ -1,0 +1,169 @@
+"""CentroidBank: the class means of a teacher's embeddings, with provenance."""
+
+import json
+import os.path as osp
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from kd_det.errors import UserError
+from kd_det.files import atomic_write
+
+
+@dataclass(frozen=True)
+class CentroidBank:
+    """Class means with what is needed to know whose they are.
+
+    Attributes:
+        centroids: Means (K, D), float32; a class never seen is a zero row.
+        counts: Embeddings behind each mean (K,), int64.
+        classes: Names of the K rows; a detector's last is ``background``.
+        provenance: Where the bank comes from: ``teacher_sha256``,
+            ``annotation_sha256``, ``source``, ``versions`` and more; empty
+            for the authors' files.
+    """
+
+    centroids: np.ndarray
+    counts: np.ndarray
+    classes: tuple[str, ...]
+    provenance: dict = field(default_factory=dict)
+
+    def save(self, path: str | Path) -> None:
+        """Write the bank atomically as one ``.npz``."""
+        with atomic_write(path) as file:
+            np.savez(
+                file,
+                centroids=self.centroids.astype(np.float32),
+                counts=self.counts.astype(np.int64),
+                classes=np.array(self.classes, dtype=np.str_),
+                provenance=np.array(json.dumps(self.provenance)),
+            )
+
+    @classmethod
+    def load(cls, path: str | Path) -> 'CentroidBank':
+        """Read a bank written by :meth:`save`, or the authors' JSON.
+
+        The authors' layout is an object of class index -> list of D floats;
+        it carries neither counts nor provenance, so a class that is there
+        counts 1.
+
+        Raises:
+            FileNotFoundError: No such file.
+            UserError: The file is neither layout.
+        """
+        if not osp.isfile(path):
+            raise FileNotFoundError(
+                f'There is no centroid file {str(path)!r}; make it with '
+                f'`python tools/compute_centroids.py CONFIG --out {path}`.'
+            )
+        try:
+            if str(path).endswith('.json'):
+                return cls._from_json(path)
+            with np.load(path, allow_pickle=False) as file:
+                bank = cls(
+                    file['centroids'],
+                    file['counts'],
+                    tuple(file['classes'].tolist()),
+                    json.loads(str(file['provenance'])),
+                )
+        except (ValueError, KeyError, TypeError, OSError, EOFError) as error:
+            raise _unreadable(path, error) from None
+        except zipfile.BadZipFile as error:
+            raise _unreadable(path, error) from None
+        bank._check_shapes(path)
+        return bank
+
+    @classmethod
+    def _from_json(cls, path: str | Path) -> 'CentroidBank':
+        table = json.loads(Path(path).read_text())
+        rows = {int(key): row for key, row in table.items()}
+        width = len(next(iter(rows.values())))
+        centroids = np.zeros((max(rows) + 1, width), np.float32)
+        counts = np.zeros(len(centroids), np.int64)
+        for key, row in rows.items():
+            centroids[key], counts[key] = row, 1
+        return cls(centroids, counts, ())
+
+    def _check_shapes(self, path: str | Path) -> None:
+        rows = len(self.centroids)
+        if (
+            self.centroids.ndim != 2
+            or self.counts.shape != (rows,)
+            or len(self.classes) != rows
+        ):
+            raise _unreadable(path, ValueError('its arrays do not fit'))
+        if not np.isfinite(self.centroids).all():
+            raise _unreadable(path, ValueError('a mean is not finite'))
+
+    def verify(
+        self,
+        name: str,
+        width: int,
+        classes: tuple[str, ...] | None = None,
+        num_rows: int | None = None,
+        teacher_sha256: str | None = None,
+        annotation_sha256: str | None = None,
+    ) -> None:
+        """Stop unless the bank belongs to this teacher and these classes.
+
+        What the bank or the caller does not know is not compared.
+
+        Args:
+            name: What to call the bank in a message, e.g. its path.
+            width: Width of the embeddings.
+            classes: Class names of the rows.
+            num_rows: Rows needed: the classes, and background if any.
+            teacher_sha256: Of the teacher's checkpoint.
+            annotation_sha256: Of the training annotations.
+
+        Raises:
+            UserError: Naming the first thing that differs.
+        """
+        rows, have = self.centroids.shape
+        again = 'compute it again with tools/compute_centroids.py'
+        if have != width:
+            raise UserError(
+                f'Centroid bank {name!r} is {have} wide, the embeddings are '
+                f'{width}; it belongs to another head, so {again}.'
+            )
+        if num_rows is not None and rows != num_rows:
+            raise UserError(
+                f'Centroid bank {name!r} has {rows} rows, the logits have '
+                f'{num_rows} classes; {again}.'
+            )
+        if classes and self.classes and tuple(classes) != self.classes:
+            odd = [
+                f'row {row} is {theirs!r}, not {ours!r}'
+                for row, (theirs, ours) in enumerate(
+                    zip(self.classes, classes, strict=False)
+                )
+                if theirs != ours
+            ] or [f'{len(self.classes)} names, not {len(classes)}']
+            raise UserError(
+                f'Centroid bank {name!r} has other classes ({odd[0]}); '
+                f'{again}.'
+            )
+        for key, value, what in (
+            ('teacher_sha256', teacher_sha256, 'another teacher checkpoint'),
+            (
+                'annotation_sha256',
+                annotation_sha256,
+                'another annotation file',
+            ),
+        ):
+            stored = self.provenance.get(key)
+            if value and stored and value != stored:
+                raise UserError(
+                    f'Centroid bank {name!r} was made from {what} (sha256 '
+                    f'{stored[:12]}, this run has {value[:12]}); {again}.'
+                )
+
+
+def _unreadable(path: str | Path, error: Exception) -> UserError:
+    return UserError(
+        f'Centroid file {str(path)!r} cannot be read ({error}); accepted are '
+        'the .npz of tools/compute_centroids.py and the JSON layout of the '
+        'ND authors.'
+    )

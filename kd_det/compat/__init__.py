@@ -1,0 +1,1 @@
+"""One module per foreign wound; nothing else in kd_det patches anything."""

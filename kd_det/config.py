@@ -1,0 +1,91 @@
+"""One way to read a config: the file, the options, then the data it names."""
+
+import os.path as osp
+from collections.abc import Iterator
+
+from mmengine.config import Config
+
+SPLITS = ('train', 'val', 'test')
+
+
+def load_config(path: str, options: dict | None = None) -> Config:
+    """Read a config and carry its ``data_root`` and ``classes`` everywhere.
+
+    A config may set ``data_root`` (a folder) and ``classes`` (names in label
+    order) at its top level, or receive them through ``options``. They are
+    then written into every data set and metric, and the number of classes
+    into every head; what the config does not set stays as it is.
+
+    Args:
+        path: The config file.
+        options: Dotted overrides, e.g. ``{'optim_wrapper.lr': 0.1}``.
+
+    Returns:
+        The config, ready for a ``Runner``.
+
+    Raises:
+        FileNotFoundError: No such config file.
+    """
+    if not osp.isfile(path):
+        raise FileNotFoundError(
+            f'There is no config {path!r}; give the path of a .py config, '
+            "e.g. 'configs/nd_frcnn_r101_r18.py'."
+        )
+    cfg = Config.fromfile(path)
+    if options:
+        cfg.merge_from_dict(options)
+    data_root, classes = cfg.get('data_root'), cfg.get('classes')
+    if isinstance(classes, str):
+        classes = (classes,)
+    for split in SPLITS:
+        loader = cfg.get(f'{split}_dataloader')
+        if not loader:
+            continue
+        for dataset in leaf_datasets(loader['dataset']):
+            if data_root:
+                dataset['data_root'] = data_root
+            if classes:
+                metainfo = dataset.get('metainfo') or {}
+                dataset['metainfo'] = dict(metainfo, classes=tuple(classes))
+        if data_root:
+            _point_metrics(cfg.get(f'{split}_evaluator'), dataset)
+    if classes:
+        _count_classes(cfg['model'], len(classes))
+    return cfg
+
+
+def leaf_datasets(dataset: dict) -> Iterator[dict]:
+    """Yield the data sets inside wrappers such as RepeatDataset."""
+    inner = dataset.get('dataset') or dataset.get('datasets')
+    if inner is None:
+        yield dataset
+        return
+    for child in inner if isinstance(inner, (list, tuple)) else [inner]:
+        yield from leaf_datasets(child)
+
+
+def _point_metrics(metrics: dict | list | None, dataset: dict) -> None:
+    for metric in metrics if isinstance(metrics, list) else [metrics]:
+        if metric and 'ann_file' in metric:
+            metric['ann_file'] = osp.join(
+                dataset['data_root'], dataset['ann_file']
+            )
+
+
+def _count_classes(model: dict, num_classes: int) -> None:
+    if 'student' in model:
+        # the pair's sides are resolved when they are built: they pass it on
+        model['student']['num_classes'] = num_classes
+        model['teacher']['num_classes'] = num_classes
+    else:
+        set_num_classes(model, num_classes)
+
+
+def set_num_classes(model: dict, num_classes: int) -> None:
+    """Write the class count into every head of a model config."""
+    for key, value in model.items():
+        if key == 'num_classes':
+            model[key] = num_classes
+        for child in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(child, dict):
+                set_num_classes(child, num_classes)

@@ -1,0 +1,1 @@
+"""Trainable maps of a student field to the teacher's shape."""

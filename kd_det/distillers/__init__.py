@@ -1,0 +1,6 @@
+"""Where knowledge is read from both networks and aligned."""
+
+from kd_det.distillers.base import Distiller
+from kd_det.distillers.roi import RoIDistiller
+
+__all__ = ['Distiller', 'RoIDistiller']

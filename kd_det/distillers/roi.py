@@ -1,0 +1,147 @@
+"""RoIDistiller: knowledge of the student's own RoIs in both networks."""
+
+import torch
+from torch import Tensor, nn
+
+from kd_det.distillers.base import Distiller
+from kd_det.errors import UserError
+from kd_det.registry import MODELS
+from kd_det.taps import FeatureTap, find_module
+
+HEAD = 'roi_head.bbox_head'
+# the classifier's input is the embedding, its output the logits; the
+# arguments of the head's loss hold the labels of the sampled RoIs
+POINTS = {
+    'rois': 'roi_head.bbox_roi_extractor:input',
+    'embed': f'{HEAD}.fc_cls:input',
+    'logits': f'{HEAD}.fc_cls',
+    'targets': f'{HEAD}.loss_cls:input',
+}
+
+
+@MODELS.register_module()
+class RoIDistiller(Distiller):
+    """Distil the box head of a two-stage detector on its sampled RoIs.
+
+    Taps give the student's RoIs, labels (background last), embeddings and
+    logits that it computed anyway; the teacher's RoI extractor and box head
+    then run on the same RoIs. Neither head runs twice.
+
+    Args:
+        losses: Name (``loss_…``) -> config of a ``DistillLoss``.
+        centroids: File of the teacher's class means, see ``CentroidHook``.
+        taps: Overrides of ``POINTS``, for unusual box heads.
+    """
+
+    provides = (
+        'student_logits',
+        'teacher_logits',
+        'student_embed',
+        'teacher_embed',
+        'labels',
+        'foreground',
+    )
+    points = POINTS
+
+    def bind(self, name: str, student: nn.Module, teacher: nn.Module) -> None:
+        """See :meth:`Distiller.bind`."""
+        self._check_heads(student, teacher.model)
+        super().bind(name, student, teacher)
+        self.teacher_tap = FeatureTap(
+            teacher.model, {key: POINTS[key] for key in ('embed', 'logits')}
+        )
+
+    def _check_heads(self, student: nn.Module, teacher: nn.Module) -> None:
+        path = self.points['embed'].partition(':')[0]
+        ours = find_module(student, path)
+        theirs = find_module(teacher, f'{HEAD}.fc_cls')
+        self.width, self.num_rows = theirs.in_features, theirs.out_features
+        if ours.out_features != theirs.out_features:
+            raise UserError(
+                f'The student has {ours.out_features - 1} classes, the '
+                f'teacher {theirs.out_features - 1} (background not '
+                'counted); RoIDistiller needs the same class list on both '
+                'sides.'
+            )
+        asked = {field for fields in self.wiring.values() for field in fields}
+        both = {'teacher_embed', 'centroids'} & asked
+        if 'student_embed' in asked and both:
+            if ours.in_features != theirs.in_features:
+                raise UserError(
+                    f"The student's RoI embedding is {ours.in_features} "
+                    f"wide, the teacher's {theirs.in_features}; set "
+                    'student.roi_head.bbox_head.fc_out_channels='
+                    f'{theirs.in_features}.'
+                )
+
+    def expected_bank(self) -> dict:
+        """Return width and rows of the teacher's class layer."""
+        return dict(width=self.width, num_rows=self.num_rows)
+
+    def read(
+        self, records: dict[str, list], feats: tuple[Tensor, ...]
+    ) -> dict[str, Tensor]:
+        """Return the knowledge of one step; see :meth:`Distiller.read`."""
+        _, rois = records['rois'][0][:2]
+        (student_embed,) = records['embed'][0]
+        if records['targets']:
+            labels = records['targets'][0][1]
+        else:  # the head skips its loss when nothing was sampled
+            labels = rois.new_zeros(0, dtype=torch.long)
+        teacher_embed, teacher_logits = self.look(feats, rois)
+        return dict(
+            student_embed=student_embed,
+            student_logits=records['logits'][0],
+            teacher_embed=teacher_embed,
+            teacher_logits=teacher_logits,
+            labels=labels,
+            foreground=labels < self.num_rows - 1,
+        )
+
+    @torch.no_grad()
+    def look(
+        self, feats: tuple[Tensor, ...], rois: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the teacher's embeddings (N, D) and logits (N, K).
+
+        Args:
+            feats: The teacher's feature maps.
+            rois: RoIs (N, 5): image index, x1, y1, x2, y2 in pixels.
+        """
+        with self.teacher_tap as records:
+            self.teacher.model.roi_head._bbox_forward(feats, rois.float())
+        return records['embed'][0][0], records['logits'][0]
+
+    @torch.no_grad()
+    def teacher_samples(
+        self, inputs: Tensor, data_samples: list, source: str
+    ) -> tuple[Tensor, Tensor]:
+        """Return labelled embeddings of the teacher, for its class means.
+
+        Args:
+            inputs: Images as the teacher wants them.
+            data_samples: With boxes in the pixels of ``inputs``.
+            source: ``'gt'`` for the annotated boxes, ``'proposals'`` for
+                RoIs sampled from the teacher's proposals, background and
+                annotated boxes included.
+
+        Returns:
+            Embeddings (N, D) and labels (N,).
+        """
+        model = self.teacher.model
+        if source == 'gt':
+            truth = [sample.gt_instances for sample in data_samples]
+            rois = torch.cat(
+                [
+                    torch.nn.functional.pad(t.bboxes, (1, 0), value=image)
+                    for image, t in enumerate(truth)
+                ]
+            )
+            labels = torch.cat([t.labels for t in truth])
+            if len(rois) == 0:
+                return rois.new_zeros(0, self.width), labels
+            feats = self.teacher.extract_feat(inputs)
+            return self.look(feats, rois)[0], labels
+        with FeatureTap(model, POINTS) as records:
+            model(inputs, data_samples, mode='loss')
+        return records['embed'][0][0], records['targets'][0][1]

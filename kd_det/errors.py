@@ -1,0 +1,18 @@
+"""The error a user can mend: one sentence, no traceback needed."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """A wrong config, path, class list or checkpoint, found before a step.
+
+    The message is one sentence that names the thing, what came, what is
+    accepted and the fix. The tools print it without a traceback.
+    """
+
+
+def nearest(name: str, accepted: Iterable[str]) -> str:
+    """Return ``'; did you mean X?'`` for the closest accepted name, or ''."""
+    match = difflib.get_close_matches(name, list(accepted), n=1)
+    return f'; did you mean {match[0]!r}?' if match else ''

@@ -1,0 +1,168 @@
+"""What every function of this package does before and around its formula."""
+
+import difflib
+import functools
+import numbers
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import ParamSpec, TypeVar
+
+import torch
+from torch import Tensor
+
+P = ParamSpec('P')
+R = TypeVar('R')
+
+HALF = (torch.float16, torch.bfloat16)
+# A vector this short has no direction worth teaching: it counts as zero, so
+# that no gradient exceeds its reciprocal.
+ZERO_NORM = 1e-6
+
+
+def float32_math(function: Callable[P, R]) -> Callable[P, R]:
+    """Run ``function`` on float32 copies of half inputs, with autocast off.
+
+    Lists and tuples are looked into and arrive as lists. Tensors of another
+    dtype pass as they are; the graph to a half input is kept.
+    """
+
+    @functools.wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        args = [_to_float32(value) for value in args]
+        kwargs = {name: _to_float32(value) for name, value in kwargs.items()}
+        with _autocast_off([*args, *kwargs.values()]):
+            return function(*args, **kwargs)
+
+    return wrapped
+
+
+def _to_float32(value):
+    if isinstance(value, Tensor):
+        return value.float() if value.dtype in HALF else value
+    if isinstance(value, (list, tuple)):
+        return [_to_float32(item) for item in value]
+    return value
+
+
+def _autocast_off(values: Sequence):
+    for value in values:
+        if isinstance(value, (list, tuple)) and value:
+            value = value[0]
+        if isinstance(value, Tensor):
+            device_type = value.device.type
+            if torch.amp.is_autocast_available(device_type):
+                return torch.autocast(device_type, enabled=False)
+            break
+    return nullcontext()
+
+
+def check_shapes(**named: tuple[Tensor, str]) -> None:
+    """Check named tensors against layouts that share their letters.
+
+    ``check_shapes(logits=(logits, 'N K'), labels=(labels, 'N'))`` asks for a
+    2-d and a 1-d tensor of one length. A letter is bound by the first tensor
+    that has it, so the tensor that rules comes first.
+
+    Raises:
+        TypeError: If a value is no tensor.
+        ValueError: If a tensor has another number of axes, or an axis whose
+            length differs from the one bound to its letter.
+    """
+    bound = {}
+    for name, (tensor, layout) in named.items():
+        letters = layout.split()
+        wanted = f'({", ".join(letters)})'
+        if not isinstance(tensor, Tensor):
+            raise TypeError(
+                f'{name} must be a torch.Tensor of shape {wanted}, got '
+                f'{type(tensor).__name__}.'
+            )
+        shape = tuple(tensor.shape)
+        if len(shape) != len(letters):
+            raise ValueError(
+                f'{name} must have shape {wanted}, got {shape}; reshape or '
+                'index it first.'
+            )
+        for letter, size in zip(letters, shape, strict=True):
+            first_size, first_name = bound.setdefault(letter, (size, name))
+            if size != first_size:
+                raise ValueError(
+                    f'{name} of shape {shape} has {letter} = {size}, but '
+                    f'{first_name} has {letter} = {first_size}; make them '
+                    'agree.'
+                )
+
+
+def check_labels(labels: Tensor, num_classes: int) -> Tensor:
+    """Return the labels as int64 after a check of dtype and range.
+
+    Raises:
+        ValueError: If the dtype is no integer, or, on the CPU, if a label
+            lies outside ``[0, num_classes)``. On an accelerator the range is
+            asserted on the device, without waiting for it.
+    """
+    if labels.dtype == torch.bool or labels.is_floating_point():
+        raise ValueError(
+            f'labels must have an integer dtype, got {labels.dtype}; give '
+            'class indices, for instance labels.long().'
+        )
+    labels = labels.long()
+    inside = (labels >= 0) & (labels < num_classes)
+    message = f'labels must lie in [0, {num_classes})'
+    if labels.device.type != 'cpu':
+        torch._assert_async(inside.all(), message)
+    elif not inside.all():
+        wrong = labels[~inside].unique().tolist()
+        raise ValueError(
+            f'{message}, got {shorten(wrong)}; drop those rows or raise the '
+            'number of classes.'
+        )
+    return labels
+
+
+def check_choice(name: str, value, accepted: Sequence) -> None:
+    """Raise a ValueError unless ``value`` is one of ``accepted``."""
+    if value in accepted:
+        return
+    near = difflib.get_close_matches(
+        str(value).lower(), [str(choice) for choice in accepted], n=1
+    )
+    hint = f'; did you mean {near[0]!r}?' if near else '.'
+    raise ValueError(
+        f'{name} must be one of {", ".join(map(repr, accepted))}, got '
+        f'{value!r}{hint}'
+    )
+
+
+def check_positive(name: str, value: float) -> None:
+    """Raise unless ``value`` is a number above 0."""
+    if not isinstance(value, numbers.Real):
+        raise TypeError(
+            f'{name} must be a number above 0, got {type(value).__name__}.'
+        )
+    if not value > 0:
+        raise ValueError(f'{name} must be above 0, got {value}.')
+
+
+def shorten(items: Sequence, limit: int = 8) -> str:
+    """Write at most ``limit`` items and say how many there are."""
+    text = ', '.join(str(item) for item in items[:limit])
+    more = len(items) - limit
+    return f'{text} and {more} more' if more > 0 else text
+
+
+def safe_norm(
+    x: Tensor, dim: int | tuple[int, ...] = -1, keepdim: bool = False
+) -> Tensor:
+    """Return the L2 norm; at a zero vector its gradient is 0."""
+    # The backward of vector_norm takes the zero subgradient at 0, which
+    # x.pow(2).sum().sqrt() does not.
+    return torch.linalg.vector_norm(x, dim=dim, keepdim=keepdim)
+
+
+def safe_normalize(x: Tensor, dim: int | tuple[int, ...] = -1) -> Tensor:
+    """Return ``x / |x|``; a vector of norm <= 1e-6 becomes 0, gradient 0."""
+    norm = safe_norm(x, dim, keepdim=True)
+    zero = norm <= ZERO_NORM  # False for NaN, which must stay visible
+    # Filled twice: the inner one keeps 0/0 out of the backward pass.
+    return (x / norm.masked_fill(zero, 1)).masked_fill(zero, 0)

@@ -1,0 +1,92 @@
+"""Linear CKA: how alike two representations of the same samples are."""
+
+import torch
+from torch import Tensor
+
+from kd_det.functional._common import check_shapes, float32_math
+
+
+@float32_math
+def linear_cka(x: Tensor, y: Tensor, debiased: bool = False) -> Tensor:
+    r"""Linear centred kernel alignment of two representations.
+
+    With column-centred X and Y:
+
+    .. math::
+        \mathrm{CKA} = \frac{h(X, Y)}{\sqrt{h(X, X) \, h(Y, Y)}}, \qquad
+        h(X, Y) = \|X^\top Y\|_F^2
+
+    Few samples with many features look alike whatever they are (0.96 for
+    independent data with N = 40, P = 1000). ``debiased`` takes for h the
+    unbiased estimator of HSIC, the product of the U-centred Gram matrices,
+    whose mean over independent data is 0; it may be negative.
+
+    A representation that is the same for all samples is like nothing: 0.
+
+    Args:
+        x: Shape (N, P).
+        y: Shape (N, Q).
+        debiased: Remove the bias of a small N; needs at least 4 samples.
+
+    Returns:
+        A scalar, in [0, 1] unless debiased. Computed in float64.
+
+    Raises:
+        ValueError: If the shapes do not fit, or ``debiased`` gets fewer than
+            4 samples.
+
+    Paper: https://arxiv.org/abs/1905.00414
+    """
+    check_shapes(x=(x, 'N P'), y=(y, 'N Q'))
+    n = len(x)
+    if debiased and n < 4:
+        raise ValueError(
+            f'x and y must have at least 4 samples for debiased=True, got {n}'
+            '; collect more samples or pass debiased=False.'
+        )
+    dtype = torch.promote_types(x.dtype, y.dtype)
+    if n == 0:
+        return (x.sum() + y.sum()).to(dtype) * 0
+    x, y = _center(x), _center(y)
+    hsic = _debiased_hsic if debiased else _hsic
+    xx, yy = hsic(x, x), hsic(y, y)
+    alike = (xx <= _rounding(x)) | (yy <= _rounding(y))
+    scale = (xx.masked_fill(alike, 1) * yy.masked_fill(alike, 1)).sqrt()
+    # Times 0 rather than filled with 0, so that NaN stays visible.
+    return (hsic(x, y) / scale * ~alike).to(dtype)
+
+
+def _center(x: Tensor) -> Tensor:
+    x = x.double()
+    # The first row goes off beforehand, so that a constant column becomes
+    # exactly zero rather than the rounding error of its mean.
+    x = x - x[:1].detach()
+    return x - x.mean(0)
+
+
+def _rounding(x: Tensor) -> Tensor:
+    """The HSIC of x with itself that is indistinguishable from 0."""
+    return 1e-12 * x.square().sum().square()
+
+
+def _hsic(x: Tensor, y: Tensor) -> Tensor:
+    """Squared norm of x'y, by way of the smaller matrices."""
+    if max(x.shape[1], y.shape[1]) <= len(x):
+        return (x.T @ y).square().sum()
+    return ((x @ x.T) * (y @ y.T)).sum()
+
+
+def _debiased_hsic(x: Tensor, y: Tensor) -> Tensor:
+    """Inner product of the U-centred Gram matrices of centred x and y.
+
+    U-centring starts from Gram matrices with the diagonal set to zero. The
+    rows of a centred Gram matrix sum to 0, so without its diagonal they sum
+    to the diagonal's negative, and the product needs the diagonals alone.
+    """
+    n = len(x)
+    own_x, own_y = x.square().sum(1), y.square().sum(1)
+    return (
+        _hsic(x, y)
+        - n / (n - 2) * (own_x @ own_y)
+        + own_x.sum() * own_y.sum() / ((n - 1) * (n - 2))
+    )

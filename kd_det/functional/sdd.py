@@ -1,0 +1,187 @@
+"""Scale-decoupled distillation: a logit loss on image regions."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kd_det.functional._common import (
+    check_choice,
+    check_labels,
+    check_shapes,
+    float32_math,
+)
+
+BaseLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+@float32_math
+def region_pool(
+    feature_map: Tensor,
+    scales: Sequence[int] = (1, 2, 4),
+    via_4x4: bool = False,
+) -> Tensor:
+    r"""Means of a feature map over the cells of several grids.
+
+    Cell (i, j) of scale m is the mean over rows
+    :math:`\lfloor iH/m \rfloor` to :math:`\lceil (i+1)H/m \rceil` and the
+    same columns of W, so cells overlap where m does not divide the size, and
+    repeat where m exceeds it.
+
+    Args:
+        feature_map: Shape (N, C, H, W).
+        scales: Cells per side of each grid, R = sum of their squares. Put 1
+            first: :func:`sdd_weights` takes region 0 for the global one.
+        via_4x4: Whether to pool to 4x4 first and every grid from that, as
+            the authors' code does; the same if 4 divides H and W.
+
+    Returns:
+        Shape (N, C, R), grids in the order of ``scales``, each row by row.
+
+    Raises:
+        ValueError: If the map is not 4-d or has an empty side, or a scale is
+            no integer above 0.
+
+    Paper: https://arxiv.org/abs/2403.13512
+
+    Differs from the authors' code: grids are pooled from the map itself
+    unless ``via_4x4``, so that on 7x7 maps region 0 is the global average.
+    """
+    check_shapes(feature_map=(feature_map, 'N C H W'))
+    if 0 in feature_map.shape[1:]:
+        raise ValueError(
+            f'feature_map must have no empty axis besides N, got shape '
+            f'{tuple(feature_map.shape)}; feed a larger image.'
+        )
+    if not scales or any(
+        not isinstance(scale, int) or scale < 1 for scale in scales
+    ):
+        raise ValueError(
+            f'scales must be one or more integers above 0, got {scales!r}; '
+            'use for instance (1, 2, 4).'
+        )
+    if via_4x4:
+        feature_map = F.adaptive_avg_pool2d(feature_map, 4)
+    grids = [
+        F.adaptive_avg_pool2d(feature_map, scale).flatten(2)
+        for scale in scales
+    ]
+    return torch.cat(grids, dim=2)
+
+
+@float32_math
+@torch.no_grad()
+def sdd_weights(
+    teacher_region_logits: Tensor,
+    labels: Tensor,
+    beta: float = 2.0,
+    split: str = 'code',
+) -> Tensor:
+    r"""Weight of each region: 1 where consistent, beta where complementary.
+
+    With :math:`\hat g` the class the teacher predicts for region 0 (the
+    whole image) and :math:`\hat l` the one for a region, a region is
+    complementary if
+
+    * ``'code'``: exactly one of the two equals the label, which leaves two
+      different wrong classes consistent;
+    * ``'paper'``: :math:`\hat l \ne \hat g`.
+
+    Of tied logits the first class is the predicted one.
+
+    Args:
+        teacher_region_logits: Raw logits, shape (N, K, R), region 0 global.
+        labels: Shape (N,), integers in [0, K).
+        beta: Weight of a complementary region.
+        split: ``'code'`` or ``'paper'``.
+
+    Returns:
+        Shape (N, R), without a graph; column 0 is all 1.
+
+    Raises:
+        ValueError: If the shapes do not fit, there is no class or region, a
+            label is outside [0, K), or ``split`` is unknown.
+
+    Paper: https://arxiv.org/abs/2403.13512
+    """
+    check_shapes(
+        teacher_region_logits=(teacher_region_logits, 'N K R'),
+        labels=(labels, 'N'),
+    )
+    check_choice('split', split, ('code', 'paper'))
+    if 0 in teacher_region_logits.shape[1:]:
+        raise ValueError(
+            'teacher_region_logits must have a class and a region, got shape '
+            f'{tuple(teacher_region_logits.shape)}; pool with scales=(1,) at '
+            'least.'
+        )
+    labels = check_labels(labels, teacher_region_logits.shape[1])
+    verdict = teacher_region_logits.argmax(1)
+    if split == 'code':
+        verdict = verdict == labels[:, None]
+    weights = torch.ones_like(teacher_region_logits[:, 0])
+    return weights.masked_fill(verdict != verdict[:, :1], beta)
+
+
+@float32_math
+def sdd_loss(
+    student_region_logits: Tensor,
+    teacher_region_logits: Tensor,
+    labels: Tensor,
+    base: BaseLoss,
+    beta: float = 2.0,
+    split: str = 'code',
+) -> Tensor:
+    r"""SDD: the weighted mean of a logit loss over regions.
+
+    .. math::
+        \ell_i = \frac1R \sum_r \omega_{ir} \,
+            \operatorname{base}(s_{ir}, t_{ir}, y_i)
+
+    with :math:`\omega` from :func:`sdd_weights`. With R = 1 it is ``base``.
+
+    Args:
+        student_region_logits: Shape (N, K, R), region 0 global.
+        teacher_region_logits: Shape (N, K, R); detached.
+        labels: Shape (N,), integers in [0, K).
+        base: A loss per sample, called once on all N * R regions as
+            ``base(student (M, K), teacher (M, K), labels (M,)) -> (M,)``.
+        beta: Weight of a complementary region.
+        split: ``'code'`` or ``'paper'``, see :func:`sdd_weights`.
+
+    Returns:
+        Shape (N,).
+
+    Raises:
+        ValueError: If the shapes do not fit, a label is outside [0, K),
+            ``split`` is unknown, or ``base`` does not return shape (M,).
+
+    Paper: https://arxiv.org/abs/2403.13512
+
+    Differs from the authors' code: nothing is replaced by 0 when it is NaN.
+    """
+    check_shapes(
+        student_region_logits=(student_region_logits, 'N K R'),
+        teacher_region_logits=(teacher_region_logits, 'N K R'),
+        labels=(labels, 'N'),
+    )
+    teacher_region_logits = teacher_region_logits.detach()
+    weights = sdd_weights(teacher_region_logits, labels, beta, split)
+    loss = base(
+        _flatten(student_region_logits),
+        _flatten(teacher_region_logits),
+        labels.long().repeat_interleave(weights.shape[1]),
+    )
+    if loss.shape != (weights.numel(),):
+        raise ValueError(
+            f'base must return one loss per region, shape '
+            f'({weights.numel()},), got {tuple(loss.shape)}; leave out its '
+            'reduction.'
+        )
+    return (weights * loss.reshape(weights.shape)).mean(1)
+
+
+def _flatten(region_logits: Tensor) -> Tensor:
+    """Lay (N, K, R) out as (N * R, K), the regions of a sample together."""
+    return region_logits.transpose(1, 2).flatten(0, 1)

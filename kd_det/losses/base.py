@@ -1,0 +1,73 @@
+"""DistillLoss: weight, schedule scale and the one reducer."""
+
+import inspect
+from typing import NamedTuple
+
+import torch
+from mmengine.dist import all_reduce, get_world_size
+from torch import Tensor, nn
+
+
+class Fields(NamedTuple):
+    """The knowledge a loss asks for: what it needs, what it can use."""
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+
+
+class DistillLoss(nn.Module):
+    """Base of all losses: a formula of ``kd_det.functional``, weighted.
+
+    A subclass writes ``forward``; the names of its parameters are the
+    wiring: a distiller hands each the knowledge of that name, and a
+    parameter with a default may stay away. ``forward`` returns
+    ``self.mean(per_sample)`` or ``self.weigh(scalar)``.
+
+    Args:
+        loss_weight: Constant factor of the loss.
+    """
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+        self.scale = 1.0  # LossScheduleHook writes it
+
+    @classmethod
+    def fields(cls) -> Fields:
+        """Return the fields that ``forward`` asks for."""
+        parameters = inspect.signature(cls.forward).parameters.values()
+        asked = [p for p in parameters if p.name != 'self']
+        return Fields(
+            tuple(p.name for p in asked if p.default is p.empty),
+            tuple(p.name for p in asked if p.default is not p.empty),
+        )
+
+    def weigh(self, value: Tensor) -> Tensor:
+        """Return ``value`` times weight and schedule scale."""
+        return value * (self.loss_weight * self.scale)
+
+    def mean(self, per_sample: Tensor, keep: Tensor | None = None) -> Tensor:
+        """Return the weighted mean over samples, or over those kept.
+
+        The count is that of all ranks, so that the average of the ranks'
+        gradients is the gradient of the global mean. Nothing to average
+        gives a 0 that is still connected to the graph.
+
+        Args:
+            per_sample: Unreduced loss (N,).
+            keep: Boolean mask (N,); all samples count without it.
+
+        Returns:
+            Scalar.
+        """
+        if keep is None:
+            count = per_sample.new_tensor(len(per_sample))
+        else:
+            # where, not multiply: a dropped row may hold anything
+            per_sample = torch.where(keep, per_sample, 0.0)
+            count = keep.sum().to(per_sample.dtype)
+        if get_world_size() > 1:
+            all_reduce(count, op='mean')
+        # an average below one sample a rank is still a plain average
+        divisor = torch.where(count > 0, count, 1.0)
+        return self.weigh(per_sample.sum() / divisor)

@@ -1,0 +1,252 @@
+"""ND and the parts it is made of: norm and direction of an embedding."""
+
+import torch
+from mmengine.dist import all_reduce, get_world_size
+from torch import Tensor
+
+from kd_det.errors import UserError
+from kd_det.functional import (
+    fdr_cosine_loss,
+    fdr_infonce_loss,
+    nd_loss,
+    norm_loss,
+    sifn_loss,
+)
+from kd_det.losses.base import DistillLoss
+from kd_det.registry import MODELS
+
+POLICIES = ('all', 'foreground')
+
+
+class EmbeddingLoss(DistillLoss):
+    """Base of the losses on embeddings: which rows count.
+
+    Args:
+        background: ``'all'`` lets background rows count like any class, as
+            the authors do; ``'foreground'`` takes the mean over rows of
+            objects alone. A classifier has no background: ``'all'``.
+        loss_weight: Constant factor of the loss.
+
+    Raises:
+        UserError: For another policy.
+    """
+
+    def __init__(
+        self, background: str = 'all', loss_weight: float = 1.0
+    ) -> None:
+        super().__init__(loss_weight)
+        if background not in POLICIES:
+            raise UserError(
+                f'{type(self).__name__}: background={background!r}; '
+                f'accepted are {POLICIES}.'
+            )
+        self.background = background
+
+    def keep(self, foreground: Tensor | None) -> Tensor | None:
+        """Return the mask of rows that count, or None for all."""
+        if self.background == 'all':
+            return None
+        if foreground is None:
+            raise UserError(
+                f"{type(self).__name__}: background='foreground' where "
+                "nothing is background; use background='all'."
+            )
+        return foreground
+
+    def targets(
+        self, centroids: Tensor, labels: Tensor, foreground: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return centroids, labels and mask under the background policy.
+
+        Without the background its centroid (the last row) is cut off. The
+        background rows, which will not count, are given the label of some
+        class that has a centroid: no row is gathered, so nothing waits for
+        the device.
+        """
+        keep = self.keep(foreground)
+        if keep is None:
+            return centroids, labels, None
+        centroids = centroids[:-1]
+        stand_in = centroids.any(dim=1).int().argmax()
+        return centroids, torch.where(keep, labels, stand_in), keep
+
+
+@MODELS.register_module()
+class NDLoss(EmbeddingLoss):
+    r"""Norm and direction at once, against the teacher's class means.
+
+    .. math:: L = \frac1N \sum_i 1 -
+        \frac{s_i \cdot \hat c_{y_i}}{\max(\|s_i\|, \|t_i\|)}
+
+    Args:
+        background: Policy for background rows, see :class:`EmbeddingLoss`.
+        loss_weight: Constant factor of the loss.
+
+    Paper: https://arxiv.org/abs/2305.17007
+    """
+
+    def forward(
+        self,
+        student_embed: Tensor,
+        teacher_embed: Tensor,
+        centroids: Tensor,
+        labels: Tensor,
+        foreground: Tensor | None = None,
+    ) -> Tensor:
+        """Return the weighted loss of embeddings (N, D) as a scalar."""
+        centroids, labels, keep = self.targets(centroids, labels, foreground)
+        per_sample = nd_loss(student_embed, teacher_embed, centroids, labels)
+        return self.mean(per_sample, keep)
+
+
+@MODELS.register_module()
+class NormLoss(EmbeddingLoss):
+    r"""The naive norm regulariser: pull the norm to the teacher's.
+
+    .. math:: L = \frac1N \sum_i (\|s_i\| - \|t_i\|)^2
+
+    Args:
+        background: Policy for background rows, see :class:`EmbeddingLoss`.
+        loss_weight: Constant factor of the loss.
+
+    Paper: https://arxiv.org/abs/2305.17007
+    """
+
+    def forward(
+        self,
+        student_embed: Tensor,
+        teacher_embed: Tensor,
+        foreground: Tensor | None = None,
+    ) -> Tensor:
+        """Return the weighted loss of embeddings (N, D) as a scalar."""
+        per_sample = norm_loss(student_embed, teacher_embed)
+        return self.mean(per_sample, self.keep(foreground))
+
+
+@MODELS.register_module()
+class SIFNLoss(EmbeddingLoss):
+    r"""Raise the norm by a step over that of the previous iteration.
+
+    .. math:: L = \frac1N \sum_i
+        \left(\|s_i\| - (n_{y_i} + r)\right)^2
+
+    The paper compares a sample with itself under the previous weights. A
+    detector never sees the same RoIs twice, so :math:`n_y` is the mean norm
+    of class :math:`y` when it last occurred; a class that occurs for the
+    first time compares with itself. The memory is a buffer, the same on all
+    ranks, and is saved beside the student for an exact resume.
+
+    Args:
+        num_classes: Rows of the logits; a detector's include background.
+        step: :math:`r`, in units of the norm. The paper's is not known.
+        background: Policy for background rows, see :class:`EmbeddingLoss`.
+        loss_weight: Constant factor of the loss.
+
+    Paper: https://arxiv.org/abs/2305.17007
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        step: float = 1.0,
+        background: str = 'all',
+        loss_weight: float = 1.0,
+    ) -> None:
+        super().__init__(background, loss_weight)
+        self.step = step
+        # NaN: this class has not been seen
+        memory = torch.full((num_classes,), float('nan'))
+        self.register_buffer('previous_norms', memory)
+
+    def forward(
+        self,
+        student_embed: Tensor,
+        labels: Tensor,
+        foreground: Tensor | None = None,
+    ) -> Tensor:
+        """Return the weighted loss of embeddings (N, D) as a scalar."""
+        norms = student_embed.detach().float().norm(dim=1)
+        previous = self.previous_norms[labels]
+        previous = torch.where(previous.isnan(), norms, previous)
+        per_sample = sifn_loss(student_embed, previous, self.step)
+        self._remember(norms, labels)
+        return self.mean(per_sample, self.keep(foreground))
+
+    def _remember(self, norms: Tensor, labels: Tensor) -> None:
+        sums, counts = norms.new_zeros(2, len(self.previous_norms))
+        sums = sums.index_add(0, labels, norms)
+        counts = counts.index_add(0, labels, torch.ones_like(norms))
+        if get_world_size() > 1:
+            both = torch.stack([sums, counts])
+            all_reduce(both)
+            sums, counts = both
+        self.previous_norms = torch.where(
+            counts > 0, sums / counts, self.previous_norms
+        )
+
+
+@MODELS.register_module()
+class FDRCosineLoss(EmbeddingLoss):
+    r"""Direction alone: the angle to the teacher's class mean.
+
+    .. math:: L = \frac1N \sum_i 1 - \cos(s_i, c_{y_i})
+
+    Args:
+        background: Policy for background rows, see :class:`EmbeddingLoss`.
+        loss_weight: Constant factor of the loss.
+
+    Paper: https://arxiv.org/abs/2305.17007
+    """
+
+    def forward(
+        self,
+        student_embed: Tensor,
+        centroids: Tensor,
+        labels: Tensor,
+        foreground: Tensor | None = None,
+    ) -> Tensor:
+        """Return the weighted loss of embeddings (N, D) as a scalar."""
+        centroids, labels, keep = self.targets(centroids, labels, foreground)
+        per_sample = fdr_cosine_loss(student_embed, centroids, labels)
+        return self.mean(per_sample, keep)
+
+
+@MODELS.register_module()
+class FDRInfoNCELoss(EmbeddingLoss):
+    r"""Direction alone, by contrast of the class means.
+
+    .. math:: L = \frac1N \sum_i -\log
+        \frac{\exp(\cos(s_i, c_{y_i}) / \tau)}
+        {\sum_k \exp(\cos(s_i, c_k) / \tau)}
+
+    Args:
+        tau: Temperature, above 0. The paper's is not known.
+        background: Policy for background rows, see :class:`EmbeddingLoss`;
+            without it the background is no class of the contrast either.
+        loss_weight: Constant factor of the loss.
+
+    Paper: https://arxiv.org/abs/2305.17007
+    """
+
+    def __init__(
+        self,
+        tau: float = 0.1,
+        background: str = 'all',
+        loss_weight: float = 1.0,
+    ) -> None:
+        super().__init__(background, loss_weight)
+        self.tau = tau
+
+    def forward(
+        self,
+        student_embed: Tensor,
+        centroids: Tensor,
+        labels: Tensor,
+        foreground: Tensor | None = None,
+    ) -> Tensor:
+        """Return the weighted loss of embeddings (N, D) as a scalar."""
+        centroids, labels, keep = self.targets(centroids, labels, foreground)
+        per_sample = fdr_infonce_loss(
+            student_embed, centroids, labels, self.tau
+        )
+        return self.mean(per_sample, keep)

@@ -1,0 +1,159 @@
+"""FrozenTeacher: a network held still, with checked weights."""
+
+from pathlib import Path
+
+import torch
+from mmengine.registry import MODELS
+from mmengine.runner.checkpoint import get_state_dict
+from torch import Tensor, nn
+
+from kd_det.checkpoint import download, load_checkpoint
+from kd_det.errors import UserError
+from kd_det.files import sha256_of
+from kd_det.models.spec import read_spec
+
+DTYPES = {'float16': torch.float16, 'bfloat16': torch.bfloat16}
+
+
+class FrozenTeacher(nn.Module):
+    """A network in eval mode for ever, without gradients.
+
+    Its owner keeps it outside its own sub-modules, so that no parameter of
+    it reaches an optimiser or a checkpoint.
+
+    Args:
+        spec: Config of the network, see :func:`read_spec`, and of how it is
+            run: ``ckpt`` (file or URL, needed), ``trust_pickle``, ``dtype``
+            (``'float16'`` or ``'bfloat16'`` for the backbone and neck),
+            ``channels_last``, ``fuse_conv_bn``.
+
+    Attributes:
+        model: The network.
+        cfg: The whole config it comes from: its own pipelines.
+        source: Name of that config, or ''.
+        classes: Class names stored in the checkpoint, or ().
+        sha256: Of the checkpoint file.
+
+    Raises:
+        FileNotFoundError: No such checkpoint.
+        UserError: The checkpoint is missing from the config, damaged, holds
+            code, or does not fit the network key by key.
+    """
+
+    def __init__(self, spec: dict) -> None:
+        super().__init__()
+        spec = dict(spec)
+        ckpt = spec.pop('ckpt', None)
+        trust = spec.pop('trust_pickle', False)
+        dtype = spec.pop('dtype', None)
+        if dtype is not None and dtype not in DTYPES:
+            raise UserError(
+                f'teacher.dtype={dtype!r}; accepted are {sorted(DTYPES)} or '
+                'None for float32.'
+            )
+        self.dtype = DTYPES.get(dtype)
+        channels_last = spec.pop('channels_last', False)
+        self.memory_format = (
+            torch.channels_last if channels_last else torch.preserve_format
+        )
+        fuse = spec.pop('fuse_conv_bn', False)
+        self.source = spec.get('cfg', '')
+        if not ckpt:
+            raise UserError(
+                'The teacher has no checkpoint: pass --teacher FILE, or '
+                'write model.teacher.ckpt (a file or URL) in the config.'
+            )
+        if ckpt.startswith(('http://', 'https://')):
+            ckpt = download(ckpt)
+        checkpoint = load_checkpoint(ckpt, trust=trust)
+        model_cfg, self.cfg = read_spec(spec, 'teacher')
+        self.model = MODELS.build(model_cfg)
+        load_exactly(self.model, checkpoint, ckpt)
+        self.ckpt = ckpt
+        self.sha256 = sha256_of(Path(ckpt).expanduser())
+        self.classes = stored_classes(checkpoint)
+        if fuse:
+            from mmcv.cnn.utils import fuse_conv_bn
+
+            self.model = fuse_conv_bn(self.model.eval())
+        self.model.to(memory_format=self.memory_format)
+        self.model.eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> 'FrozenTeacher':
+        """Stay in eval mode."""
+        return super().train(False)
+
+    def __deepcopy__(self, memo: dict) -> 'FrozenTeacher':
+        return self  # nothing in it changes: copies of the pair share it
+
+    @torch.no_grad()
+    def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return the feature maps the heads read, in float32."""
+        inputs = inputs.contiguous(memory_format=self.memory_format)
+        with torch.autocast(
+            inputs.device.type, self.dtype, enabled=self.dtype is not None
+        ):
+            feats = self.model.extract_feat(inputs)
+        return tuple(feat.float() for feat in feats)
+
+
+def stored_classes(checkpoint: dict) -> tuple[str, ...]:
+    """Return the class names that MMEngine stores in a checkpoint, or ()."""
+    meta = checkpoint.get('meta') or {}
+    dataset = meta.get('dataset_meta') or meta
+    names = dataset.get('classes') or dataset.get('CLASSES') or ()
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def load_exactly(model: nn.Module, checkpoint: dict, path: str) -> None:
+    """Load a checkpoint whose keys and shapes are exactly the model's.
+
+    A checkpoint of a distilled student loads as the plain network it is.
+
+    Raises:
+        UserError: Naming the first keys missing, unexpected or of another
+            shape; nothing has been loaded then.
+    """
+    state = checkpoint.get('state_dict', checkpoint)
+    state = {
+        key.removeprefix('module.'): value
+        for key, value in state.items()
+        if not key.startswith('distill.')
+    }
+    own = get_state_dict(model)
+    wrong = [
+        f'{key} is {tuple(state[key].shape)} in the file and '
+        f'{tuple(value.shape)} in the model'
+        for key, value in own.items()
+        if key in state and state[key].shape != value.shape
+    ]
+    counter = 'num_batches_tracked'  # absent from old files, used by no eval
+    missing = [k for k in own if k not in state and counter not in k]
+    unexpected = [key for key in state if key not in own]
+    if not (wrong or missing or unexpected):
+        model.load_state_dict(state, strict=False)
+        return
+    problems = []
+    if missing:
+        problems.append(f'{len(missing)} keys missing ({_first(missing)})')
+    if unexpected:
+        problems.append(
+            f'{len(unexpected)} keys unexpected ({_first(unexpected)})'
+        )
+    if wrong:
+        problems.append(f'{len(wrong)} shapes differ ({_first(wrong)})')
+        if not (missing or unexpected):
+            names = stored_classes(checkpoint)
+            problems.append(
+                'if only class layers differ, the class lists do'
+                + (f': the file has {len(names)} classes' if names else '')
+            )
+    raise UserError(
+        f'Teacher checkpoint {path!r} does not fit the teacher '
+        f'{type(model).__name__}: {"; ".join(problems)}; give the '
+        'checkpoint of this config or the config of this checkpoint.'
+    )
+
+
+def _first(items: list[str], limit: int = 3) -> str:
+    return ', '.join(items[:limit]) + (', …' if len(items) > limit else '')

@@ -1,0 +1,53 @@
+"""The random generators of a process: capture, restore, isolate."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+
+def capture() -> dict:
+    """Return the states of Python's, NumPy's and torch's generators.
+
+    Only tensors, numbers, strings and containers of them, so that a
+    checkpoint holding it loads with pickle execution off.
+    """
+    version, keys, gauss = random.getstate()
+    name, numpy_keys, position, has_gauss, cached = np.random.get_state()
+    state = dict(
+        python=(version, torch.tensor(keys), gauss),
+        numpy=(
+            name,
+            torch.from_numpy(numpy_keys.astype(np.int64)),
+            int(position),
+            int(has_gauss),
+            float(cached),
+        ),
+        torch=torch.get_rng_state(),
+    )
+    if torch.cuda.is_available():
+        state['cuda'] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def restore(state: dict) -> None:
+    """Set the generators to what :func:`capture` returned."""
+    version, keys, gauss = state['python']
+    random.setstate((version, tuple(keys.tolist()), gauss))
+    name, numpy_keys, *rest = state['numpy']
+    np.random.set_state((name, numpy_keys.cpu().numpy(), *rest))
+    torch.set_rng_state(state['torch'].cpu())
+    if 'cuda' in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all([s.cpu() for s in state['cuda']])
+
+
+@contextmanager
+def isolated() -> Iterator[None]:
+    """Leave the generators as they were, whatever the block draws."""
+    state = capture()
+    try:
+        yield
+    finally:
+        restore(state)

@@ -1,0 +1,35 @@
+"""Packaging metadata; `make setup` installs this in the order that works."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+# Read, not imported: the package may not be importable yet.
+INIT = Path(__file__).parent.joinpath('kd_det', '__init__.py')
+VERSION = re.search(r"^__version__ = '(.+)'$", INIT.read_text(), re.M)[1]
+
+setup(
+    name='kd_det',
+    version=VERSION,
+    description='Knowledge distillation for MMDetection and MMPretrain models',
+    license='Apache-2.0',
+    packages=find_packages(include=['kd_det', 'kd_det.*']),
+    python_requires='>=3.10,<3.13',
+    install_requires=[
+        'torch>=2.4',
+        'torchvision>=0.19',
+        'numpy>=2.0',
+        'onedl-mmengine>=0.10.12',
+        'onedl-mmcv>=2.3.6',
+        'onedl-mmdetection>=3.5.1',
+        'onedl-mmpretrain>=1.3.6',
+        'mmrazor>=1.0.0',
+        'joblib>=1.2',  # mmrazor imports it and does not declare it
+        'pycocotools>=2.0.7',
+        'matplotlib>=3.7',
+    ],
+    extras_require={
+        'dev': ['pytest>=8', 'ruff>=0.9', 'codespell>=2.3'],
+    },
+)

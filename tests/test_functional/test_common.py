@@ -1,0 +1,318 @@
+"""The shared helpers, and the rules that bind every loss of the package."""
+
+import functools
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from kd_det import functional as KF
+from kd_det.functional._common import (
+    check_choice,
+    check_labels,
+    check_positive,
+    check_shapes,
+    float32_math,
+    safe_norm,
+    safe_normalize,
+)
+
+N, K, D, R = 6, 5, 7, 5
+
+
+def draw(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+# Exact in every dtype, so that half precision sees the same centroids.
+CENTROIDS = (draw(K, D, seed=9) * 4).round() / 4
+
+# Each case: a call of (student, teacher, labels), then the shapes of the two
+# tensors without N. No teacher shape: the second is the (K, D) centroids.
+CASES = {
+    'kd': (lambda s, t, y: KF.kd_loss(s, t, tau=2.0), (K,), (K,)),
+    'dkd': (
+        lambda s, t, y: KF.dkd_loss(s, t, y, 1.5, 4.0, 2.0),
+        (K,),
+        (K,),
+    ),
+    'nkd': (lambda s, t, y: KF.nkd_loss(s, t, y, 1.5, 2.0), (K,), (K,)),
+    'nkd as published': (
+        lambda s, t, y: KF.nkd_loss(s, t, y, tau=2.0, mask_target=False),
+        (K,),
+        (K,),
+    ),
+    'dist': (lambda s, t, y: KF.dist_loss(s, t, 2.0, 0.5, 3.0), (K,), (K,)),
+    'nd': (
+        lambda s, t, y: KF.nd_loss(s, t, CENTROIDS.to(s.dtype), y),
+        (D,),
+        (D,),
+    ),
+    'norm': (lambda s, t, y: KF.norm_loss(s, t), (D,), (D,)),
+    'sifn': (lambda s, t, y: KF.sifn_loss(s, t, step=0.5), (D,), ()),
+    'fdr cosine': (KF.fdr_cosine_loss, (D,), None),
+    'fdr infonce': (
+        lambda s, t, y: KF.fdr_infonce_loss(s, t, y, tau=0.5),
+        (D,),
+        None,
+    ),
+    'sdd': (
+        lambda s, t, y: KF.sdd_loss(
+            s, t, y, functools.partial(KF.dkd_loss, beta=2.0)
+        ),
+        (K, R),
+        (K, R),
+    ),
+    'region pool': (lambda s, t, y: KF.region_pool(s), (3, 7, 5), None),
+}
+SCALAR = ('dist',)
+
+
+def inputs(name, n=N, dtype=torch.float64):
+    _, student_shape, teacher_shape = CASES[name]
+    student = draw(n, *student_shape, seed=1).to(dtype).requires_grad_()
+    if teacher_shape is None:
+        teacher = draw(K, D, seed=2)
+    else:
+        teacher = draw(n, *teacher_shape, seed=2)
+    return student, teacher.to(dtype).requires_grad_(), torch.arange(n) % K
+
+
+@pytest.fixture(params=CASES)
+def name(request):
+    return request.param
+
+
+class TestRules:
+    def test_float64_stays_and_teacher_gets_no_gradient(self, name):
+        student, teacher, labels = inputs(name)
+        loss = CASES[name][0](student, teacher, labels)
+        assert loss.dtype == torch.float64
+        loss.sum().backward()
+        assert student.grad.abs().sum() > 0
+        assert teacher.grad is None
+
+    def test_shape(self, name):
+        loss = CASES[name][0](*inputs(name))
+        if name == 'region pool':
+            assert loss.shape == (N, 3, 21)
+        else:
+            assert loss.shape == (() if name in SCALAR else (N,))
+
+    def test_gradcheck(self, name):
+        student, teacher, labels = inputs(name)
+        teacher = teacher.detach()
+        assert torch.autograd.gradcheck(
+            lambda s: CASES[name][0](s, teacher, labels), student
+        )
+
+    @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+    def test_half_is_computed_in_float32(self, name, dtype):
+        student, teacher, labels = inputs(name, dtype=dtype)
+        loss = CASES[name][0](student, teacher, labels)
+        assert loss.dtype == torch.float32
+        loss.sum().backward()
+        assert student.grad.dtype == dtype
+        # The half values taken as exact, so that only the arithmetic counts.
+        exact = student.detach().double().requires_grad_()
+        expected = CASES[name][0](exact, teacher.detach().double(), labels)
+        torch.testing.assert_close(
+            loss.double(), expected, rtol=1e-5, atol=1e-5
+        )
+        expected.sum().backward()
+        torch.testing.assert_close(
+            student.grad, exact.grad.to(dtype), rtol=2e-2, atol=1e-3
+        )
+
+    @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+    def test_autocast_changes_nothing(self, name, dtype):
+        arguments = inputs(name, dtype=dtype)
+        plain = CASES[name][0](*arguments)
+        with torch.autocast('cpu', torch.bfloat16):
+            cast = CASES[name][0](*arguments)
+        assert cast.dtype == torch.float32
+        assert torch.equal(cast, plain)
+
+    def test_empty_batch_has_a_graph(self, name):
+        student, teacher, labels = inputs(name, n=0)
+        loss = CASES[name][0](student, teacher, labels)
+        if name in SCALAR:
+            assert loss.shape == () and loss.item() == 0
+        else:
+            assert loss.shape[0] == 0
+        loss.sum().backward()
+        assert student.grad.shape == student.shape
+
+    def test_rows_do_not_see_each_other(self, name):
+        # N12, S15: a permuted and duplicated batch gives the same rows.
+        if name in SCALAR:
+            pytest.skip('a mean over the batch')
+        student, teacher, labels = inputs(name)
+        rows = torch.tensor([3, 0, 5, 5, 1, 2, 4, 0])
+        loss = CASES[name][0](student, teacher, labels)
+        teacher_rows = teacher if CASES[name][2] is None else teacher[rows]
+        again = CASES[name][0](student[rows], teacher_rows, labels[rows])
+        torch.testing.assert_close(again, loss[rows])
+
+    def test_nan_is_not_masked(self, name):
+        student, teacher, labels = inputs(name)
+        with torch.no_grad():
+            student[0] = torch.nan
+        loss = CASES[name][0](student, teacher, labels)
+        assert loss[0].isnan().all() if loss.ndim else loss.isnan()
+
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU')
+    def test_no_host_synchronisation(self, name):
+        student, teacher, labels = inputs(name)
+        call = CASES[name][0]
+        expected = call(student, teacher, labels)
+        on_gpu = [x.detach().cuda() for x in (student, teacher, labels)]
+        on_gpu[0].requires_grad_()
+        if name == 'nd':
+            centroids = CENTROIDS.cuda()
+
+            def call(s, t, y):
+                return KF.nd_loss(s, t, centroids, y)
+
+        torch.cuda.set_sync_debug_mode('error')
+        try:
+            loss = call(*on_gpu)
+            loss.sum().backward()
+        finally:
+            torch.cuda.set_sync_debug_mode('default')
+        torch.testing.assert_close(loss.cpu(), expected)
+
+
+class TestFloat32Math:
+    def test_looks_into_lists_and_keywords(self):
+        @float32_math
+        def total(many, one=None):
+            assert all(x.dtype == torch.float32 for x in many)
+            return sum(x.sum() for x in many) + one
+
+        x = torch.ones(2, dtype=torch.float16, requires_grad=True)
+        out = total([x, x], one=torch.ones((), dtype=torch.bfloat16))
+        out.backward()
+        assert out.item() == 5 and out.dtype == torch.float32
+        assert x.grad.tolist() == [2, 2]
+
+    def test_autocast_is_restored(self):
+        @float32_math
+        def product(x):
+            return x @ x
+
+        x = torch.eye(2)
+        with torch.autocast('cpu', torch.bfloat16):
+            assert product(x).dtype == torch.float32
+            assert (x @ x).dtype == torch.bfloat16
+
+
+class TestChecks:
+    def test_shapes_name_both_tensors(self):
+        with pytest.raises(ValueError, match=r'b of shape \(3, 5\).*a has'):
+            check_shapes(
+                a=(torch.ones(3, 4), 'N D'), b=(torch.ones(3, 5), 'N D')
+            )
+        with pytest.raises(ValueError, match=r'y must have shape \(N\)'):
+            check_shapes(y=(torch.ones(3, 4), 'N'))
+        with pytest.raises(TypeError, match='y must be a torch.Tensor'):
+            check_shapes(y=([1.0], 'N'))
+
+    @pytest.mark.parametrize(
+        'dtype', [torch.uint8, torch.int8, torch.int16, torch.int32]
+    )
+    def test_labels_of_any_integer_dtype(self, dtype):
+        labels = check_labels(torch.tensor([0, 2], dtype=dtype), 3)
+        assert labels.dtype == torch.int64 and labels.tolist() == [0, 2]
+
+    def test_labels_out_of_range_are_named(self):
+        with pytest.raises(ValueError, match=r'\[0, 3\), got -1, 3;'):
+            check_labels(torch.tensor([3, 0, -1, 3]), 3)
+
+    @pytest.mark.parametrize('dtype', [torch.float32, torch.bool])
+    def test_labels_of_another_dtype(self, dtype):
+        with pytest.raises(ValueError, match='integer dtype'):
+            check_labels(torch.zeros(2, dtype=dtype), 3)
+
+    def test_many_wrong_labels_stay_short(self):
+        with pytest.raises(ValueError, match='17 and 92 more'):
+            check_labels(torch.arange(10, 110), 5)
+
+    def test_no_labels(self):
+        assert check_labels(torch.zeros(0, dtype=torch.long), 3).shape == (0,)
+
+    def test_choice(self):
+        check_choice('p', 1, (1, 2, 'cos'))
+        with pytest.raises(ValueError, match="'coss'; did you mean 'cos'?"):
+            check_choice('p', 'coss', (1, 2, 'cos'))
+        with pytest.raises(ValueError, match="p must be one of 1, 2, 'cos'"):
+            check_choice('p', 3, (1, 2, 'cos'))
+
+    @pytest.mark.parametrize('value', [0, -1.0, float('nan')])
+    def test_positive(self, value):
+        with pytest.raises(ValueError, match='tau must be above 0'):
+            check_positive('tau', value)
+
+    def test_positive_wants_a_number(self):
+        # labels given where tau stands: kd_loss as a bare `base` of SDD
+        with pytest.raises(TypeError, match='tau must be a number'):
+            KF.sdd_loss(
+                draw(2, K, 1),
+                draw(2, K, 1),
+                torch.zeros(2, dtype=torch.long),
+                base=KF.kd_loss,
+            )
+
+
+class TestSafeNorm:
+    @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+    @pytest.mark.parametrize('scale', [0, 1e-30, 1e-12, 1e-7])
+    def test_zero_vectors(self, dtype, scale):
+        x = torch.full((2, 3), scale, dtype=dtype, requires_grad=True)
+        unit = safe_normalize(x)
+        assert torch.equal(unit, torch.zeros_like(unit))
+        unit.sum().backward()
+        assert torch.equal(x.grad, torch.zeros_like(x))
+        x.grad = None
+        safe_norm(x).sum().backward()
+        assert x.grad.abs().max() <= 1
+        if scale == 0:
+            assert torch.equal(x.grad, torch.zeros_like(x))
+
+    def test_gradient_is_bounded(self):
+        for scale in 10.0 ** torch.arange(-12.0, 3.0):
+            x = (draw(4, 3) * scale).requires_grad_()
+            (safe_normalize(x) * draw(4, 3, seed=1)).sum().backward()
+            assert x.grad.abs().max() < 5e6
+
+    def test_values(self):
+        x = torch.tensor([[3.0, 4.0]])
+        assert safe_norm(x).tolist() == [5]
+        torch.testing.assert_close(
+            safe_normalize(x), torch.tensor([[0.6, 0.8]])
+        )
+        torch.testing.assert_close(safe_normalize(x, dim=0), torch.ones(1, 2))
+        assert safe_normalize(x * torch.nan).isnan().all()
+
+
+def test_names_exist():
+    for name in KF.__all__:
+        assert callable(getattr(KF, name))
+    assert len(KF.__all__) == len(set(KF.__all__))
+
+
+def test_needs_torch_alone():
+    code = (
+        'import sys; import kd_det.functional; '
+        "print([m for m in ('mmengine', 'mmcv', 'mmdet', 'mmpretrain', "
+        "'torchvision') if m in sys.modules])"
+    )
+    out = subprocess.run(
+        [sys.executable, '-c', code],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert out.stdout.strip() == '[]'
