@@ -27,6 +27,7 @@ setup(
         'mmrazor>=1.0.0',
         'joblib>=1.2',  # mmrazor imports it and does not declare it
         'pycocotools>=2.0.7',
+        'rich>=13',
         'matplotlib>=3.7',
     ],
     extras_require={

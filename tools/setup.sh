@@ -172,11 +172,11 @@ install_build_tools() {
 
 install_torch() {
     local wish=$TORCH
-    if [ "$(cat "$VENV/kd_det.torch" 2>/dev/null)" != "$TORCH" ]; then
-        # Another build of the same version would count as installed.
+    # Another build of the same version would count as installed.
+    if [ "$(cat "$VENV/kd_det.torch" || echo "$TORCH")" != "$TORCH" ]; then
         pip uninstall -y torch torchvision
-        echo "$TORCH" >"$VENV/kd_det.torch"
     fi
+    echo "$TORCH" >"$VENV/kd_det.torch"
     case $wish in *torchvision*) ;; *) wish="$wish torchvision" ;; esac
     [ "$TORCH" != "$pinned_torch" ] || wish="$wish -c constraints.txt"
     set -f # unquoted: TORCH may hold several requirements and pip options

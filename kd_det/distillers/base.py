@@ -99,6 +99,13 @@ class Distiller(nn.Module):
         """Return what ``CentroidBank.verify`` must find: width and rows."""
         raise NotImplementedError
 
+    def default_source(self) -> str:
+        """Return the source of class means that the losses can work with."""
+        return 'gt'
+
+    def check_coverage(self) -> None:
+        """Stop if a loss needs a class mean that the bank lacks."""
+
     def set_bank(self, bank: CentroidBank) -> None:
         """Take the class means after checking that they are the teacher's.
 

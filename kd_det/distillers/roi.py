@@ -78,6 +78,27 @@ class RoIDistiller(Distiller):
         """Return width and rows of the teacher's class layer."""
         return dict(width=self.width, num_rows=self.num_rows)
 
+    def _needs_background(self) -> bool:
+        return any(
+            'centroids' in fields
+            and getattr(self.losses[name], 'background', '') == 'all'
+            for name, fields in self.wiring.items()
+        )
+
+    def default_source(self) -> str:
+        """Return ``'proposals'`` where a background mean is needed."""
+        return 'proposals' if self._needs_background() else 'gt'
+
+    def check_coverage(self) -> None:
+        """Stop if the background is to be distilled but has no mean."""
+        if self._needs_background() and self.bank.counts[-1] == 0:
+            raise UserError(
+                f'Centroid bank {self.centroid_file!r} has no background '
+                "mean (it was made with source='gt'), but a loss has "
+                "background='all'; set background='foreground' or compute "
+                'the bank with --source proposals.'
+            )
+
     def read(
         self, records: dict[str, list], feats: tuple[Tensor, ...]
     ) -> dict[str, Tensor]:

@@ -105,10 +105,18 @@ def stored_classes(checkpoint: dict) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def load_exactly(model: nn.Module, checkpoint: dict, path: str) -> None:
+def load_exactly(
+    model: nn.Module, checkpoint: dict, path: str, side: str = 'teacher'
+) -> None:
     """Load a checkpoint whose keys and shapes are exactly the model's.
 
     A checkpoint of a distilled student loads as the plain network it is.
+
+    Args:
+        model: The network.
+        checkpoint: With a ``state_dict``, or one itself.
+        path: Where it comes from, for the message.
+        side: What to call the network in the message.
 
     Raises:
         UserError: Naming the first keys missing, unexpected or of another
@@ -149,7 +157,7 @@ def load_exactly(model: nn.Module, checkpoint: dict, path: str) -> None:
                 + (f': the file has {len(names)} classes' if names else '')
             )
     raise UserError(
-        f'Teacher checkpoint {path!r} does not fit the teacher '
+        f'Checkpoint {path!r} does not fit the {side} '
         f'{type(model).__name__}: {"; ".join(problems)}; give the '
         'checkpoint of this config or the config of this checkpoint.'
     )

@@ -28,6 +28,8 @@ def draw(*shape, seed=0):
 
 # Exact in every dtype, so that half precision sees the same centroids.
 CENTROIDS = (draw(K, D, seed=9) * 4).round() / 4
+MARGIN = torch.tensor([-0.25, -0.5, -1.5])
+MAP, SMALLER_MAP = (3, 5, 2), (4, 3, 2)
 
 # Each case: a call of (student, teacher, labels), then the shapes of the two
 # tensors without N. No teacher shape: the second is the (K, D) centroids.
@@ -66,8 +68,54 @@ CASES = {
         (K, R),
     ),
     'region pool': (lambda s, t, y: KF.region_pool(s), (3, 7, 5), None),
+    'fm': (lambda s, t, y: KF.feature_matching_loss(s, t), (D,), (D,)),
+    'sr': (lambda s, t, y: KF.softmax_regression_loss(s, t), (K,), (K,)),
+    'sr ce': (
+        lambda s, t, y: KF.softmax_regression_loss(s, t, 'ce'),
+        (K,),
+        (K,),
+    ),
+    'sr kl': (
+        lambda s, t, y: KF.softmax_regression_loss(s, t, 'kl'),
+        (K,),
+        (K,),
+    ),
+    'rkd distance': (lambda s, t, y: KF.rkd_distance_loss(s, t), (D,), (K,)),
+    'rkd angle': (lambda s, t, y: KF.rkd_angle_loss(s, t), (D,), (K,)),
+    'attention': (
+        lambda s, t, y: KF.attention_transfer_loss(s, t),
+        MAP,
+        SMALLER_MAP,
+    ),
+    'factor': (lambda s, t, y: KF.factor_transfer_loss(s, t), MAP, MAP),
+    'inheritance': (lambda s, t, y: KF.inheritance_loss(s, t), MAP, MAP),
+    'exploration': (lambda s, t, y: KF.exploration_loss(s, t, 2), MAP, MAP),
+    'exploration cos': (
+        lambda s, t, y: KF.exploration_loss(s, t, 'cos'),
+        MAP,
+        MAP,
+    ),
+    'ofd': (
+        lambda s, t, y: KF.ofd_loss(s, t, MARGIN.to(s.device)),
+        MAP,
+        MAP,
+    ),
+    'hcl': (
+        lambda s, t, y: KF.hcl_loss([s, s[..., :1, :]], [t, t[..., :1, :]]),
+        MAP,
+        MAP,
+    ),
+    'pkd': (lambda s, t, y: KF.pkd_loss(s, t), MAP, MAP),
 }
-SCALAR = ('dist',)
+SCALAR = (
+    'dist',
+    'rkd distance',
+    'rkd angle',
+    'inheritance',
+    'exploration',
+    'exploration cos',
+    'pkd',
+)
 
 
 def inputs(name, n=N, dtype=torch.float64):

@@ -1,0 +1,28 @@
+"""KD of RoI logits: slim Faster R-CNN R-50 -> R-18 on blood cells, 8 epochs.
+
+Data and schedule are those of the control, baseline_frcnn_r18_slim_bccd.py.
+Train the teacher, baseline_frcnn_r50_slim_bccd.py, first.
+"""
+
+_base_ = [
+    '../_base_/datasets/coco_folder.py',
+    '../_base_/schedules/adamw_8e.py',
+    '../_base_/distill_runtime.py',
+]
+data_root = 'data/bccd/'
+classes = ('Platelets', 'RBC', 'WBC')
+model = dict(
+    _scope_='kd_det',
+    type='DistillModel',
+    teacher=dict(
+        cfg='{{ fileDirname }}/baseline_frcnn_r50_slim_bccd.py',
+        ckpt='runs/baseline_frcnn_r50_slim_bccd/epoch_16.pth',
+    ),
+    student=dict(cfg='{{ fileDirname }}/baseline_frcnn_r18_slim_bccd.py'),
+    distillers=dict(
+        roi=dict(
+            type='RoIDistiller',
+            losses=dict(loss_kd=dict(type='KDLoss', tau=1.0, loss_weight=1.0)),
+        )
+    ),
+)

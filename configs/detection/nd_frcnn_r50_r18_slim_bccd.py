@@ -1,0 +1,14 @@
+"""ND with KD (KD++): slim Faster R-CNN R-50 -> R-18 on blood cells.
+
+Weights of the authors' R18-R101; 8 epochs, data and schedule of the control.
+"""
+
+_base_ = './kd_frcnn_r50_r18_slim_bccd.py'
+model = dict(
+    distillers=dict(
+        roi=dict(
+            centroids='data/centroids/frcnn_r50_slim_bccd.npz',
+            losses=dict(loss_nd=dict(type='NDLoss', loss_weight=1.5)),
+        )
+    )
+)

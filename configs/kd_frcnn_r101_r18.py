@@ -1,0 +1,19 @@
+"""KD of RoI logits: Faster R-CNN R-101 -> R-18, COCO 1x.
+
+The ablation of `nd_frcnn_r101_r18.py` without ND; see there.
+"""
+
+_base_ = [
+    './_base_/models/frcnn_r101_r18.py',
+    'mmdet::_base_/datasets/coco_detection.py',
+    'mmdet::_base_/schedules/schedule_1x.py',
+    './_base_/distill_runtime.py',
+]
+model = dict(
+    distillers=dict(
+        roi=dict(
+            type='RoIDistiller',
+            losses=dict(loss_kd=dict(type='KDLoss', tau=1.0, loss_weight=1.0)),
+        )
+    )
+)

@@ -1,0 +1,184 @@
+"""One pass of the frozen teacher over the training set: its class means."""
+
+import copy
+import os.path as osp
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+from mmengine.dist import all_reduce, get_rank
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+from rich.progress import track
+from torch import Tensor
+
+from kd_det import random_state
+from kd_det.centroids import CentroidBank
+from kd_det.config import leaf_datasets
+from kd_det.distillers import Distiller
+from kd_det.errors import UserError
+from kd_det.files import sha256_of
+
+SOURCES = ('gt', 'proposals')
+PACKAGES = ('torch', 'onedl-mmengine', 'onedl-mmcv', 'onedl-mmdetection')
+
+
+def compute_bank(
+    distiller: Distiller,
+    cfg: dict,
+    source: str = 'gt',
+    augmented: bool = False,
+    seed: int = 0,
+) -> CentroidBank:
+    """Average the teacher's embeddings of the training set by class.
+
+    Images pass one by one, in float64 sums, so that the result depends
+    neither on the batch nor on the number of ranks, which share the work.
+
+    Args:
+        distiller: A bound distiller; it knows how to embed.
+        cfg: The run's config: its training data, its test pipeline.
+        source: ``'gt'`` annotated boxes, ``'proposals'`` sampled RoIs with
+            background.
+        augmented: Use the training pipeline, as the ND authors do, in place
+            of the deterministic test pipeline.
+        seed: Of proposal sampling and augmentation, per image.
+
+    Returns:
+        The bank, the same on every rank.
+
+    Raises:
+        UserError: The source is unknown or nothing was embedded.
+    """
+    if source not in SOURCES:
+        raise UserError(f'source={source!r}; accepted are {SOURCES}.')
+    with random_state.isolated():
+        loader = _loader(cfg, augmented, seed)
+        sums, counts, norms = _accumulate(distiller, loader, source, seed)
+    if counts.sum() == 0:
+        raise UserError(
+            f'No object was found in {annotation_file(cfg)!r}: its category '
+            'ids match none of the classes, or it has no annotations.'
+        )
+    means = sums / counts.clamp(min=1)[:, None]
+    classes = tuple(loader.dataset.metainfo['classes'])
+    if len(means) == len(classes) + 1:
+        classes += ('background',)
+    bank = CentroidBank(
+        means.float().numpy(),
+        counts.long().numpy(),
+        classes,
+        dict(
+            teacher_sha256=distiller.teacher.sha256,
+            teacher_config=distiller.teacher.source,
+            annotation_sha256=annotation_sha256(cfg),
+            source=source,
+            augmented=augmented,
+            seed=seed,
+            versions=_versions(),
+        ),
+    )
+    print_log(norm_table(bank, norms), 'current')
+    return bank
+
+
+def annotation_file(cfg: dict) -> str:
+    """Return the path of the first training annotation file."""
+    dataset = next(leaf_datasets(cfg['train_dataloader']['dataset']))
+    return osp.join(dataset.get('data_root') or '', dataset['ann_file'])
+
+
+def annotation_sha256(cfg: dict) -> str:
+    """Return the sha256 of that file."""
+    return sha256_of(annotation_file(cfg))
+
+
+def _loader(cfg: dict, augmented: bool, seed: int):
+    leaves = [
+        copy.deepcopy(leaf)
+        for leaf in leaf_datasets(cfg['train_dataloader']['dataset'])
+    ]
+    if not augmented:
+        for leaf in leaves:
+            leaf['pipeline'] = _deterministic(cfg, leaf['pipeline'])
+    dataset = leaves[0]
+    if len(leaves) > 1:
+        dataset = dict(type='ConcatDataset', datasets=leaves)
+    train = cfg['train_dataloader']
+    return Runner.build_dataloader(
+        dict(
+            batch_size=1,
+            num_workers=train.get('num_workers', 0),
+            sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
+            dataset=dataset,
+        ),
+        seed=seed,
+    )
+
+
+def _deterministic(cfg: dict, train_pipeline: list) -> list:
+    """Return the test pipeline with boxes loaded before they are resized."""
+    loading = [t for t in train_pipeline if 'LoadAnnotations' in t['type']]
+    test = next(leaf_datasets(cfg['test_dataloader']['dataset']))['pipeline']
+    rest = [t for t in test if 'LoadAnnotations' not in t['type']]
+    return [rest[0], *loading, *rest[1:]]
+
+
+def _accumulate(
+    distiller: Distiller, loader, source: str, seed: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    expected = distiller.expected_bank()
+    rows, width = expected['num_rows'], expected['width']
+    sums = torch.zeros(rows, width, dtype=torch.float64)
+    # count, and the sum and the sum of squares of the norms
+    scalars = torch.zeros(rows, 3, dtype=torch.float64)
+    preprocessor = distiller.teacher.model.data_preprocessor
+    images = track(
+        zip(loader.sampler, loader),
+        'Teacher embeddings',
+        total=len(loader),
+        disable=get_rank() != 0,
+    )
+    for index, data in images:
+        # each image draws on its own, whatever rank it falls to
+        torch.manual_seed(seed + index)
+        batch = preprocessor(data, False)
+        embed, labels = distiller.teacher_samples(
+            batch['inputs'], batch['data_samples'], source
+        )
+        embed, labels = embed.double().cpu(), labels.cpu()
+        norm = embed.norm(dim=1)
+        sums.index_add_(0, labels, embed)
+        scalars.index_add_(
+            0, labels, torch.stack([norm**0, norm, norm**2], dim=1)
+        )
+    for table in (sums, scalars):
+        all_reduce(table)
+    return sums, scalars[:, 0], scalars[:, 1:]
+
+
+def norm_table(bank: CentroidBank, norms: Tensor) -> str:
+    """Return count, mean and spread of the norms, and the mean's norm."""
+    lines = [f'{"class":<24}{"count":>9}{"norm":>9}{"± std":>9}{"|mean|":>9}']
+    lengths = torch.from_numpy(bank.centroids).norm(dim=1)
+    for name, count, (total, squares), length in zip(
+        bank.classes, bank.counts, norms.tolist(), lengths.tolist()
+    ):
+        if count == 0:
+            lines.append(f'{name:<24}{0:>9}  never seen: no centroid')
+            continue
+        mean = total / count
+        std = max(squares / count - mean**2, 0) ** 0.5
+        lines.append(
+            f'{name:<24}{count:>9}{mean:>9.3f}{std:>9.3f}{length:>9.3f}'
+        )
+    return 'Norms of the teacher embeddings\n' + '\n'.join(lines)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # the upstream names import the same
+            continue
+    return found

@@ -1,0 +1,79 @@
+"""What can be known to be wrong before anything is built."""
+
+import json
+import os.path as osp
+
+from mmengine.config import Config
+from mmengine.registry import DATASETS
+
+from kd_det.config import SPLITS, leaf_datasets
+from kd_det.errors import UserError, nearest
+
+
+def check_data(cfg: Config, splits: tuple[str, ...] = SPLITS) -> None:
+    """Check the COCO annotation files a config names against its classes.
+
+    Args:
+        cfg: The run's config.
+        splits: Which of ``train``, ``val``, ``test`` will be read.
+
+    Raises:
+        FileNotFoundError: An annotation file is missing.
+        UserError: It is no COCO json, its categories do not include the
+            classes, stand in another order, or no object uses them.
+    """
+    seen = set()
+    for split in splits:
+        loader = cfg.get(f'{split}_dataloader')
+        for leaf in leaf_datasets(loader['dataset']) if loader else ():
+            if 'Coco' not in str(leaf.get('type')):
+                continue
+            path = osp.join(leaf.get('data_root') or '', leaf['ann_file'])
+            classes = (leaf.get('metainfo') or {}).get('classes')
+            classes = classes or _own_classes(leaf['type'])
+            if (path, classes) not in seen:
+                seen.add((path, classes))
+                _check_annotations(path, classes, split)
+
+
+def _own_classes(dataset_type: str) -> tuple[str, ...]:
+    return tuple(DATASETS.get(dataset_type).METAINFO.get('classes', ()))
+
+
+def _check_annotations(
+    path: str, classes: tuple[str, ...], split: str
+) -> None:
+    if not osp.isfile(path):
+        raise FileNotFoundError(
+            f'There is no {split} annotation file {path!r}; set data_root '
+            '(--cfg-options data_root=FOLDER) to a folder that holds it.'
+        )
+    try:
+        with open(path) as file:
+            table = json.load(file)
+        names = {c['id']: c['name'] for c in table['categories']}
+        used = {a['category_id'] for a in table['annotations']}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f'Annotation file {path!r} is not COCO json ({error!r}); it '
+            'needs images, annotations and categories.'
+        ) from None
+    absent = [name for name in classes if name not in names.values()]
+    if absent:
+        raise UserError(
+            f'Class {absent[0]!r} is not among the categories of {path!r} '
+            f'({", ".join(names.values())}); write the names as there'
+            f'{nearest(absent[0], names.values())}'
+        )
+    order = tuple(name for name in names.values() if name in classes)
+    if order != tuple(classes):
+        raise UserError(
+            f'The classes stand in another order than in {path!r}, and the '
+            f'labels would follow the file; write classes={order}.'
+        )
+    if not any(names.get(category) in classes for category in used):
+        raise UserError(
+            f'No annotation of {path!r} has a category id of the classes '
+            f'{tuple(classes)}; it uses ids {sorted(used)[:8]}, the '
+            f'categories have {sorted(names)[:8]}.'
+        )

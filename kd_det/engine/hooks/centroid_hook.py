@@ -1,0 +1,84 @@
+"""CentroidHook: no training without the right class means."""
+
+import os.path as osp
+
+from mmengine.dist import barrier, get_rank
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from kd_det.centroids import CentroidBank
+from kd_det.engine.centroid_pass import (
+    annotation_file,
+    annotation_sha256,
+    compute_bank,
+)
+from kd_det.registry import HOOKS
+
+
+@HOOKS.register_module()
+class CentroidHook(Hook):
+    """Compute the centroid files a config names, or verify what is there.
+
+    Before training, a distiller whose file is missing gets it made by one
+    pass of the teacher over the training set; a file that exists must come
+    from this teacher, these classes and these annotations.
+
+    Args:
+        source: ``'gt'`` or ``'proposals'``, for a file that is missing.
+            None takes proposals where a loss needs a background centroid.
+        augmented: See :func:`kd_det.engine.centroid_pass.compute_bank`.
+
+    Raises:
+        UserError: A bank does not fit.
+
+    Example:
+        >>> custom_hooks = [dict(type='kd_det.CentroidHook')]
+    """
+
+    priority = 'HIGH'  # before hooks that look at knowledge
+
+    def __init__(
+        self, source: str | None = None, augmented: bool = False
+    ) -> None:
+        self.source = source
+        self.augmented = augmented
+
+    def before_train(self, runner) -> None:
+        """Provide every distiller with its bank."""
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        for distiller in model.distill.values():
+            if not distiller.centroid_file:
+                continue
+            if distiller.bank is None:
+                self._make(runner, distiller)
+            self._verify(runner, distiller)
+
+    def _make(self, runner, distiller) -> None:
+        file = distiller.centroid_file
+        if not osp.isfile(file):
+            source = self.source or distiller.default_source()
+            runner.logger.info(
+                f'Centroid file {file!r} is missing: one pass of the teacher '
+                f'over {annotation_file(runner.cfg)!r} ({source}) makes it.'
+            )
+            bank = compute_bank(distiller, runner.cfg, source, self.augmented)
+            if get_rank() == 0:
+                bank.save(file)
+            barrier()
+        else:  # made by another run since this model was built
+            bank = CentroidBank.load(file)
+        distiller.set_bank(bank)
+
+    def _verify(self, runner, distiller) -> None:
+        classes = tuple(runner.train_dataloader.dataset.metainfo['classes'])
+        rows = len(distiller.bank.counts)
+        if rows == len(classes) + 1:
+            classes += ('background',)
+        distiller.bank.verify(
+            distiller.centroid_file,
+            classes=classes,
+            annotation_sha256=annotation_sha256(runner.cfg),
+            **distiller.expected_bank(),
+        )
+        distiller.check_coverage()

@@ -1,0 +1,154 @@
+"""TeacherCheckHook: is the teacher any good, before a step is taken?"""
+
+import copy
+
+import torch
+from mmengine.config.utils import (
+    _get_cfg_metainfo,
+    _get_package_and_cfg_path,
+)
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.utils import get_installed_path
+from rich.progress import track
+
+from kd_det import random_state
+from kd_det.config import leaf_datasets
+from kd_det.errors import UserError
+from kd_det.registry import HOOKS
+
+
+@HOOKS.register_module()
+class TeacherCheckHook(Hook):
+    """Evaluate the teacher on some validation images before training.
+
+    It runs with its own test pipeline and preprocessing. Its score is
+    logged beside the one that its metafile claims; a score under the floor
+    stops the run, since such a teacher has the wrong weights, classes or
+    preprocessing. Random generators are left as they were.
+
+    Args:
+        num_images: Validation images to use, from the first.
+        floor: Least accepted score, in the metric's unit; None never stops.
+        metric: Key of the score among the evaluator's metrics, by its end.
+
+    Raises:
+        UserError: The class lists differ, or the score is under the floor.
+
+    Example:
+        >>> custom_hooks = [dict(type='kd_det.TeacherCheckHook', floor=0.1)]
+    """
+
+    priority = 'VERY_HIGH'  # nothing is worth starting before it
+
+    def __init__(
+        self,
+        num_images: int = 100,
+        floor: float | None = 0.01,
+        metric: str = 'bbox_mAP',
+    ) -> None:
+        self.num_images = num_images
+        self.floor = floor
+        self.metric = metric
+
+    def before_train(self, runner) -> None:
+        """Check the classes, then the score."""
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        self._check_classes(runner, model.teacher)
+        if runner.iter > 0 or not runner.cfg.get('val_dataloader'):
+            return  # resumed: it has been checked; or nothing to check on
+        with random_state.isolated():
+            scores = self._evaluate(runner, model.teacher)
+        score = next(
+            (v for k, v in scores.items() if k.endswith(self.metric)), None
+        )
+        if score is None:
+            raise UserError(
+                f'TeacherCheckHook: no metric ends in {self.metric!r}; the '
+                f'evaluator gives {", ".join(scores)}.'
+            )
+        claim = claimed_score(model.teacher.source)
+        runner.logger.info(
+            f'Teacher {model.teacher.ckpt!r}: {self.metric} {score:.3f} on '
+            f'the first {self.num_images} validation images; '
+            + (f'its metafile claims {claim}.' if claim else 'no claim known.')
+        )
+        if self.floor is not None and score < self.floor:
+            raise UserError(
+                f'The teacher scores {self.metric} {score:.3f} on '
+                f'{self.num_images} validation images, under the floor of '
+                f'{self.floor}: check its checkpoint, class order and '
+                'preprocessing, or lower TeacherCheckHook.floor.'
+            )
+
+    def _check_classes(self, runner, teacher) -> None:
+        ours = tuple(runner.train_dataloader.dataset.metainfo['classes'])
+        if teacher.classes and teacher.classes != ours:
+            raise UserError(
+                f'The teacher was trained on classes {_few(teacher.classes)} '
+                f'but the run has {_few(ours)}; the lists must agree in '
+                'names and order.'
+            )
+
+    @torch.no_grad()
+    def _evaluate(self, runner, teacher) -> dict[str, float]:
+        loader = runner.build_dataloader(
+            self._loader_cfg(runner.cfg, teacher), seed=runner.seed
+        )
+        dataset = loader.dataset
+        evaluator = runner.build_evaluator(
+            copy.deepcopy(runner.cfg.val_evaluator)
+        )
+        evaluator.dataset_meta = dataset.metainfo
+        for metric in evaluator.metrics:
+            if hasattr(
+                metric, 'img_ids'
+            ):  # else absent images count as missed
+                metric.img_ids = [
+                    dataset.get_data_info(i)['img_id']
+                    for i in range(len(dataset))
+                ]
+        runner.logger.info(
+            f'Checking the teacher on {len(dataset)} validation images.'
+        )
+        silent = get_rank() != 0
+        for batch in track(loader, 'Teacher check', disable=silent):
+            evaluator.process(teacher.model.test_step(batch), batch)
+        return evaluator.evaluate(len(dataset))
+
+    def _loader_cfg(self, cfg, teacher) -> dict:
+        loader = copy.deepcopy(cfg.val_dataloader)
+        own = teacher.cfg.get('test_dataloader')
+        for leaf in leaf_datasets(loader['dataset']):
+            leaf['indices'] = self.num_images
+            if own:
+                source = next(leaf_datasets(own['dataset']))
+                leaf['pipeline'] = copy.deepcopy(source['pipeline'])
+        return loader
+
+
+def claimed_score(source: str) -> str:
+    """Return what a package's metafile says of its config, or ''.
+
+    Args:
+        source: Config name such as ``'mmdet::faster_rcnn/x.py'``.
+    """
+    if '::' not in source:
+        return ''
+    package, path = _get_package_and_cfg_path(source)
+    try:
+        meta = _get_cfg_metainfo(get_installed_path(package), path)
+    except ValueError:  # a base config has no metafile
+        return ''
+    return '; '.join(
+        f'{metric} {value} on {result["Dataset"]}'
+        for result in meta.get('Results', [])
+        for metric, value in result['Metrics'].items()
+    )
+
+
+def _few(names: tuple[str, ...], limit: int = 6) -> str:
+    more = f', … ({len(names)} names)' if len(names) > limit else ''
+    return f'({", ".join(names[:limit])}{more})'

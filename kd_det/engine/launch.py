@@ -1,0 +1,264 @@
+"""What the command-line tools do, behind their arguments."""
+
+import argparse
+import os
+import os.path as osp
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.device import get_device
+from mmengine.dist import get_rank, infer_launcher, init_dist
+from mmengine.model import is_model_wrapper
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+
+from kd_det.checkpoint import load_checkpoint, use_safe_loading
+from kd_det.config import load_config
+from kd_det.engine.centroid_pass import compute_bank
+from kd_det.engine.checks import check_data
+from kd_det.errors import UserError
+from kd_det.models.spec import read_spec
+from kd_det.models.teacher import load_exactly
+from kd_det.registry import MODELS
+
+
+def make_parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser with the arguments that every tool has."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--work-dir', help='where to write (work_dirs/<config name>)'
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default=infer_launcher(),
+        help='job launcher (found by itself under torchrun)',
+    )
+    parser.add_argument(
+        '--trust-pickle',
+        action='store_true',
+        help='let the checkpoints of this run execute code; vouch for them',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='overrides, e.g. data_root=data/coco',
+    )
+    return parser
+
+
+def run_tool(main: Callable[[], object]) -> None:
+    """Run a tool; print a user's error as one sentence and exit with 2."""
+    try:
+        main()
+    except (UserError, FileNotFoundError) as error:
+        sys.exit(_report(error))
+
+
+def _report(error: Exception) -> int:
+    print(f'error: {error}', file=sys.stderr)
+    return 2
+
+
+def prepare(args: argparse.Namespace, teacher: str | None = None) -> Config:
+    """Read a tool's config and set the process up for it.
+
+    Args:
+        args: From a parser of :func:`make_parser`.
+        teacher: Checkpoint that replaces the config's teacher checkpoint.
+
+    Returns:
+        The config.
+
+    Raises:
+        FileNotFoundError: No such config or teacher checkpoint.
+        UserError: ``teacher`` is given for a config without one.
+    """
+    cfg = load_config(args.config, args.cfg_options)
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    use_safe_loading(args.trust_pickle)
+    cfg.launcher = args.launcher
+    name = Path(args.config).stem
+    cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{name}'
+    pair = 'teacher' in cfg.model
+    if teacher and not pair:
+        raise UserError(
+            f'--teacher {teacher!r}: config {args.config!r} has no teacher; '
+            "use a config whose model is a kd_det 'DistillModel'."
+        )
+    if teacher:
+        cfg.model.teacher.ckpt = teacher
+    if pair and args.trust_pickle:
+        cfg.model.teacher.trust_pickle = True
+    if args.launcher != 'none':
+        _join_ranks(cfg)
+    return cfg
+
+
+def _join_ranks(cfg: Config) -> None:
+    if torch.cuda.is_available():
+        init_dist(cfg.launcher, **cfg.env_cfg.dist_cfg)
+        return
+    # MMEngine's own start-up and wrapping expect a GPU in every rank
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group('gloo')
+    cfg.setdefault(
+        'model_wrapper_cfg',
+        dict(type='MMDistributedDataParallel', broadcast_buffers=False),
+    )
+
+
+def train(
+    cfg: Config,
+    amp: bool = False,
+    resume: str | None = None,
+    auto_scale_lr: bool = False,
+    seed: int | None = None,
+) -> None:
+    """Train what a config describes, after the checks that need no model.
+
+    Args:
+        cfg: From :func:`prepare`.
+        amp: Mixed precision; needs an accelerator.
+        resume: ``'auto'`` for the last checkpoint of the work dir, or a
+            file.
+        auto_scale_lr: Scale the learning rate to the batch size.
+        seed: Of everything random; drawn anew without it.
+
+    Raises:
+        UserError: An option does not fit the machine or the config.
+        FileNotFoundError: Data or a checkpoint is missing.
+    """
+    check_data(cfg, ('train', 'val') if cfg.get('val_cfg') else ('train',))
+    if amp:
+        if not torch.cuda.is_available():
+            raise UserError(
+                '--amp needs an accelerator, and torch sees none; leave '
+                '--amp away.'
+            )
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if auto_scale_lr:
+        if not cfg.get('auto_scale_lr', {}).get('base_batch_size'):
+            raise UserError(
+                '--auto-scale-lr: the config has no '
+                'auto_scale_lr.base_batch_size, the batch size its learning '
+                'rate was chosen for; add it.'
+            )
+        cfg.auto_scale_lr.enable = True
+    if seed is not None:
+        cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
+    if resume:
+        cfg.resume = True
+        cfg.load_from = None if resume == 'auto' else resume
+        if resume != 'auto' and not osp.isfile(resume):
+            raise FileNotFoundError(
+                f'There is no checkpoint {resume!r} to resume from; give a '
+                'file, or --resume alone for the last one of the work dir.'
+            )
+    Runner.from_cfg(cfg).train()
+
+
+def student_of(cfg: Config) -> Config:
+    """Return the config of the student alone, ready for testing."""
+    cfg = cfg.copy()
+    if 'student' in cfg.model:
+        cfg.model = read_spec(cfg.model.student, 'student')[0]
+        # hooks of the pair have nothing to look at
+        cfg.custom_hooks = []
+    return cfg
+
+
+def test(
+    cfg: Config,
+    checkpoint: str,
+    out: str | None = None,
+    show_dir: str | None = None,
+    trust_pickle: bool = False,
+) -> dict[str, float]:
+    """Evaluate a student, or any plain detector, on the test data.
+
+    Args:
+        cfg: From :func:`prepare`.
+        checkpoint: Of training or of ``export_student.py``.
+        out: Prefix of the predictions, written as ``<out>.bbox.json``.
+        show_dir: Folder for images with the predicted boxes.
+        trust_pickle: Execute the pickle in the checkpoint.
+
+    Returns:
+        The metrics.
+    """
+    check_data(cfg, ('test',))
+    cfg = student_of(cfg)
+    cfg.load_from, cfg.resume = None, False
+    if out:
+        os.makedirs(osp.dirname(osp.abspath(out)), exist_ok=True)
+        cfg.test_evaluator.outfile_prefix = out
+    if show_dir:
+        cfg.default_hooks.visualization.update(
+            draw=True, test_out_dir=osp.abspath(show_dir)
+        )
+    state = load_checkpoint(checkpoint, trust=trust_pickle)
+    runner = Runner.from_cfg(cfg)
+    model = runner.model
+    model = model.module if is_model_wrapper(model) else model
+    load_exactly(model, state, checkpoint, 'student')
+    return runner.test()
+
+
+def centroids(
+    cfg: Config,
+    source: str | None = None,
+    augmented: bool = False,
+    out: str | None = None,
+    seed: int = 0,
+) -> str:
+    """Compute and write the class means that a config names.
+
+    Args:
+        cfg: From :func:`prepare`.
+        source: ``'gt'`` or ``'proposals'``; what the losses need without it.
+        augmented: Use the training pipeline.
+        out: File to write; the config's own without it.
+        seed: Of proposal sampling and augmentation.
+
+    Returns:
+        The file written.
+
+    Raises:
+        UserError: The config has no distiller, or nowhere to write.
+    """
+    check_data(cfg, ('train',))
+    if 'teacher' not in cfg.model:
+        raise UserError(
+            'The config has no teacher; use one whose model is a kd_det '
+            "'DistillModel'."
+        )
+    name, spec = next(
+        (
+            item
+            for item in cfg.model.distillers.items()
+            if 'centroids' in item[1]
+        ),
+        next(iter(cfg.model.distillers.items())),
+    )
+    out = out or spec.get('centroids')
+    if not out:
+        raise UserError(
+            f'Distiller {name!r} names no centroid file; pass --out FILE.npz.'
+        )
+    spec.centroids = f'{out}.new'  # an old file must not be verified
+    model = MODELS.build(cfg.model).to(get_device())
+    distiller = model.distill[name]
+    source = source or distiller.default_source()
+    bank = compute_bank(distiller, cfg, source, augmented, seed)
+    if get_rank() == 0:
+        bank.save(out)
+        print(f'Wrote {out}')
+    return out

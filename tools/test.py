@@ -1,0 +1,24 @@
+"""Evaluate a student, or any plain detector, with COCO mAP."""
+
+from kd_det.engine import launch
+
+
+def main() -> None:
+    """Parse the arguments and evaluate."""
+    parser = launch.make_parser(__doc__)
+    parser.add_argument('checkpoint', help='checkpoint of the student')
+    parser.add_argument(
+        '--out', metavar='PREFIX', help='write predictions to PREFIX.bbox.json'
+    )
+    parser.add_argument(
+        '--show-dir', help='write images with the predicted boxes here'
+    )
+    args = parser.parse_args()
+    cfg = launch.prepare(args)
+    launch.test(
+        cfg, args.checkpoint, args.out, args.show_dir, args.trust_pickle
+    )
+
+
+if __name__ == '__main__':
+    launch.run_tool(main)
