@@ -4,7 +4,6 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.hub import get_config
 from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import get_state_dict
 

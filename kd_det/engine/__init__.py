@@ -1,0 +1,1 @@
+"""What happens around training: hooks, schedules, the tools' work."""

@@ -1,0 +1,110 @@
+"""A distilled student as plain MMDetection files, verified by loading."""
+
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS
+from mmengine.runner import Runner
+from mmengine.runner.checkpoint import get_state_dict
+from torch import nn
+
+from kd_det.checkpoint import load_checkpoint
+from kd_det.engine.checks import check_data
+from kd_det.engine.launch import student_of
+from kd_det.errors import UserError
+from kd_det.evaluation.stock import same_boxes, stock_detector
+from kd_det.files import atomic_write
+from kd_det.models.teacher import load_exactly
+
+
+def export_student(
+    cfg: Config,
+    checkpoint: str,
+    out_dir: str,
+    num_images: int = 4,
+    trust_pickle: bool = False,
+) -> tuple[Path, Path]:
+    """Write ``student.py`` and ``student.pth`` that need no kd_det.
+
+    The config is the run's with the student as its model; the checkpoint
+    holds the student's weights and class names alone. Both are then loaded
+    by MMDetection's own ``init_detector``, and its predictions on test
+    images compared with the student's.
+
+    Args:
+        cfg: From ``launch.prepare``.
+        checkpoint: Of training.
+        out_dir: Folder to write to.
+        num_images: Test images to compare on.
+        trust_pickle: Execute the pickle in the checkpoint.
+
+    Returns:
+        The two files.
+
+    Raises:
+        UserError: The checkpoint does not fit, or the exported student
+            predicts something else; the files are removed then.
+    """
+    check_data(cfg, ('test',))
+    plain = student_of(cfg)
+    state = load_checkpoint(checkpoint, trust=trust_pickle)
+    student = MODELS.build(plain.model).eval()
+    load_exactly(student, state, checkpoint, 'student')
+    for name in (
+        'work_dir',
+        'load_from',
+        'resume',
+        'launcher',
+        'custom_hooks',
+    ):
+        plain.pop(name, None)
+    hooks = plain.get('default_hooks', {})
+    for name in [k for k, v in hooks.items() if 'kd_det.' in str(v['type'])]:
+        hooks.pop(name)
+
+    folder = Path(out_dir)
+    config_file, weight_file = folder / 'student.py', folder / 'student.pth'
+    with atomic_write(config_file) as file:
+        file.write(plain.pretty_text.encode())
+    meta = state.get('meta') or {}
+    slim = dict(
+        meta=dict(dataset_meta=meta.get('dataset_meta', {})),
+        state_dict=get_state_dict(student),
+    )
+    with atomic_write(weight_file) as file:
+        torch.save(slim, file)
+    try:
+        boxes = _compare(student, plain, config_file, weight_file, num_images)
+    except BaseException:
+        config_file.unlink()
+        weight_file.unlink()
+        raise
+    print(
+        f'Wrote {config_file} and {weight_file}; stock MMDetection loads '
+        f'them and predicts the same {boxes} boxes on {num_images} images.'
+    )
+    return config_file, weight_file
+
+
+@torch.no_grad()
+def _compare(
+    student: nn.Module,
+    cfg: Config,
+    config_file: Path,
+    weight_file: Path,
+    num_images: int,
+) -> int:
+    stock = stock_detector(config_file, weight_file)
+    loader = Runner.build_dataloader(cfg.test_dataloader)
+    boxes = 0
+    for _, batch in zip(range(num_images), loader):
+        ours, theirs = student.test_step(batch), stock.test_step(batch)
+        boxes += sum(len(sample.pred_instances) for sample in ours)
+        if not same_boxes(ours, theirs):
+            raise UserError(
+                f'Stock MMDetection predicts other boxes from {config_file}'
+                ' than the student; the config has parts it reads '
+                'differently, so compare the two model configs.'
+            )
+    return boxes

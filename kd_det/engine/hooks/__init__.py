@@ -1,0 +1,19 @@
+"""Hooks around training."""
+
+from kd_det.engine.hooks.centroid_hook import CentroidHook
+from kd_det.engine.hooks.feature_norm_hook import FeatureNormHook
+from kd_det.engine.hooks.loss_schedule_hook import LossScheduleHook
+from kd_det.engine.hooks.non_finite_hook import NonFiniteHook
+from kd_det.engine.hooks.random_state_hook import RandomStateHook
+from kd_det.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
+from kd_det.engine.hooks.teacher_check_hook import TeacherCheckHook
+
+__all__ = [
+    'CentroidHook',
+    'FeatureNormHook',
+    'LossScheduleHook',
+    'NonFiniteHook',
+    'RandomStateHook',
+    'SafeCheckpointHook',
+    'TeacherCheckHook',
+]

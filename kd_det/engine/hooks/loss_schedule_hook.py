@@ -1,0 +1,99 @@
+"""LossScheduleHook: the weight of a distillation loss over time."""
+
+import math
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import IterBasedTrainLoop
+
+from kd_det.engine.schedules import build_schedule
+from kd_det.errors import UserError, nearest
+from kd_det.registry import HOOKS
+
+
+@HOOKS.register_module()
+class LossScheduleHook(Hook):
+    """Warm up, decay or stop single losses of a ``DistillModel``.
+
+    It sets ``scale`` of the loss, a factor beside its ``loss_weight``. The
+    scale is logged as ``<distiller>.<loss>_scale``, with the loss named
+    without its ``loss_``.
+
+    Args:
+        schedules: ``'<distiller>.<loss>'`` -> config of a schedule of
+            ``kd_det.engine.schedules``, or a list of them to multiply.
+
+    Raises:
+        UserError: A loss or a schedule does not exist, or a schedule counts
+            epochs in a loop that has none.
+
+    Example:
+        >>> custom_hooks = [dict(
+        ...     type='kd_det.LossScheduleHook',
+        ...     schedules={
+        ...         'roi.loss_kd': dict(type='WarmUp', epochs=20, origin=0)})]
+    """
+
+    priority = 'NORMAL'
+
+    def __init__(self, schedules: dict[str, dict | list[dict]]) -> None:
+        self.schedules = {
+            key: [
+                build_schedule(cfg)
+                for cfg in ([cfgs] if isinstance(cfgs, dict) else cfgs)
+            ]
+            for key, cfgs in schedules.items()
+        }
+
+    def before_train(self, runner) -> None:
+        """Find the losses and set their scales, also after a resume."""
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        losses = {
+            f'{name}.{key}': loss
+            for name, distiller in getattr(model, 'distill', {}).items()
+            for key, loss in distiller.losses.items()
+        }
+        for key, schedules in self.schedules.items():
+            if key not in losses:
+                raise UserError(
+                    f'LossScheduleHook: there is no loss {key!r}; accepted '
+                    f'are {", ".join(losses) or "those of a DistillModel"}'
+                    f'{nearest(key, losses)}'
+                )
+            if isinstance(runner.train_loop, IterBasedTrainLoop) and any(
+                schedule.by_epoch for schedule in schedules
+            ):
+                raise UserError(
+                    f'LossScheduleHook: a schedule of {key!r} counts epochs, '
+                    'which an IterBasedTrainLoop has not; write '
+                    'by_epoch=False and give iterations.'
+                )
+        self.losses = {key: losses[key] for key in self.schedules}
+        self._set(runner, changed_only=False)
+
+    def before_train_epoch(self, runner) -> None:
+        """Set the scales of this epoch."""
+        self._set(runner)
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        """Set the scales of this iteration."""
+        self._set(runner)
+
+    def _set(self, runner, changed_only: bool = True) -> None:
+        for key, schedules in self.schedules.items():
+            scale = math.prod(
+                schedule(runner.epoch if schedule.by_epoch else runner.iter)
+                for schedule in schedules
+            )
+            loss = self.losses[key]
+            if changed_only and loss.scale == scale:
+                continue
+            loss.scale = scale
+            distiller, _, name = key.partition('.')
+            name = f'{distiller}.{name.removeprefix("loss_")}_scale'
+            runner.message_hub.update_scalar(f'train/{name}', scale)
+            runner.logger.debug(
+                f'{name} is {scale:.6g} at epoch {runner.epoch}, iteration '
+                f'{runner.iter}.'
+            )

@@ -1,0 +1,191 @@
+"""RandomStateHook: a resumed run draws what the first would have drawn."""
+
+import random
+from functools import partial
+
+import numpy as np
+import torch
+from mmengine.dataset import worker_init_fn
+from mmengine.dist import all_gather_object, get_rank, get_world_size
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.runner import IterBasedTrainLoop
+from torch.utils.data import get_worker_info
+
+from kd_det import random_state
+from kd_det.engine.resumed_batches import ResumedBatches, ResumedIterator
+from kd_det.registry import HOOKS
+
+
+@HOOKS.register_module()
+class RandomStateHook(Hook):
+    """Make a resumed run continue bit-identically, on a CPU.
+
+    Checkpoints get the states of the Python, NumPy and torch generators of
+    every rank and the position in the epoch, under ``random_state``; a
+    resume restores both. Validation leaves the generators as they were, so
+    that it does not matter whether a run was killed before or after it.
+    Worker processes are seeded anew every epoch, where MMEngine lets them
+    repeat the augmentation of the first one.
+
+    Exact: with ``num_workers=0`` from any checkpoint; with workers that are
+    not persistent, from the end of an epoch of an ``EpochBasedTrainLoop``.
+    Not exact: other cases with workers, gradient accumulation interrupted
+    within a step, a sampler that draws from the global generators batch by
+    batch, another number of ranks. What can be seen beforehand is warned
+    of.
+
+    Example:
+        >>> custom_hooks = [dict(type='kd_det.RandomStateHook')]
+    """
+
+    priority = 'HIGHEST'  # what other hooks draw is replayed
+
+    def __init__(self) -> None:
+        self._position = 0  # batches trained on in this epoch
+        self._start: dict | None = None  # generators when it began
+        self._ranks: list[dict] | None = None  # gathered, until next step
+        self._stored: dict | None = None  # from the checkpoint
+        self._shifted = False
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Take the states along; only a resume will use them."""
+        self._stored = checkpoint.get('random_state')
+
+    def before_train(self, runner) -> None:
+        """Seed the workers by epoch and see whether a resume is possible."""
+        loader = runner.train_dataloader
+        init = loader.worker_init_fn
+        if isinstance(init, partial) and init.func is worker_init_fn:
+            loader.worker_init_fn = partial(
+                seed_worker, init=init, rank=get_rank()
+            )
+        if loader.num_workers > 0 and (
+            loader.persistent_workers or _counts_iterations(runner)
+        ):
+            runner.logger.warning(
+                'A resume of this run will not be exact, since workers live '
+                'longer than a checkpoint interval: set '
+                'train_dataloader.persistent_workers=False in an epoch-based '
+                'loop, or num_workers=0.'
+            )
+        if runner.iter == 0:
+            self._stored = None
+        elif self._stored is None:
+            runner.logger.warning(
+                'The checkpoint resumed from was written without '
+                'RandomStateHook: this run draws other random numbers than '
+                'the first would have.'
+            )
+        elif len(self._stored['ranks']) != get_world_size():
+            runner.logger.warning(
+                'The checkpoint resumed from has generator states of '
+                f'{len(self._stored["ranks"])} ranks, this run has '
+                f'{get_world_size()}: it draws other random numbers.'
+            )
+            self._stored = None
+
+    def before_train_epoch(self, runner) -> None:
+        """Go on from the checkpoint, if that is where this epoch begins."""
+        stored, self._stored = self._stored, None
+        if stored is not None:
+            state = stored['ranks'][get_rank()]
+            self._go_on(runner, state, stored['position'])
+        self._start = random_state.capture()
+
+    def _go_on(self, runner, state: dict, position: int) -> None:
+        loop = runner.train_loop
+        if position == 0 and not _counts_iterations(runner):
+            random_state.restore(state['now'])
+            return
+        # replay how the epoch began: a sampler may shuffle by it
+        random_state.restore(state['start'])
+        batches = ResumedBatches.install(loop.dataloader)
+        if _counts_iterations(runner):
+            loop.dataloader_iterator = ResumedIterator(
+                loop, batches, state['now']
+            )
+            return
+        batches.resume(state['now'], skip=position)
+        # hooks must see the batch numbers of the whole epoch
+        run_iter = loop.run_iter
+        loop.run_iter = lambda index, batch: run_iter(index + position, batch)
+        self._shifted = True
+        if loop.dataloader.num_workers > 0:
+            runner.logger.warning(
+                'Resumed within an epoch with worker processes: the rest of '
+                'the epoch is augmented otherwise than in the first run.'
+            )
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        """Forget the states of before this step."""
+        self._ranks = None
+
+    def after_train_iter(
+        self, runner, batch_idx, data_batch=None, outputs=None
+    ) -> None:
+        """Count; gather if a checkpoint comes, as only rank 0 writes it."""
+        self._position = batch_idx + 1
+        if get_world_size() > 1 and _saves_now(runner):
+            self._gather()
+
+    def after_train_epoch(self, runner) -> None:
+        """Begin to count again."""
+        self._position = 0
+        if self._shifted:
+            del runner.train_loop.run_iter
+            self._shifted = False
+        if get_world_size() > 1:
+            self._gather()
+
+    def before_val(self, runner) -> None:
+        """Keep the generators of training."""
+        self._gather()
+
+    def after_val(self, runner) -> None:
+        """Set them back."""
+        random_state.restore(self._ranks[get_rank()]['now'])
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Store the states; during validation those of training."""
+        checkpoint['random_state'] = dict(
+            position=self._position, ranks=self._ranks or [self._own()]
+        )
+
+    def _own(self) -> dict:
+        return dict(start=self._start, now=random_state.capture())
+
+    def _gather(self) -> None:
+        self._ranks = all_gather_object(self._own())
+
+
+def _counts_iterations(runner) -> bool:
+    return isinstance(runner.train_loop, IterBasedTrainLoop)
+
+
+def _saves_now(runner) -> bool:
+    return any(
+        isinstance(hook, CheckpointHook)
+        and not hook.by_epoch
+        and (
+            hook.every_n_train_iters(runner, hook.interval, hook.save_begin)
+            or (hook.save_last and hook.is_last_train_iter(runner))
+        )
+        for hook in runner.hooks
+    )
+
+
+def seed_worker(worker_id: int, init: partial, rank: int) -> None:
+    """Seed a worker by rank and by what the main process drew for it.
+
+    Args:
+        worker_id: Number of the worker.
+        init: MMEngine's own function, whose seeds are the same every epoch.
+        rank: Rank of the process it works for.
+    """
+    init(worker_id)
+    # torch draws this seed, when an epoch begins, from the main generator
+    entropy = [get_worker_info().seed, rank]
+    seeds = np.random.SeedSequence(entropy).generate_state(3)
+    random.seed(int(seeds[0]))
+    np.random.seed(seeds[1])
+    torch.manual_seed(int(seeds[2]))

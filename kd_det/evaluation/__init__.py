@@ -1,0 +1,1 @@
+"""What is measured, and with what: metrics and stock MMDetection."""

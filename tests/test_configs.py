@@ -1,0 +1,369 @@
+"""A config is what its name says, builds, and trains a step."""
+
+import functools
+import json
+import re
+import shutil
+import tempfile
+from itertools import takewhile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hub import get_config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+
+from kd_det.centroids import CentroidBank
+from kd_det.config import leaf_datasets, load_config
+from kd_det.datasets import SHAPES_CLASSES, make_shapes
+from kd_det.models.spec import read_spec
+from kd_det.registry import HOOKS, MODELS
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = ROOT / 'configs'
+PAGE = ROOT / 'docs/user_guides/new_backbone.md'
+FILES = sorted(p for p in CONFIGS.rglob('*.py') if '_base_' not in p.parts)
+
+read = functools.cache(load_config)  # for tests that change nothing in it
+
+# The grammar: {method}_{detector}_{teacher}_{student}[_{setting}][_{data}].
+# A baseline has one network. A new word is entered here with its meaning.
+METHODS = {
+    'baseline': set(),
+    'kd': {'KDLoss'},
+    'nd': {'NDLoss', 'KDLoss'},
+}
+DETECTORS = {'frcnn': 'FasterRCNN'}
+NETWORKS = {
+    'r18': dict(type='ResNet', depth=18),
+    'r50': dict(type='ResNet', depth=50),
+    'r101': dict(type='ResNet', depth=101),
+    'x50': dict(type='ResNeXt', depth=50, groups=32, base_width=4),
+    'mv2': dict(type='MobileNetV2'),
+    'swint': dict(type='SwinTransformer'),
+}
+SETTINGS = {'slim', 'nokd'}
+DATA = {'coco', 'bccd', 'cards'}
+
+
+class Name(NamedTuple):
+    """The words of a config's name."""
+
+    method: str
+    detector: str
+    networks: tuple[str, ...]
+    settings: frozenset[str]
+    data: str
+
+    @property
+    def size(self) -> str:
+        return '_slim' if 'slim' in self.settings else ''
+
+    def control(self, network: str) -> str:
+        """The name of this network trained alone."""
+        data = '' if self.data == 'coco' else f'_{self.data}'
+        return f'baseline_{self.detector}_{network}{self.size}{data}'
+
+
+def parse(name: str) -> Name:
+    method, detector, *rest = name.split('_')
+    assert method in METHODS, f'{name}: enter {method!r} in METHODS'
+    assert detector in DETECTORS, f'{name}: enter {detector!r} in DETECTORS'
+    networks = tuple(takewhile(lambda word: word in NETWORKS, rest))
+    rest = rest[len(networks) :]
+    data = rest.pop() if rest and rest[-1] in DATA else 'coco'
+    assert len(rest) <= 1, f'{name}: {rest} are neither setting nor data'
+    settings = frozenset(rest[0].split('-') if rest else ())
+    assert settings <= SETTINGS, f'{name}: enter {rest[0]!r} in SETTINGS'
+    count = 1 if method == 'baseline' else 2
+    assert len(networks) == count, f'{name}: networks are {networks}'
+    return Name(method, detector, networks, settings, data)
+
+
+def without_ckpt(teacher: dict) -> dict:
+    return {key: value for key, value in teacher.items() if key != 'ckpt'}
+
+
+def is_pair(cfg: Config) -> bool:
+    return cfg.model.type == 'DistillModel'
+
+
+def networks_of(cfg: Config) -> list[dict]:
+    """The full model configs, teacher first."""
+    if not is_pair(cfg):
+        return [cfg.model]
+    teacher, _ = read_spec(without_ckpt(cfg.model.teacher), 'teacher')
+    student, _ = read_spec(cfg.model.student, 'student')
+    return [teacher, student]
+
+
+def check_content(cfg: Config, name: Name) -> None:
+    models = networks_of(cfg)
+    assert is_pair(cfg) == (name.method != 'baseline')
+    width = 256 if name.size else 1024
+    for word, model in zip(name.networks, models, strict=True):
+        assert model.type == DETECTORS[name.detector]
+        facts = NETWORKS[word]
+        assert {key: model.backbone.get(key) for key in facts} == facts
+        assert model.roi_head.bbox_head.fc_out_channels == width
+    losses = set()
+    if is_pair(cfg):
+        (distiller,) = cfg.model.distillers.values()
+        losses = {loss.type for loss in distiller.losses.values()}
+        if 'NDLoss' in losses:
+            bank = f'{name.detector}_{name.networks[0]}{name.size}'
+            assert distiller.centroids == (
+                f'data/centroids/{bank}_{name.data}.npz'
+            )
+    removed = {'KDLoss'} if 'nokd' in name.settings else set()
+    assert losses == METHODS[name.method] - removed
+    assert cfg.data_root == f'data/{name.data}/'
+    for split in ('train', 'val', 'test'):
+        for dataset in leaf_datasets(cfg[f'{split}_dataloader'].dataset):
+            assert dataset.data_root == cfg.data_root
+    if name.data == 'coco':
+        assert cfg.train_cfg.max_epochs == 12  # 1x goes without saying
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
+def test_name_tells_the_content(path):
+    check_content(read(str(path)), parse(path.stem))
+    first = path.read_text().splitlines()[0]
+    assert re.match(r'"""\w.*\.("""$|$)', first), 'needs a docstring'
+
+
+def test_grammar_refuses_what_it_does_not_know():
+    for wrong in (
+        'xx_frcnn_r50_r18',
+        'nd_yolo_r50_r18',
+        'nd_frcnn_r50',
+        'baseline_frcnn_r50_r18',
+        'nd_frcnn_r50_r18_fast',
+        'nd_frcnn_r50_r18_bccd_slim',
+    ):
+        with pytest.raises(AssertionError):
+            parse(wrong)
+
+
+PAIRS = [path for path in FILES if not path.stem.startswith('baseline_')]
+
+
+@pytest.mark.parametrize('path', PAIRS, ids=lambda path: path.stem)
+def test_control_is_the_student_and_shares_all_else(path):
+    name, cfg = parse(path.stem), read(str(path))
+    control = path.with_name(f'{name.control(name.networks[1])}.py')
+    alone = read(str(control))
+    teacher, student = networks_of(cfg)
+    assert student == alone.model
+    own = ('model', 'custom_hooks')
+    rest, rest_alone = (
+        {key: value for key, value in c.items() if key not in own}
+        for c in (cfg, alone)
+    )
+    assert rest == rest_alone
+
+
+@pytest.mark.parametrize('path', PAIRS, ids=lambda path: path.stem)
+def test_teacher_checkpoint_is_of_the_teacher_config(path):
+    name, cfg = parse(path.stem), read(str(path))
+    source, ckpt = cfg.model.teacher.cfg, cfg.model.teacher.ckpt
+    if '::' in source:
+        assert get_config(source, pretrained=True).model_path == ckpt
+        return
+    alone = read(source)
+    assert Path(source).stem == name.control(name.networks[0])
+    assert networks_of(cfg)[0] == alone.model
+    last = alone.train_cfg.max_epochs
+    assert ckpt == f'runs/{Path(source).stem}/epoch_{last}.pth'
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
+def test_hooks(path):
+    cfg = read(str(path))
+    hooks = [HOOKS.build(hook) for hook in cfg.custom_hooks]
+    types = [type(hook).__name__ for hook in hooks]
+    assert types[-2:] == ['RandomStateHook', 'NonFiniteHook']
+    extra = ['TeacherCheckHook', 'CentroidHook', 'FeatureNormHook']
+    assert types[:-2] == (extra if is_pair(cfg) else [])
+    saver = HOOKS.build(cfg.default_hooks.checkpoint)
+    assert type(saver).__name__ == 'SafeCheckpointHook'
+
+
+@pytest.mark.parametrize('name', ['r18', 'r50'])
+def test_torchvision_weights_fit_the_backbone(name):
+    cfg = read(str(CONFIGS / f'baseline_frcnn_{name}.py'))
+    check_torchvision(cfg.model.backbone)
+
+
+def check_torchvision(backbone: dict) -> None:
+    import torchvision
+
+    scheme, _, name = backbone.init_cfg.checkpoint.partition('://')
+    assert scheme == 'torchvision'
+    theirs = torchvision.models.get_model(name, weights=None).state_dict()
+    ours = MODELS.build(dict(backbone, _scope_='mmdet')).state_dict()
+    left = {'fc.weight', 'fc.bias'}
+    assert {k: v.shape for k, v in ours.items()} == {
+        k: v.shape for k, v in theirs.items() if k not in left
+    }
+
+
+class Yard:
+    """Images, weights and class means for every config, made once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data_root = f'{folder}/shapes/'
+        make_shapes(self.data_root, num_train=2, num_val=1, image_size=64)
+        # the same once more as COCO 2017: its file names, its class names
+        annotations = folder / 'shapes/annotations'
+        content = json.loads(
+            (annotations / 'instances_train.json').read_text()
+        )
+        coco = ('person', 'car', 'dog', 'cat', 'chair', 'book', 'bird')
+        for category, name in zip(content['categories'], coco, strict=True):
+            category['name'] = name
+        coco_file = annotations / 'instances_train2017.json'
+        coco_file.write_text(json.dumps(content))
+        (folder / 'shapes/train2017').symlink_to('train')
+        self.checkpoints: dict[str, str] = {}
+
+    def checkpoint(self, teacher: dict) -> str:
+        """Weights, drawn at random, of a config's teacher."""
+        model_cfg, _ = read_spec(without_ckpt(teacher), 'teacher')
+        key = str(model_cfg)
+        if key not in self.checkpoints:
+            path = f'{self.folder}/teacher{len(self.checkpoints)}.pth'
+            model = MODELS.build(model_cfg)
+            torch.save(dict(state_dict=model.state_dict()), path)
+            self.checkpoints[key] = path
+        return self.checkpoints[key]
+
+    def bank(self, num_classes: int, width: int) -> str:
+        """Class means, drawn at random."""
+        path = f'{self.folder}/bank_{num_classes}_{width}.npz'
+        rows = num_classes + 1
+        means = np.random.default_rng(0).random((rows, width), np.float32)
+        names = tuple(f'class {row}' for row in range(rows))
+        CentroidBank(means, np.ones(rows, np.int64), names).save(path)
+        return path
+
+    def load(self, path: Path, slim: bool) -> Config:
+        """Read a config with what is not there replaced."""
+        options = dict(data_root=self.data_root)
+        if slim:
+            options['classes'] = SHAPES_CLASSES
+        else:  # small images; at full size all else is as it is
+            loader = dict(batch_size=1, num_workers=0)
+            loader['persistent_workers'] = False
+            loader['dataset.pipeline.2.scale'] = (128, 128)
+            options |= {f'train_dataloader.{k}': v for k, v in loader.items()}
+        cfg = load_config(str(path), options)
+        absent = {'model.backbone.init_cfg': None}
+        if is_pair(cfg):
+            absent = {
+                'model.student.backbone.init_cfg': None,
+                'model.teacher.ckpt': self.checkpoint(cfg.model.teacher),
+            }
+            for name, distiller in cfg.model.distillers.items():
+                if distiller.get('centroids'):
+                    classes = len(SHAPES_CLASSES) if slim else 80
+                    bank = self.bank(classes, 256 if slim else 1024)
+                    absent[f'model.distillers.{name}.centroids'] = bank
+        cfg.merge_from_dict(absent)
+        return cfg
+
+
+@pytest.fixture(scope='module')
+def yard():
+    # not pytest's folder, which keeps the weights of three sessions
+    with tempfile.TemporaryDirectory() as folder:
+        yield Yard(Path(folder))
+
+
+def check_step(cfg: Config) -> None:
+    """Train one step as the config says and look at what it did."""
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    model.train()
+    optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
+        batch = next(iter(loader))
+    before = {key: value.clone() for key, value in model.named_parameters()}
+    logs = model.train_step(batch, optim_wrapper)
+    assert {'loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox'} <= {
+        *logs
+    }
+    wanted = set()
+    if is_pair(cfg):
+        wanted = {
+            f'{name}.{loss}'
+            for name, distiller in cfg.model.distillers.items()
+            for loss in distiller.losses
+        }
+    assert {key for key in logs if '.' in key} == wanted
+    for key, value in logs.items():
+        assert torch.isfinite(value).all(), key
+    for key in wanted:
+        assert logs[key] > 0, key
+    moved = set()
+    for key, value in model.named_parameters():
+        assert torch.isfinite(value).all(), key
+        if not torch.equal(value, before[key]):
+            moved.add(key.removeprefix('student.').partition('.')[0])
+    assert moved == {'backbone', 'neck', 'rpn_head', 'roi_head'}
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
+def test_trains_a_step(path, yard):
+    slim = 'slim' in parse(path.stem).settings
+    check_step(yard.load(path, slim))
+
+
+SNIPPETS = {
+    match[1]: match[2]
+    for match in re.finditer(
+        r'```python\n# configs/(\w+)\.py\n(.*?)```', PAGE.read_text(), re.S
+    )
+}
+
+
+@pytest.fixture(scope='module')
+def written(tmp_path_factory):
+    """A copy of the configs in which a reader has followed the page."""
+    folder = tmp_path_factory.mktemp('page') / 'configs'
+    shutil.copytree(CONFIGS, folder)
+    for name, text in SNIPPETS.items():
+        assert len(text.splitlines()) <= 8
+        (folder / f'{name}.py').write_text(text)
+    return folder
+
+
+def test_page_has_its_examples():
+    assert set(SNIPPETS) == {
+        'nd_frcnn_r101_x50',
+        'nd_frcnn_r101_swint',
+        'baseline_frcnn_x50',
+    }
+    assert PAGE.read_text().count('```python') == len(SNIPPETS)
+
+
+@pytest.mark.parametrize('name', SNIPPETS)
+def test_page_example(name, written, yard):
+    path = written / f'{name}.py'
+    check_content(load_config(str(path)), parse(name))
+    check_step(yard.load(path, slim=False))
+
+
+def test_page_control_is_its_student(written):
+    pair = load_config(str(written / 'nd_frcnn_r101_x50.py'))
+    alone = load_config(str(written / 'baseline_frcnn_x50.py'))
+    assert networks_of(pair)[1] == alone.model
+    check_torchvision(alone.model.backbone)
