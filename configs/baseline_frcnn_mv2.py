@@ -20,6 +20,6 @@ model = dict(
     ),
     neck=dict(in_channels=[24, 32, 96, 320]),
 )
-# The backbone's last convolution, a classifier's, feeds no tap: it has no
-# gradient, and several GPUs would wait for it.
+# The backbone's last convolution, made for a classifier, is read by nothing:
+# several GPUs would stop for want of its gradient.
 find_unused_parameters = True

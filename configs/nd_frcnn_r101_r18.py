@@ -9,7 +9,7 @@ With another batch, pass `--auto-scale-lr`.
 Ours: the student sees one image scale (short side 800) where theirs sees
 640 to 800, and both networks get RGB images by torchvision's statistics,
 which is what their weights expect. The authors' R-18 has the statistics of
-red and blue exchanged, and its teacher those of another channel order.
+red and blue exchanged, and so has its teacher.
 """
 
 _base_ = [

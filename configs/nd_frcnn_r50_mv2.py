@@ -3,7 +3,7 @@
 Weights of the authors' KD++ config MV2-R50; what is theirs and what is
 ours stands in `nd_frcnn_r101_r18.py`.
 The class means are those of this teacher; the authors used those of R-101.
-Their config stops after 30k iterations, a leftover of collecting them.
+Their file stops after 30k iterations, probably a leftover of making them.
 """
 
 _base_ = [

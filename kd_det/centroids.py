@@ -2,7 +2,6 @@
 
 import json
 import os.path as osp
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +9,8 @@ import numpy as np
 
 from kd_det.errors import UserError
 from kd_det.files import atomic_write
+
+MAX_ROWS = 100_000  # of a JSON: a larger index is a slip, not a class
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class CentroidBank:
 
         Raises:
             FileNotFoundError: No such file.
-            UserError: The file is neither layout.
+            UserError: The file is neither layout, or a mean not finite.
         """
         if not osp.isfile(path):
             raise FileNotFoundError(
@@ -59,43 +60,53 @@ class CentroidBank:
                 f'`python tools/compute_centroids.py CONFIG --out {path}`.'
             )
         try:
-            if str(path).endswith('.json'):
-                return cls._from_json(path)
-            with np.load(path, allow_pickle=False) as file:
-                bank = cls(
-                    file['centroids'],
-                    file['counts'],
-                    tuple(file['classes'].tolist()),
-                    json.loads(str(file['provenance'])),
-                )
-        except (ValueError, KeyError, TypeError, OSError, EOFError) as error:
-            raise _unreadable(path, error) from None
-        except zipfile.BadZipFile as error:
-            raise _unreadable(path, error) from None
-        bank._check_shapes(path)
+            with open(path, 'rb') as file:
+                is_zip = file.read(2) == b'PK'
+            bank = cls._from_npz(path) if is_zip else cls._from_json(path)
+            bank._check()
+        except Exception as error:  # whatever a damaged file gives
+            reason = f'{type(error).__name__}: {error}'
+            raise UserError(
+                f'Centroid file {str(path)!r} cannot be read ({reason}); '
+                'accepted are the .npz of tools/compute_centroids.py and the '
+                'JSON layout of the ND authors.'
+            ) from None
         return bank
+
+    @classmethod
+    def _from_npz(cls, path: str | Path) -> 'CentroidBank':
+        with np.load(path, allow_pickle=False) as file:
+            return cls(
+                file['centroids'].astype(np.float32),
+                file['counts'].astype(np.int64),
+                tuple(file['classes'].tolist()),
+                dict(json.loads(str(file['provenance']))),
+            )
 
     @classmethod
     def _from_json(cls, path: str | Path) -> 'CentroidBank':
         table = json.loads(Path(path).read_text())
-        rows = {int(key): row for key, row in table.items()}
-        width = len(next(iter(rows.values())))
-        centroids = np.zeros((max(rows) + 1, width), np.float32)
+        rows = {int(key): np.asarray(row) for key, row in table.items()}
+        if not rows or min(rows) < 0 or max(rows) > MAX_ROWS:
+            raise ValueError(f'class indices are {sorted(rows)[:3]}, …')
+        shapes = {row.shape for row in rows.values()}
+        if [len(shape) for shape in shapes] != [1]:
+            raise ValueError('the rows are no lists of one length')
+        centroids = np.zeros((max(rows) + 1, *shapes.pop()), np.float32)
         counts = np.zeros(len(centroids), np.int64)
         for key, row in rows.items():
             centroids[key], counts[key] = row, 1
         return cls(centroids, counts, ())
 
-    def _check_shapes(self, path: str | Path) -> None:
+    def _check(self) -> None:
+        """Raise a ValueError unless rows, counts and names fit."""
         rows = len(self.centroids)
-        if (
-            self.centroids.ndim != 2
-            or self.counts.shape != (rows,)
-            or len(self.classes) != rows
-        ):
-            raise _unreadable(path, ValueError('its arrays do not fit'))
+        if self.centroids.ndim != 2 or self.counts.shape != (rows,):
+            raise ValueError('its arrays do not fit')
+        if self.classes and len(self.classes) != rows:
+            raise ValueError(f'{rows} rows have {len(self.classes)} names')
         if not np.isfinite(self.centroids).all():
-            raise _unreadable(path, ValueError('a mean is not finite'))
+            raise ValueError('a mean is not finite')
 
     def verify(
         self,
@@ -159,11 +170,3 @@ class CentroidBank:
                     f'Centroid bank {name!r} was made from {what} (sha256 '
                     f'{stored[:12]}, this run has {value[:12]}); {again}.'
                 )
-
-
-def _unreadable(path: str | Path, error: Exception) -> UserError:
-    return UserError(
-        f'Centroid file {str(path)!r} cannot be read ({error}); accepted are '
-        'the .npz of tools/compute_centroids.py and the JSON layout of the '
-        'ND authors.'
-    )

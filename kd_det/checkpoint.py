@@ -4,18 +4,23 @@ import os
 import os.path as osp
 import re
 from collections.abc import Callable
+from http.client import HTTPException
+from pathlib import Path
 from pickle import UnpicklingError
-from urllib.error import URLError
 from urllib.parse import urlsplit
 
 import numpy as np
 import torch
-from mmengine.dist import get_dist_info, master_only
+from mmengine.dist import barrier, get_rank
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
-from mmengine.runner.checkpoint import get_torchvision_models
+from mmengine.runner.checkpoint import (
+    get_external_models,
+    get_mmcls_models,
+    get_torchvision_models,
+)
 
-from kd_det.errors import UserError
+from kd_det.errors import UserError, nearest
 
 try:
     from numpy._core import multiarray
@@ -24,7 +29,7 @@ except ImportError:  # numpy 1
 
 
 def load_checkpoint(
-    path: str,
+    path: str | Path,
     map_location: str | torch.device | Callable | None = 'cpu',
     trust: bool = False,
 ) -> dict:
@@ -47,6 +52,7 @@ def load_checkpoint(
         FileNotFoundError: No such file.
         UserError: The file is damaged, holds code, or cannot be downloaded.
     """
+    path = str(path)
     if path.startswith(('http://', 'https://')):
         path = download(path)
     path = osp.expanduser(path)
@@ -68,7 +74,7 @@ def load_checkpoint(
             'code; convert it to plain tensors, or pass --trust-pickle '
             '(trust_pickle=True) if you vouch for the file.'
         ) from None
-    except (EOFError, RuntimeError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # whatever the damaged bytes ask for
         raise _unreadable(path, error) from None
     if not isinstance(checkpoint, dict):
         raise UserError(
@@ -86,7 +92,7 @@ def _unreadable(path: str, error: Exception) -> UserError:
     return UserError(
         f'Checkpoint {path!r} of {size} bytes cannot be read '
         f'({type(error).__name__}: {reason[:120]}); it is truncated or not a '
-        'checkpoint, so copy or download it again.'
+        'checkpoint: delete it, then copy or download it again.'
     )
 
 
@@ -118,23 +124,21 @@ def download(url: str) -> str:
     """Fetch a checkpoint once into torch's hub cache and return its path."""
     folder = osp.join(torch.hub.get_dir(), 'checkpoints')
     path = osp.join(folder, osp.basename(urlsplit(url).path))
-    rank, _ = get_dist_info()
-    if not osp.isfile(path):
-        _fetch(url, path, folder)
-    if rank != 0 and not osp.isfile(path):
-        raise UserError(
-            f'Rank 0 did not fetch {url!r}; download it first and pass the '
-            'local file.'
-        )
+    try:
+        if get_rank() == 0 and not osp.isfile(path):
+            _fetch(url, path)
+    finally:
+        barrier()  # also after an error, or the others would wait for ever
+    if not osp.isfile(path):  # on a node that shares no disk with rank 0
+        _fetch(url, path)
     return path
 
 
-@master_only
-def _fetch(url: str, path: str, folder: str) -> None:
-    os.makedirs(folder, exist_ok=True)
+def _fetch(url: str, path: str) -> None:
+    os.makedirs(osp.dirname(path), exist_ok=True)
     try:
         torch.hub.download_url_to_file(url, path)  # atomic: it renames
-    except (URLError, OSError) as error:
+    except (OSError, HTTPException) as error:
         raise UserError(
             f'Cannot download {url!r} ({error}); fetch it on a machine with '
             'a network and pass the local file: --teacher FILE for the '
@@ -146,30 +150,70 @@ def _fetch(url: str, path: str, folder: str) -> None:
 def use_safe_loading(trust: bool = False) -> None:
     """Make every load of MMEngine go through :func:`load_checkpoint`.
 
-    Registers loaders for local files, http(s) and torchvision names with
-    MMEngine's ``CheckpointLoader``, whose own ones fall back to executing
-    the pickle.
+    Registers loaders for local files, http(s) and the names of model zoos
+    with MMEngine's ``CheckpointLoader``, whose own ones fall back to
+    executing the pickle.
 
     Args:
         trust: Let the pickles of this run execute.
     """
 
-    def load(filename, map_location=None):
+    # MMEngine logs what follows `load_from_`
+    def load_from_file(filename, map_location=None):
         return load_checkpoint(filename, map_location, trust)
 
-    def load_torchvision(filename, map_location=None):
-        name = filename.partition('://')[2]
-        urls = get_torchvision_models()
-        if name not in urls:
-            raise UserError(
-                f'torchvision has no weights {name!r}; accepted are e.g. '
-                f'{sorted(urls)[:3]}.'
-            )
-        return load(urls[name], map_location)
+    def load_from_torchvision(filename, map_location=None):
+        url = _look_up(filename, get_torchvision_models())
+        return load_checkpoint(url, map_location, trust)
 
-    for prefixes, loader in (
-        ('', load),
-        (('http://', 'https://'), load),
-        (('modelzoo://', 'torchvision://'), load_torchvision),
-    ):
-        CheckpointLoader.register_scheme(prefixes, loader, force=True)
+    def load_from_openmmlab(filename, map_location=None):
+        url = _look_up(filename, get_external_models())
+        return load_checkpoint(url, map_location, trust)
+
+    def load_from_mmcls(filename, map_location=None):
+        url = _look_up(filename, get_mmcls_models())
+        return _backbone(load_checkpoint(url, map_location, trust))
+
+    loaders = {
+        '': load_from_file,
+        'http://': load_from_file,
+        'https://': load_from_file,
+        'modelzoo://': load_from_torchvision,
+        'torchvision://': load_from_torchvision,
+        'open-mmlab://': load_from_openmmlab,
+        'openmmlab://': load_from_openmmlab,
+        'mmcls://': load_from_mmcls,
+        'pavi://': _refuse,
+        r'(\S+\:)?s3://': _refuse,
+    }
+    for prefix, loader in loaders.items():
+        CheckpointLoader.register_scheme(prefix, loader, force=True)
+
+
+def _look_up(filename: str, urls: dict[str, str]) -> str:
+    scheme, _, name = filename.partition('://')
+    if name not in urls:
+        raise UserError(
+            f'There are no weights {name!r} under {scheme}://'
+            f'{nearest(name, urls) or "; give a file or an http(s) URL"}.'
+        )
+    return urls[name]
+
+
+def _backbone(checkpoint: dict) -> dict:
+    """Return a classifier's checkpoint as one of its backbone alone."""
+    state = checkpoint.get('state_dict', checkpoint)
+    mark = 'backbone.'
+    own = {
+        key.removeprefix(mark): value
+        for key, value in state.items()
+        if key.startswith(mark)
+    }
+    return dict(state_dict=own)
+
+
+def _refuse(filename: str, map_location=None) -> dict:
+    raise UserError(
+        f'Checkpoint {filename!r} lies where only code that may execute '
+        'pickles can read it; copy it to a local file and give that.'
+    )

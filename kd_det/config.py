@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 from mmengine.config import Config
 
+from kd_det.errors import UserError
+
 SPLITS = ('train', 'val', 'test')
 
 
@@ -24,16 +26,30 @@ def load_config(path: str, options: dict | None = None) -> Config:
         The config, ready for a ``Runner``.
 
     Raises:
-        FileNotFoundError: No such config file.
+        FileNotFoundError: No such config file, or no such base of it.
+        UserError: It is no config, or has no model.
     """
     if not osp.isfile(path):
         raise FileNotFoundError(
             f'There is no config {path!r}; give the path of a .py config, '
             "e.g. 'configs/nd_frcnn_r101_r18.py'."
         )
-    cfg = Config.fromfile(path)
+    try:
+        cfg = Config.fromfile(path)
+    except FileNotFoundError:  # names the base that is missing
+        raise
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(
+            f'Config {path!r} cannot be read ({error}); mend it, or give '
+            'another .py config.'
+        ) from None
     if options:
         cfg.merge_from_dict(options)
+    if not isinstance(cfg.get('model'), dict):
+        raise UserError(
+            f'Config {path!r} has no model; give the config of a run, e.g. '
+            "'configs/nd_frcnn_r101_r18.py'."
+        )
     data_root, classes = cfg.get('data_root'), cfg.get('classes')
     if isinstance(classes, str):
         classes = (classes,)
@@ -68,15 +84,16 @@ def _point_metrics(metrics: dict | list | None, dataset: dict) -> None:
     for metric in metrics if isinstance(metrics, list) else [metrics]:
         if metric and 'ann_file' in metric:
             metric['ann_file'] = osp.join(
-                dataset['data_root'], dataset['ann_file']
+                dataset['data_root'], dataset.get('ann_file', '')
             )
 
 
 def _count_classes(model: dict, num_classes: int) -> None:
     if 'student' in model:
         # the pair's sides are resolved when they are built: they pass it on
-        model['student']['num_classes'] = num_classes
-        model['teacher']['num_classes'] = num_classes
+        for side in ('student', 'teacher'):
+            if isinstance(model.get(side), dict):
+                model[side]['num_classes'] = num_classes
     else:
         set_num_classes(model, num_classes)
 

@@ -43,6 +43,13 @@ def restore(state: dict) -> None:
         torch.cuda.set_rng_state_all([s.cpu() for s in state['cuda']])
 
 
+def seed_all(seed: int) -> None:
+    """Seed the three generators."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
 @contextmanager
 def isolated() -> Iterator[None]:
     """Leave the generators as they were, whatever the block draws."""

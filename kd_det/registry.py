@@ -1,5 +1,7 @@
 """Registries of scope ``kd_det``: children of mmengine's, filled lazily."""
 
+import inspect
+
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
@@ -9,6 +11,7 @@ from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
 from kd_det.compat.torchvision import ensure_importable
+from kd_det.errors import UserError, nearest
 
 ensure_importable()  # every package of the family imports torchvision
 
@@ -26,3 +29,44 @@ METRICS = _child('metric', MMENGINE_METRICS, 'evaluation')
 DATASETS = _child('dataset', MMENGINE_DATASETS, 'datasets')
 TRANSFORMS = _child('transform', MMENGINE_TRANSFORMS, 'datasets')
 DATA_SAMPLERS = _child('data sampler', MMENGINE_DATA_SAMPLERS, 'datasets')
+
+
+def build_part(name: str, cfg: dict, base: type):
+    """Build one part of a pair, such as a loss or a distiller.
+
+    Args:
+        name: Where the part stands in the config, for messages.
+        cfg: Its config.
+        base: What it must be.
+
+    Raises:
+        UserError: The config is no dict, its type is unknown or no
+            ``base``, or an argument is too many or missing.
+    """
+    if not isinstance(cfg, dict):
+        raise UserError(
+            f'{name} is {cfg!r}; a dict with the type of a {base.__name__} '
+            'is accepted.'
+        )
+    kind = cfg.get('type')
+    found = MODELS.get(kind) if kind and isinstance(kind, str) else kind
+    if not (isinstance(found, type) and issubclass(found, base)):
+        known = [
+            key
+            for key, value in MODELS.module_dict.items()
+            if isinstance(value, type) and issubclass(value, base)
+        ]
+        what = 'of unknown type' if found is None else 'of the wrong type'
+        raise UserError(
+            f'{name} is {what} {kind!r}; accepted are '
+            f'{", ".join(sorted(known))}{nearest(str(kind), known)}'
+        )
+    arguments = {k: v for k, v in cfg.items() if k not in ('type', '_scope_')}
+    try:
+        inspect.signature(found).bind(**arguments)
+    except TypeError as error:
+        raise UserError(
+            f'{name} ({kind}) {error}; accepted are '
+            f'{", ".join(inspect.signature(found).parameters)}.'
+        ) from None
+    return MODELS.build(cfg)

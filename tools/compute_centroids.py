@@ -26,7 +26,7 @@ def main() -> None:
     )
     parser.add_argument('--seed', type=int, default=0, help='of the sampling')
     args = parser.parse_args()
-    cfg = launch.prepare(args, args.teacher)
+    cfg = launch.prepare_from(args)
     launch.centroids(cfg, args.source, args.augmented, args.out, args.seed)
 
 

@@ -16,7 +16,7 @@ def main() -> None:
         help='test images on which stock MMDetection must predict the same',
     )
     args = parser.parse_args()
-    cfg = launch.prepare(args)
+    cfg = launch.prepare_from(args)
     export_student(
         cfg, args.checkpoint, args.out_dir, args.num_images, args.trust_pickle
     )

@@ -1,9 +1,11 @@
 """Make the procedural detection data set "shapes" in COCO format."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from kd_det.datasets import make_shapes
+from kd_det.errors import UserError
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -31,4 +33,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 if __name__ == '__main__':
     args = parse_args()
-    print(make_shapes(args.out, args.train, args.val, args.size, args.seed))
+    try:
+        print(
+            make_shapes(args.out, args.train, args.val, args.size, args.seed)
+        )
+    except UserError as error:
+        # Not launch.run_tool: data can be made before a framework is there.
+        print(f'error: {error}', file=sys.stderr)
+        sys.exit(2)

@@ -135,6 +135,7 @@ announce() {
 stage() { # stage 'what, and how long' command...
     local began=$SECONDS status
     announce "$1"
+    echo "== $1" >>"$log"
     shift
     heartbeat </dev/null &
     pulse=$!
@@ -171,9 +172,10 @@ install_build_tools() {
 }
 
 install_torch() {
-    local wish=$TORCH
+    local wish=$TORCH before
+    before=$(cat "$VENV/kd_det.torch" 2>/dev/null) || before=$TORCH
     # Another build of the same version would count as installed.
-    if [ "$(cat "$VENV/kd_det.torch" || echo "$TORCH")" != "$TORCH" ]; then
+    if [ "$before" != "$TORCH" ]; then
         pip uninstall -y torch torchvision
     fi
     echo "$TORCH" >"$VENV/kd_det.torch"

@@ -14,10 +14,11 @@ def main() -> None:
         '--show-dir', help='write images with the predicted boxes here'
     )
     args = parser.parse_args()
-    cfg = launch.prepare(args)
-    launch.test(
+    cfg = launch.prepare_from(args)
+    runner = launch.tester(
         cfg, args.checkpoint, args.out, args.show_dir, args.trust_pickle
     )
+    runner.test()
 
 
 if __name__ == '__main__':

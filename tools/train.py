@@ -26,7 +26,7 @@ def main() -> None:
     )
     parser.add_argument('--seed', type=int, help='of everything random')
     args = parser.parse_args()
-    cfg = launch.prepare(args, args.teacher)
+    cfg = launch.prepare_from(args)
     launch.train(cfg, args.amp, args.resume, args.auto_scale_lr, args.seed)
 
 

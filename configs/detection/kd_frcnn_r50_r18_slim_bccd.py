@@ -16,7 +16,7 @@ model = dict(
     type='DistillModel',
     teacher=dict(
         cfg='{{ fileDirname }}/baseline_frcnn_r50_slim_bccd.py',
-        ckpt='runs/baseline_frcnn_r50_slim_bccd/epoch_16.pth',
+        ckpt='work_dirs/baseline_frcnn_r50_slim_bccd/epoch_16.pth',
     ),
     student=dict(cfg='{{ fileDirname }}/baseline_frcnn_r18_slim_bccd.py'),
     distillers=dict(

@@ -6,7 +6,7 @@ classes = ('ace', 'jack', 'king', 'nine', 'queen', 'ten')
 model = dict(
     teacher=dict(
         cfg='{{ fileDirname }}/baseline_frcnn_r50_slim_cards.py',
-        ckpt='runs/baseline_frcnn_r50_slim_cards/epoch_16.pth',
+        ckpt='work_dirs/baseline_frcnn_r50_slim_cards/epoch_16.pth',
     ),
     student=dict(cfg='{{ fileDirname }}/baseline_frcnn_r18_slim_cards.py'),
 )

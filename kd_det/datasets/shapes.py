@@ -10,9 +10,12 @@ import json
 import math
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+
+from kd_det.errors import UserError
 
 SHAPES_CLASSES = (
     'circle',
@@ -75,7 +78,7 @@ def make_shapes(
 
     Raises:
         TypeError: an argument is no integer.
-        ValueError: an argument is out of range, or ``out_dir`` holds
+        UserError: an argument is out of range, or ``out_dir`` holds
             anything else; nothing is changed then.
     """
     _check_integer('num_train', num_train, 1, 999999)
@@ -119,7 +122,7 @@ def _check_integer(name: str, value: int, low: int, high: int) -> None:
             'is needed.'
         )
     if not low <= value <= high:
-        raise ValueError(
+        raise UserError(
             f'{name} is {value}, while {low} to {high} is accepted.'
         )
 
@@ -129,7 +132,7 @@ def _is_complete(folder: Path, parameters: dict[str, int]) -> bool:
     if not folder.exists():
         return False
     if not folder.is_dir():
-        raise ValueError(
+        raise UserError(
             f"out_dir '{folder}' is a file, while a folder is needed; choose "
             'another out_dir.'
         )
@@ -138,7 +141,7 @@ def _is_complete(folder: Path, parameters: dict[str, int]) -> bool:
         found = sorted(path.name for path in folder.iterdir())
         if not found:
             return False
-        raise ValueError(
+        raise UserError(
             f"out_dir '{folder}' has no {_MARKER} but holds '{found[0]}', "
             'while an absent, empty or finished folder is accepted; choose '
             'another out_dir.'
@@ -148,7 +151,7 @@ def _is_complete(folder: Path, parameters: dict[str, int]) -> bool:
     except ValueError:
         found = 'something that is not JSON'
     if found != parameters:
-        raise ValueError(
+        raise UserError(
             f"'{marker}' says {found}, while {parameters} is asked for; "
             'choose another out_dir or delete that one.'
         )
@@ -158,7 +161,7 @@ def _is_complete(folder: Path, parameters: dict[str, int]) -> bool:
         wanted += [f'{split}/{_file_name(i + 1)}' for i in range(count)]
     lost = [name for name in wanted if not (folder / name).is_file()]
     if lost:
-        raise ValueError(
+        raise UserError(
             f"'{marker}' says complete, while '{lost[0]}' is missing there; "
             'delete that folder to make it anew.'
         )
@@ -171,13 +174,13 @@ def _file_name(index: int) -> str:
 
 def _make_folder(folder: Path, parameters: dict[str, int]) -> None:
     # Here, not above: importing this module needs NumPy and OpenCV alone.
-    from tqdm import tqdm
+    from rich.progress import track
 
     (folder / 'annotations').mkdir(parents=True)
     for number, split in enumerate(_SPLITS):
         (folder / split).mkdir()
         coco = {
-            'info': {'description': 'shapes', **parameters},
+            'info': {'description': f'kd_det shapes, version {_VERSION}'},
             'licenses': [],
             'images': [],
             'annotations': [],
@@ -187,13 +190,8 @@ def _make_folder(folder: Path, parameters: dict[str, int]) -> None:
             ],
         }
         size = parameters['image_size']
-        for index in tqdm(
-            range(1, parameters[f'num_{split}'] + 1),
-            desc=f'shapes {split}',
-            unit='image',
-            mininterval=1,
-            delay=1,
-        ):
+        indices = range(1, parameters[f'num_{split}'] + 1)
+        for index in track(indices, f'Shapes ({split})'):
             rng = np.random.Generator(
                 np.random.PCG64([parameters['seed'], number, index])
             )
@@ -245,12 +243,12 @@ def _draw_image(
     objects = [
         {
             'category_id': category,
-            'bbox': _tight_box(mask),
-            'area': int(mask.sum()) / _SUB**2,
+            'bbox': _tight_box(shape),
+            'area': int(shape.mask.sum()) / _SUB**2,
             'iscrowd': 0,
         }
-        for owner, (category, (mask, whole)) in enumerate(painted, 1)
-        if visible[owner] >= _MIN_VISIBLE * whole
+        for owner, (category, shape) in enumerate(painted, 1)
+        if visible[owner] >= _MIN_VISIBLE * shape.whole
     ]
     return _add_noise(rng, canvas.image), objects
 
@@ -281,6 +279,13 @@ def _add_noise(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     return (image + (noise * level + 74) // 148).clip(0, 255).astype(np.uint8)
 
 
+class _Painted(NamedTuple):
+    mask: np.ndarray  # bool, what lies in the image, in sub-pixels
+    left: int  # of the mask in the image, in sub-pixels
+    top: int
+    whole: int  # sub-pixels in and outside the image
+
+
 class _Canvas:
     """An image (S, S, 3) and who owns its sub-pixels (S * 4, S * 4)."""
 
@@ -291,48 +296,38 @@ class _Canvas:
 
     def paint(
         self, rng: np.random.Generator, contours: list[FineContour], owner: int
-    ) -> tuple[np.ndarray, int]:
-        """Paint over what is there, in a random colour that differs from it.
-
-        Returns:
-            The sub-pixel mask (S * 4, S * 4) bool and the count of
-            sub-pixels that the whole has, in and outside the image.
-        """
+    ) -> _Painted:
+        """Paint over what is there, in a random colour that differs."""
         window, left, top = _rasterise(contours)
         side = len(self.owners)
-        mask = np.zeros((side, side), bool)
-        rows = slice(max(top, 0), max(top + window.shape[0], 0))
-        cols = slice(max(left, 0), max(left + window.shape[1], 0))
-        inside = mask[rows, cols]
-        inside[...] = window[
-            rows.start - top : rows.start - top + inside.shape[0],
-            cols.start - left : cols.start - left + inside.shape[1],
-        ]
-        if inside.any():
-            self.owners[rows, cols][inside] = owner
-            pixel_rows = slice(rows.start // _SUB, rows.stop // _SUB)
-            pixel_cols = slice(cols.start // _SUB, cols.stop // _SUB)
-            patch = self.image[pixel_rows, pixel_cols]
-            cover = inside.reshape(
+        x0, x1 = np.clip((left, left + window.shape[1]), 0, side).tolist()
+        y0, y1 = np.clip((top, top + window.shape[0]), 0, side).tolist()
+        mask = window[y0 - top : y1 - top, x0 - left : x1 - left]
+        if mask.any():
+            self.owners[y0:y1, x0:x1][mask] = owner
+            patch = self.image[
+                y0 // _SUB : y1 // _SUB, x0 // _SUB : x1 // _SUB
+            ]
+            cover = mask.reshape(
                 patch.shape[0], _SUB, patch.shape[1], _SUB, 1
-            ).sum((1, 3))
+            ).sum((1, 3), np.int64)
             behind = (patch * cover).sum((0, 1)) // cover.sum()
             color = rng.integers(0, 256, 3)
             while abs(color - behind).max() < _CONTRAST:
                 color = rng.integers(0, 256, 3)
             patch += (color - patch) * cover // _SUB**2
-        return mask, int(window.sum())
+        return _Painted(mask, x0, y0, int(window.sum()))
 
 
-def _tight_box(mask: np.ndarray) -> list[float]:
-    """[x, y, width, height] in pixels of a sub-pixel mask."""
-    cols = np.flatnonzero(mask.any(0))
-    rows = np.flatnonzero(mask.any(1))
+def _tight_box(painted: _Painted) -> list[float]:
+    """[x, y, width, height] in pixels."""
+    cols = np.flatnonzero(painted.mask.any(0)).tolist()
+    rows = np.flatnonzero(painted.mask.any(1)).tolist()
     return [
-        int(cols[0]) / _SUB,
-        int(rows[0]) / _SUB,
-        int(cols[-1] + 1 - cols[0]) / _SUB,
-        int(rows[-1] + 1 - rows[0]) / _SUB,
+        (painted.left + cols[0]) / _SUB,
+        (painted.top + rows[0]) / _SUB,
+        (cols[-1] + 1 - cols[0]) / _SUB,
+        (rows[-1] + 1 - rows[0]) / _SUB,
     ]
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from kd_det.centroids import CentroidBank
 from kd_det.errors import UserError, nearest
 from kd_det.losses import DistillLoss
-from kd_det.registry import MODELS
+from kd_det.registry import build_part
 from kd_det.taps import FeatureTap
 
 
@@ -42,13 +42,32 @@ class Distiller(nn.Module):
         super().__init__()
         self.centroid_file = centroids
         self.bank: CentroidBank | None = None
+        if not isinstance(losses, dict):
+            raise UserError(
+                f'losses={losses!r} is a {type(losses).__name__}; a dict of '
+                "name (loss_…) -> dict(type='…') is accepted."
+            )
         self.losses = nn.ModuleDict(
             {name: _build_loss(name, cfg) for name, cfg in losses.items()}
         )
         self.wiring = {
             name: self._wire(name, loss) for name, loss in self.losses.items()
         }
-        self.points = {**self.points, **(taps or {})}
+        self.points = self._override(taps or {})
+
+    def _override(self, taps: dict[str, str]) -> dict[str, str]:
+        for key, point in taps.items():
+            if not isinstance(point, str):
+                raise UserError(
+                    f'taps has {key}={point!r}; a module path such as '
+                    "'roi_head.bbox_head.fc_cls:input' is accepted."
+                )
+            if self.points and key not in self.points:
+                raise UserError(
+                    f'taps has {key!r}; accepted are '
+                    f'{", ".join(self.points)}{nearest(key, self.points)}'
+                )
+        return {**self.points, **taps}
 
     def _wire(self, name: str, loss: DistillLoss) -> tuple[str, ...]:
         provided = self.provides
@@ -87,7 +106,15 @@ class Distiller(nn.Module):
         self.name = name
         self.tap = FeatureTap(student, self.points)
         self._teacher = (teacher,)  # in a tuple: it is no sub-module
-        if self.centroid_file and osp.isfile(self.centroid_file):
+        if not self.centroid_file:
+            return
+        # there from the start, so that an averaged copy of the model made
+        # before the class means are known has the same buffers
+        expected = self.expected_bank()
+        empty = torch.zeros(expected['num_rows'], expected['width'])
+        # the file is where they live
+        self.register_buffer('centroids', empty, persistent=False)
+        if osp.isfile(self.centroid_file):
             self.set_bank(CentroidBank.load(self.centroid_file))
 
     @property
@@ -119,12 +146,7 @@ class Distiller(nn.Module):
             **self.expected_bank(),
         )
         self.bank = bank
-        device = next(self.teacher.parameters()).device
-        self.register_buffer(
-            'centroids',
-            torch.from_numpy(bank.centroids).to(device),
-            persistent=False,  # the file is where they live
-        )
+        self.centroids = torch.from_numpy(bank.centroids).to(self.centroids)
 
     def read(
         self, records: dict[str, list], feats: tuple[Tensor, ...]
@@ -160,15 +182,4 @@ def _build_loss(name: str, cfg: dict) -> DistillLoss:
             f'A distillation loss is named {name!r}; a name begins with '
             "'loss_', or MMEngine would not add it to the total."
         )
-    kind = cfg.get('type', '')
-    if isinstance(kind, str) and MODELS.get(kind) is None:
-        known = [
-            key
-            for key, value in MODELS.module_dict.items()
-            if isinstance(value, type) and issubclass(value, DistillLoss)
-        ]
-        raise UserError(
-            f'{name} is of unknown type {kind!r}; accepted are '
-            f'{", ".join(sorted(known))}{nearest(kind, known)}'
-        )
-    return MODELS.build(cfg)
+    return build_part(name, cfg, DistillLoss)

@@ -17,6 +17,7 @@ POINTS = {
     'logits': f'{HEAD}.fc_cls',
     'targets': f'{HEAD}.loss_cls:input',
 }
+TEACHER_POINTS = {key: POINTS[key] for key in ('embed', 'logits')}
 
 
 @MODELS.register_module()
@@ -47,9 +48,6 @@ class RoIDistiller(Distiller):
         """See :meth:`Distiller.bind`."""
         self._check_heads(student, teacher.model)
         super().bind(name, student, teacher)
-        self.teacher_tap = FeatureTap(
-            teacher.model, {key: POINTS[key] for key in ('embed', 'logits')}
-        )
 
     def _check_heads(self, student: nn.Module, teacher: nn.Module) -> None:
         path = self.points['embed'].partition(':')[0]
@@ -63,6 +61,14 @@ class RoIDistiller(Distiller):
                 'counted); RoIDistiller needs the same class list on both '
                 'sides.'
             )
+        for name, loss in self.losses.items():
+            rows = getattr(loss, 'num_classes', self.num_rows)
+            if rows != self.num_rows:
+                raise UserError(
+                    f'{name} has num_classes={rows}, but the logits have '
+                    f'{self.num_rows} columns, background included; write '
+                    f'num_classes={self.num_rows}.'
+                )
         asked = {field for fields in self.wiring.values() for field in fields}
         both = {'teacher_embed', 'centroids'} & asked
         if 'student_embed' in asked and both:
@@ -105,10 +111,7 @@ class RoIDistiller(Distiller):
         """Return the knowledge of one step; see :meth:`Distiller.read`."""
         _, rois = records['rois'][0][:2]
         (student_embed,) = records['embed'][0]
-        if records['targets']:
-            labels = records['targets'][0][1]
-        else:  # the head skips its loss when nothing was sampled
-            labels = rois.new_zeros(0, dtype=torch.long)
+        labels = _labels(records)
         teacher_embed, teacher_logits = self.look(feats, rois)
         return dict(
             student_embed=student_embed,
@@ -129,8 +132,12 @@ class RoIDistiller(Distiller):
             feats: The teacher's feature maps.
             rois: RoIs (N, 5): image index, x1, y1, x2, y2 in pixels.
         """
-        with self.teacher_tap as records:
-            self.teacher.model.roi_head._bbox_forward(feats, rois.float())
+        model = self.teacher.model
+        rois = rois.to(feats[0].dtype)
+        # made anew: a tap kept would be copied when the pair is, and listen
+        # to copies of the teacher's layers
+        with FeatureTap(model, TEACHER_POINTS) as records:
+            model.roi_head._bbox_forward(feats, rois)
         return records['embed'][0][0], records['logits'][0]
 
     @torch.no_grad()
@@ -165,4 +172,12 @@ class RoIDistiller(Distiller):
             return self.look(feats, rois)[0], labels
         with FeatureTap(model, POINTS) as records:
             model(inputs, data_samples, mode='loss')
-        return records['embed'][0][0], records['targets'][0][1]
+        return records['embed'][0][0], _labels(records)
+
+
+def _labels(records: dict[str, list]) -> Tensor:
+    if records['targets']:
+        return records['targets'][0][1]
+    # the head skips its loss when nothing was sampled
+    (embed,) = records['embed'][0]
+    return embed.new_zeros(0, dtype=torch.long)

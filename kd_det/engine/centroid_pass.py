@@ -2,14 +2,17 @@
 
 import copy
 import os.path as osp
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
 from mmengine.dist import all_reduce, get_rank
 from mmengine.logging import print_log
+from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from rich.progress import track
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from kd_det import random_state
 from kd_det.centroids import CentroidBank
@@ -31,8 +34,9 @@ def compute_bank(
 ) -> CentroidBank:
     """Average the teacher's embeddings of the training set by class.
 
-    Images pass one by one, in float64 sums, so that the result depends
-    neither on the batch nor on the number of ranks, which share the work.
+    Images pass one by one, each with random draws of its own, in float64
+    sums, so that the result depends neither on the batch nor on the number
+    of ranks or workers, which share the work.
 
     Args:
         distiller: A bound distiller; it knows how to embed.
@@ -47,17 +51,23 @@ def compute_bank(
         The bank, the same on every rank.
 
     Raises:
-        UserError: The source is unknown or nothing was embedded.
+        UserError: The source is unknown, nothing was embedded, or an
+            embedding is not finite.
     """
     if source not in SOURCES:
         raise UserError(f'source={source!r}; accepted are {SOURCES}.')
     with random_state.isolated():
         loader = _loader(cfg, augmented, seed)
         sums, counts, norms = _accumulate(distiller, loader, source, seed)
+    if not sums.isfinite().all():
+        raise UserError(
+            f'The teacher {distiller.teacher.ckpt!r} gives embeddings that '
+            'are not finite; check its weights and its preprocessing.'
+        )
     if counts.sum() == 0:
         raise UserError(
-            f'No object was found in {annotation_file(cfg)!r}: its category '
-            'ids match none of the classes, or it has no annotations.'
+            f'No object was found in {", ".join(annotation_files(cfg))}: the '
+            'category ids match none of the classes, or there are none.'
         )
     means = sums / counts.clamp(min=1)[:, None]
     classes = tuple(loader.dataset.metainfo['classes'])
@@ -74,22 +84,27 @@ def compute_bank(
             source=source,
             augmented=augmented,
             seed=seed,
-            versions=_versions(),
+            versions=package_versions(),
         ),
     )
     print_log(norm_table(bank, norms), 'current')
     return bank
 
 
-def annotation_file(cfg: dict) -> str:
-    """Return the path of the first training annotation file."""
-    dataset = next(leaf_datasets(cfg['train_dataloader']['dataset']))
-    return osp.join(dataset.get('data_root') or '', dataset['ann_file'])
+def annotation_files(cfg: dict) -> list[str]:
+    """Return the paths of the training annotation files."""
+    return [
+        osp.join(leaf.get('data_root') or '', leaf['ann_file'])
+        for leaf in leaf_datasets(cfg['train_dataloader']['dataset'])
+    ]
 
 
 def annotation_sha256(cfg: dict) -> str:
-    """Return the sha256 of that file."""
-    return sha256_of(annotation_file(cfg))
+    """Return the sha256 of that file, of several that of their sha256."""
+    digests = [sha256_of(path) for path in annotation_files(cfg)]
+    if len(digests) == 1:
+        return digests[0]
+    return sha256(''.join(digests).encode()).hexdigest()
 
 
 def _loader(cfg: dict, augmented: bool, seed: int):
@@ -104,6 +119,7 @@ def _loader(cfg: dict, augmented: bool, seed: int):
     if len(leaves) > 1:
         dataset = dict(type='ConcatDataset', datasets=leaves)
     train = cfg['train_dataloader']
+    dataset = _Seeded(DATASETS.build(dataset), seed)
     return Runner.build_dataloader(
         dict(
             batch_size=1,
@@ -113,6 +129,22 @@ def _loader(cfg: dict, augmented: bool, seed: int):
         ),
         seed=seed,
     )
+
+
+class _Seeded(Dataset):
+    """A data set whose every image is augmented from a seed of its own."""
+
+    def __init__(self, dataset: Dataset, seed: int) -> None:
+        self.dataset = dataset
+        self.metainfo = dataset.metainfo
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict:
+        random_state.seed_all(self.seed + index)
+        return self.dataset[index]
 
 
 def _deterministic(cfg: dict, train_pipeline: list) -> list:
@@ -174,7 +206,8 @@ def norm_table(bank: CentroidBank, norms: Tensor) -> str:
     return 'Norms of the teacher embeddings\n' + '\n'.join(lines)
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that a result depends on."""
     found = {}
     for package in PACKAGES:
         try:

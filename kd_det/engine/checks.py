@@ -2,8 +2,10 @@
 
 import json
 import os.path as osp
+from collections.abc import Iterable
 
 from mmengine.config import Config
+from mmengine.fileio import list_from_file
 from mmengine.registry import DATASETS
 
 from kd_det.config import SPLITS, leaf_datasets
@@ -28,16 +30,26 @@ def check_data(cfg: Config, splits: tuple[str, ...] = SPLITS) -> None:
         for leaf in leaf_datasets(loader['dataset']) if loader else ():
             if 'Coco' not in str(leaf.get('type')):
                 continue
-            path = osp.join(leaf.get('data_root') or '', leaf['ann_file'])
-            classes = (leaf.get('metainfo') or {}).get('classes')
-            classes = classes or _own_classes(leaf['type'])
+            folder, file = leaf.get('data_root'), leaf.get('ann_file')
+            path = osp.join(folder or '', file or '')
+            classes = _classes(leaf)
             if (path, classes) not in seen:
                 seen.add((path, classes))
                 _check_annotations(path, classes, split)
 
 
-def _own_classes(dataset_type: str) -> tuple[str, ...]:
-    return tuple(DATASETS.get(dataset_type).METAINFO.get('classes', ()))
+def _classes(leaf: dict) -> tuple[str, ...]:
+    classes = (leaf.get('metainfo') or {}).get('classes')
+    if isinstance(classes, str):
+        if not osp.isfile(classes):  # MMEngine would read one
+            raise UserError(
+                f'metainfo has classes={classes!r}, which is no file; write '
+                f'a tuple of names: classes=({classes!r},).'
+            )
+        classes = list_from_file(classes)
+    if not classes:
+        classes = DATASETS.get(leaf['type']).METAINFO.get('classes', ())
+    return tuple(classes)
 
 
 def _check_annotations(
@@ -51,7 +63,7 @@ def _check_annotations(
     try:
         with open(path) as file:
             table = json.load(file)
-        names = {c['id']: c['name'] for c in table['categories']}
+        names = {c['id']: str(c['name']) for c in table['categories']}
         used = {a['category_id'] for a in table['annotations']}
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
@@ -65,6 +77,12 @@ def _check_annotations(
             f'({", ".join(names.values())}); write the names as there'
             f'{nearest(absent[0], names.values())}'
         )
+    twice = [name for name in classes if [*names.values()].count(name) > 1]
+    if twice:
+        raise UserError(
+            f'Category {twice[0]!r} occurs more than once in {path!r}; merge '
+            'them into one id.'
+        )
     order = tuple(name for name in names.values() if name in classes)
     if order != tuple(classes):
         raise UserError(
@@ -74,6 +92,11 @@ def _check_annotations(
     if not any(names.get(category) in classes for category in used):
         raise UserError(
             f'No annotation of {path!r} has a category id of the classes '
-            f'{tuple(classes)}; it uses ids {sorted(used)[:8]}, the '
-            f'categories have {sorted(names)[:8]}.'
+            f'{tuple(classes)}; it uses ids {_few(used)}, the '
+            f'categories have {_few(names)}.'
         )
+
+
+def _few(ids: Iterable, limit: int = 8) -> str:
+    texts = sorted(str(item) for item in ids)
+    return ', '.join(texts[:limit]) + (', …' if len(texts) > limit else '')

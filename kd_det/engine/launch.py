@@ -66,12 +66,40 @@ def _report(error: Exception) -> int:
     return 2
 
 
-def prepare(args: argparse.Namespace, teacher: str | None = None) -> Config:
-    """Read a tool's config and set the process up for it.
+def prepare_from(args: argparse.Namespace) -> Config:
+    """Return :func:`prepare` of a tool's arguments.
 
     Args:
-        args: From a parser of :func:`make_parser`.
+        args: From a parser of :func:`make_parser`, perhaps with ``teacher``.
+    """
+    return prepare(
+        args.config,
+        args.work_dir,
+        args.cfg_options,
+        getattr(args, 'teacher', None),
+        args.launcher,
+        args.trust_pickle,
+    )
+
+
+def prepare(
+    config: str,
+    work_dir: str | None = None,
+    options: dict | None = None,
+    teacher: str | None = None,
+    launcher: str = 'none',
+    trust_pickle: bool = False,
+) -> Config:
+    """Read a config and set the process up for it.
+
+    Args:
+        config: The config file.
+        work_dir: Where to write; ``work_dirs/<config name>`` without it.
+        options: Dotted overrides, e.g. ``{'data_root': 'data/coco'}``.
         teacher: Checkpoint that replaces the config's teacher checkpoint.
+        launcher: Of the job: ``'none'``, ``'pytorch'``, ``'slurm'``,
+            ``'mpi'``.
+        trust_pickle: Let checkpoints of this run execute code.
 
     Returns:
         The config.
@@ -80,23 +108,23 @@ def prepare(args: argparse.Namespace, teacher: str | None = None) -> Config:
         FileNotFoundError: No such config or teacher checkpoint.
         UserError: ``teacher`` is given for a config without one.
     """
-    cfg = load_config(args.config, args.cfg_options)
+    cfg = load_config(config, options)
     init_default_scope(cfg.get('default_scope', 'mmdet'))
-    use_safe_loading(args.trust_pickle)
-    cfg.launcher = args.launcher
-    name = Path(args.config).stem
-    cfg.work_dir = args.work_dir or cfg.get('work_dir') or f'work_dirs/{name}'
+    use_safe_loading(trust_pickle)
+    cfg.launcher = launcher
+    name = Path(config).stem
+    cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{name}'
     pair = 'teacher' in cfg.model
     if teacher and not pair:
         raise UserError(
-            f'--teacher {teacher!r}: config {args.config!r} has no teacher; '
+            f'--teacher {teacher!r}: config {config!r} has no teacher; '
             "use a config whose model is a kd_det 'DistillModel'."
         )
     if teacher:
         cfg.model.teacher.ckpt = teacher
-    if pair and args.trust_pickle:
+    if pair and trust_pickle:
         cfg.model.teacher.trust_pickle = True
-    if args.launcher != 'none':
+    if launcher != 'none':
         _join_ranks(cfg)
     return cfg
 
@@ -110,7 +138,11 @@ def _join_ranks(cfg: Config) -> None:
         torch.distributed.init_process_group('gloo')
     cfg.setdefault(
         'model_wrapper_cfg',
-        dict(type='MMDistributedDataParallel', broadcast_buffers=False),
+        dict(
+            type='MMDistributedDataParallel',
+            broadcast_buffers=False,
+            find_unused_parameters=cfg.get('find_unused_parameters', False),
+        ),
     )
 
 
@@ -175,14 +207,14 @@ def student_of(cfg: Config) -> Config:
     return cfg
 
 
-def test(
+def tester(
     cfg: Config,
     checkpoint: str,
     out: str | None = None,
     show_dir: str | None = None,
     trust_pickle: bool = False,
-) -> dict[str, float]:
-    """Evaluate a student, or any plain detector, on the test data.
+) -> Runner:
+    """Return what evaluates a student, or any plain detector, by ``test()``.
 
     Args:
         cfg: From :func:`prepare`.
@@ -192,24 +224,32 @@ def test(
         trust_pickle: Execute the pickle in the checkpoint.
 
     Returns:
-        The metrics.
+        A runner on the test data, with the weights loaded.
     """
     check_data(cfg, ('test',))
     cfg = student_of(cfg)
     cfg.load_from, cfg.resume = None, False
     if out:
         os.makedirs(osp.dirname(osp.abspath(out)), exist_ok=True)
-        cfg.test_evaluator.outfile_prefix = out
+        evaluators = cfg.test_evaluator
+        if not isinstance(evaluators, list):
+            evaluators = [evaluators]
+        for evaluator in evaluators:
+            if 'Coco' in str(evaluator.type):
+                evaluator.outfile_prefix = out
     if show_dir:
-        cfg.default_hooks.visualization.update(
-            draw=True, test_out_dir=osp.abspath(show_dir)
+        hook = dict(
+            type='DetVisualizationHook',
+            draw=True,
+            test_out_dir=osp.abspath(show_dir),
         )
+        cfg.merge_from_dict(dict(default_hooks=dict(visualization=hook)))
     state = load_checkpoint(checkpoint, trust=trust_pickle)
     runner = Runner.from_cfg(cfg)
     model = runner.model
     model = model.module if is_model_wrapper(model) else model
     load_exactly(model, state, checkpoint, 'student')
-    return runner.test()
+    return runner
 
 
 def centroids(

@@ -154,12 +154,12 @@ def build_schedule(cfg: dict) -> LossSchedule:
         UserError: There is no schedule of that type.
     """
     arguments = dict(cfg)
-    kind = arguments.pop('type', '')
-    schedule = SCHEDULES.get(kind)
+    kind = arguments.pop('type', None)
+    schedule = kind and SCHEDULES.get(kind)
     if schedule is None:
         known = sorted(SCHEDULES.module_dict)
         raise UserError(
             f'A loss schedule is of unknown type {kind!r}; accepted are '
-            f'{", ".join(known)}{nearest(kind, known)}'
+            f'{", ".join(known)}{nearest(str(kind), known)}'
         )
     return schedule(**arguments)

@@ -1,11 +1,14 @@
 """DistillLoss: weight, schedule scale and the one reducer."""
 
 import inspect
+from numbers import Real
 from typing import NamedTuple
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor, nn
+
+from kd_det.errors import UserError
 
 
 class Fields(NamedTuple):
@@ -25,10 +28,18 @@ class DistillLoss(nn.Module):
 
     Args:
         loss_weight: Constant factor of the loss.
+
+    Raises:
+        UserError: The weight is no number.
     """
 
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
+        if not isinstance(loss_weight, Real):
+            raise UserError(
+                f'{type(self).__name__}: loss_weight={loss_weight!r}; a '
+                'number is accepted.'
+            )
         self.loss_weight = loss_weight
         self.scale = 1.0  # LossScheduleHook writes it
 
@@ -61,7 +72,7 @@ class DistillLoss(nn.Module):
             Scalar.
         """
         if keep is None:
-            count = per_sample.new_tensor(len(per_sample))
+            count = per_sample.new_full((), len(per_sample))
         else:
             # where, not multiply: a dropped row may hold anything
             per_sample = torch.where(keep, per_sample, 0.0)

@@ -153,6 +153,7 @@ class SIFNLoss(EmbeddingLoss):
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__(background, loss_weight)
+        self.num_classes = num_classes
         self.step = step
         # NaN: this class has not been seen
         memory = torch.full((num_classes,), float('nan'))

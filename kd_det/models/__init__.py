@@ -1,6 +1,6 @@
 """The pair of networks as one MMEngine model."""
 
-from kd_det.models.distill_model import DistillModel
+from kd_det.models.distill_model import DistillModel, require_pair
 from kd_det.models.teacher import FrozenTeacher
 
-__all__ = ['DistillModel', 'FrozenTeacher']
+__all__ = ['DistillModel', 'FrozenTeacher', 'require_pair']

@@ -2,7 +2,8 @@
 
 from contextlib import ExitStack
 
-from mmengine.model import BaseModel
+import torch
+from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor, nn
 
 from kd_det import random_state
@@ -11,7 +12,7 @@ from kd_det.errors import UserError
 from kd_det.models.preprocessor import PairPreprocessor
 from kd_det.models.spec import read_spec
 from kd_det.models.teacher import FrozenTeacher
-from kd_det.registry import MODELS
+from kd_det.registry import MODELS, build_part
 
 
 @MODELS.register_module()
@@ -33,13 +34,19 @@ class DistillModel(BaseModel):
     """
 
     def __init__(self, student: dict, teacher: dict, distillers: dict) -> None:
+        if not isinstance(distillers, dict):
+            raise UserError(
+                f'distillers={distillers!r} is a {type(distillers).__name__}; '
+                "a dict of name -> dict(type='RoIDistiller', …) is accepted."
+            )
         # The student is built first and the rest draws on its own: the
         # generators then stand where plain training has them.
         network = MODELS.build(read_spec(student, 'student')[0])
         with random_state.isolated():
             frozen = FrozenTeacher(teacher)
             built = {
-                name: MODELS.build(cfg) for name, cfg in distillers.items()
+                name: build_part(f'distillers.{name}', cfg, Distiller)
+                for name, cfg in distillers.items()
             }
         super().__init__(
             PairPreprocessor(
@@ -51,11 +58,6 @@ class DistillModel(BaseModel):
         object.__setattr__(self, 'teacher', frozen)
         self.distill = nn.ModuleDict(built)
         for name, distiller in built.items():
-            if not isinstance(distiller, Distiller):
-                raise UserError(
-                    f'distillers.{name} is a {type(distiller).__name__}; '
-                    'a Distiller such as RoIDistiller is accepted.'
-                )
             distiller.bind(name, network, frozen)
         self._register_state_dict_hook(_drop_prefix)
         self.register_load_state_dict_pre_hook(_add_prefix)
@@ -68,6 +70,13 @@ class DistillModel(BaseModel):
     def _apply(self, fn, recurse: bool = True) -> 'DistillModel':
         self.teacher._apply(fn)  # the teacher follows .to() and .cuda()
         return super()._apply(fn, recurse)
+
+    def _set_device(self, device: torch.device) -> None:
+        # MMEngine tells preprocessors this way where to put images
+        super()._set_device(device)
+        for module in self.teacher.modules():
+            if isinstance(module, BaseDataPreprocessor):
+                module._device = device
 
     def forward(
         self,
@@ -101,6 +110,15 @@ class DistillModel(BaseModel):
             for key, value in distiller(knowledge).items():
                 losses[f'{name}.{key}'] = value
         return losses
+
+
+def require_pair(hook: object, model: nn.Module) -> None:
+    """Raise a UserError unless a hook of the pair is given a pair."""
+    if not isinstance(model, DistillModel):
+        raise UserError(
+            f'{type(hook).__name__} is for a DistillModel, but the model is '
+            f'a {type(model).__name__}; take the hook out of custom_hooks.'
+        )
 
 
 def _drop_prefix(module, state_dict, prefix, local_metadata) -> None:

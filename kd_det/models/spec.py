@@ -1,5 +1,6 @@
 """From the few lines of a config to the full config of one network."""
 
+import copy
 import os.path as osp
 
 from mmengine.config import Config, ConfigDict
@@ -7,6 +8,8 @@ from mmengine.hub import get_config
 
 from kd_det.config import set_num_classes
 from kd_det.errors import UserError
+
+EXAMPLE = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 
 
 def read_spec(spec: dict, side: str) -> tuple[ConfigDict, Config]:
@@ -28,15 +31,17 @@ def read_spec(spec: dict, side: str) -> tuple[ConfigDict, Config]:
     Raises:
         UserError: The config does not exist or has no model.
     """
-    overrides = dict(spec)
+    check_spec(spec, side)
+    # a deep copy: merging takes the _delete_ keys out of what it is given
+    overrides = copy.deepcopy(dict(spec))
     source = overrides.pop('cfg', None)
     num_classes = overrides.pop('num_classes', None)
     whole = Config() if source is None else _load(source, side)
     if source is None:
         whole.model = overrides
-    else:
+    elif isinstance(whole.get('model'), dict):
         whole.merge_from_dict(dict(model=overrides))
-    if 'type' not in whole.get('model', {}):
+    if 'type' not in (whole.get('model') or ()):
         raise UserError(
             f'The {side} has no model: give cfg=… (a config with a `model`) '
             f'or type=…; got keys {sorted(spec)}.'
@@ -50,17 +55,32 @@ def read_spec(spec: dict, side: str) -> tuple[ConfigDict, Config]:
     return model, whole
 
 
+def check_spec(spec: dict, side: str) -> None:
+    """Raise a UserError unless ``spec`` is a dict and its ``cfg`` a name."""
+    if not isinstance(spec, dict):
+        raise UserError(
+            f'The {side} is {spec!r}; dict(cfg=…) or a dict with the type '
+            'of a model is accepted.'
+        )
+    source = spec.get('cfg')
+    if source is not None and not isinstance(source, str):
+        raise UserError(
+            f'The {side} has cfg={source!r}; a file name or a name such as '
+            f'{EXAMPLE!r} is accepted.'
+        )
+
+
 def _load(source: str, side: str) -> Config:
     is_package = '::' in source
     try:
         return get_config(source) if is_package else Config.fromfile(source)
-    except (FileNotFoundError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SyntaxError) as error:
         where = (
-            f'package {source.partition("::")[0]!r} has no such config'
+            f'package {source.partition("::")[0]!r} has no such config; '
+            f'write a name such as {EXAMPLE!r}'
             if is_package
-            else f'looked in {osp.abspath(source)!r}'
+            else f'looked in {osp.abspath(source)!r}: {error}'
         )
         raise UserError(
-            f'The {side} config {source!r} cannot be read: {where} '
-            f'({str(error).splitlines()[0][:120]}).'
+            f'The {side} config {source!r} cannot be read: {where}.'
         ) from None

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from kd_det.checkpoint import download, load_checkpoint
 from kd_det.errors import UserError
 from kd_det.files import sha256_of
-from kd_det.models.spec import read_spec
+from kd_det.models.spec import check_spec, read_spec
 
 DTYPES = {'float16': torch.float16, 'bfloat16': torch.bfloat16}
 
@@ -42,6 +42,7 @@ class FrozenTeacher(nn.Module):
 
     def __init__(self, spec: dict) -> None:
         super().__init__()
+        check_spec(spec, 'teacher')
         spec = dict(spec)
         ckpt = spec.pop('ckpt', None)
         trust = spec.pop('trust_pickle', False)
@@ -58,10 +59,11 @@ class FrozenTeacher(nn.Module):
         )
         fuse = spec.pop('fuse_conv_bn', False)
         self.source = spec.get('cfg', '')
-        if not ckpt:
+        if not ckpt or not isinstance(ckpt, str):
             raise UserError(
-                'The teacher has no checkpoint: pass --teacher FILE, or '
-                'write model.teacher.ckpt (a file or URL) in the config.'
+                f'The teacher has no checkpoint (ckpt={ckpt!r}): pass '
+                '--teacher FILE, or write model.teacher.ckpt (a file or URL) '
+                'in the config.'
             )
         if ckpt.startswith(('http://', 'https://')):
             ckpt = download(ckpt)
@@ -88,20 +90,23 @@ class FrozenTeacher(nn.Module):
 
     @torch.no_grad()
     def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
-        """Return the feature maps the heads read, in float32."""
-        inputs = inputs.contiguous(memory_format=self.memory_format)
+        """Return the feature maps the heads read, in the weights' type."""
+        inputs = inputs.to(memory_format=self.memory_format)
         with torch.autocast(
             inputs.device.type, self.dtype, enabled=self.dtype is not None
         ):
             feats = self.model.extract_feat(inputs)
-        return tuple(feat.float() for feat in feats)
+        dtype = next(self.model.parameters()).dtype
+        return tuple(feat.to(dtype) for feat in feats)
 
 
 def stored_classes(checkpoint: dict) -> tuple[str, ...]:
     """Return the class names that MMEngine stores in a checkpoint, or ()."""
-    meta = checkpoint.get('meta') or {}
-    dataset = meta.get('dataset_meta') or meta
-    names = dataset.get('classes') or dataset.get('CLASSES') or ()
+    meta = checkpoint.get('meta')
+    meta = meta if isinstance(meta, dict) else {}
+    own = meta.get('dataset_meta')
+    own = own if isinstance(own, dict) else meta
+    names = own.get('classes') or own.get('CLASSES') or ()
     return (names,) if isinstance(names, str) else tuple(names)
 
 
@@ -123,17 +128,22 @@ def load_exactly(
             shape; nothing has been loaded then.
     """
     state = checkpoint.get('state_dict', checkpoint)
+    if not isinstance(state, dict):
+        raise UserError(
+            f'Checkpoint {path!r} holds a {type(state).__name__} as its '
+            'state_dict; a dict of tensors is accepted.'
+        )
     state = {
-        key.removeprefix('module.'): value
+        str(key).removeprefix('module.'): value
         for key, value in state.items()
-        if not key.startswith('distill.')
+        if not str(key).startswith('distill.')
     }
     own = get_state_dict(model)
     wrong = [
-        f'{key} is {tuple(state[key].shape)} in the file and '
-        f'{tuple(value.shape)} in the model'
+        f'{key} is {_shape(state[key])} in the file and '
+        f'{_shape(value)} in the model'
         for key, value in own.items()
-        if key in state and state[key].shape != value.shape
+        if key in state and _shape(state[key]) != _shape(value)
     ]
     counter = 'num_batches_tracked'  # absent from old files, used by no eval
     missing = [k for k in own if k not in state and counter not in k]
@@ -161,6 +171,12 @@ def load_exactly(
         f'{type(model).__name__}: {"; ".join(problems)}; give the '
         'checkpoint of this config or the config of this checkpoint.'
     )
+
+
+def _shape(value) -> tuple[int, ...] | str:
+    if isinstance(value, Tensor):
+        return tuple(value.shape)
+    return f'a {type(value).__name__}'
 
 
 def _first(items: list[str], limit: int = 3) -> str:

@@ -1,5 +1,6 @@
 """Faster R-CNN R-18 on the slim plan of `frcnn_r50_slim.py`."""
+
 _base_ = './frcnn_r50_slim.py'
 model = dict(
-    backbone=dict(depth=18),
-    neck=dict(in_channels=[64, 128, 256, 512]))
+    backbone=dict(depth=18), neck=dict(in_channels=[64, 128, 256, 512])
+)

@@ -1,4 +1,5 @@
 """`adamw_8e.py` for 16 epochs: for teachers trained from scratch."""
+
 _base_ = './adamw_8e.py'
 max_epochs = 16
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
@@ -8,5 +9,6 @@ param_scheduler = [
         type='CosineAnnealingLR',
         by_epoch=True,
         T_max=max_epochs,
-        convert_to_iter_based=True),
+        convert_to_iter_based=True,
+    ),
 ]

@@ -8,10 +8,11 @@ from mmengine.model import is_model_wrapper
 
 from kd_det.centroids import CentroidBank
 from kd_det.engine.centroid_pass import (
-    annotation_file,
+    annotation_files,
     annotation_sha256,
     compute_bank,
 )
+from kd_det.models import require_pair
 from kd_det.registry import HOOKS
 
 
@@ -47,6 +48,7 @@ class CentroidHook(Hook):
         """Provide every distiller with its bank."""
         model = runner.model
         model = model.module if is_model_wrapper(model) else model
+        require_pair(self, model)
         for distiller in model.distill.values():
             if not distiller.centroid_file:
                 continue
@@ -60,7 +62,8 @@ class CentroidHook(Hook):
             source = self.source or distiller.default_source()
             runner.logger.info(
                 f'Centroid file {file!r} is missing: one pass of the teacher '
-                f'over {annotation_file(runner.cfg)!r} ({source}) makes it.'
+                f'over {", ".join(annotation_files(runner.cfg))} ({source}) '
+                'makes it.'
             )
             bank = compute_bank(distiller, runner.cfg, source, self.augmented)
             if get_rank() == 0:

@@ -6,6 +6,7 @@ import torch
 from mmengine.dist import all_reduce, get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.utils import is_list_of
 from torch import Tensor
 
 from kd_det.engine.atomic_backend import ATOMIC
@@ -13,6 +14,7 @@ from kd_det.errors import UserError
 from kd_det.registry import HOOKS
 
 MAX_IMAGES = 8
+OTHER = 'the sum of the losses, or one of another rank, is not finite'
 
 
 @HOOKS.register_module()
@@ -67,11 +69,12 @@ class NonFiniteHook(Hook):
     def _check(self, runner, model, args, kwargs, output) -> None:
         if not (model.training and isinstance(output, dict)):
             return
-        losses = {
-            name: _mean(value)
-            for name, value in output.items()
-            if 'loss' in name  # MMEngine adds up these
-        }
+        losses = {}
+        for name, value in output.items():
+            parts = [value] if isinstance(value, Tensor) else value
+            # MMEngine adds up these, and refuses other types itself
+            if 'loss' in name and parts and is_list_of(parts, Tensor):
+                losses[name] = sum(p.detach().mean().float() for p in parts)
         if not losses:
             return
         # one number to wait for: a sum is as finite as what it sums
@@ -101,18 +104,13 @@ class NonFiniteHook(Hook):
         )
         saved = is_main_process()
         raise UserError(
-            f'Iteration {number}: {what or "the sum over ranks is infinite"}'
+            f'Iteration {number}: {what or OTHER}'
             f'{", with images " + images if images else ""}; '
             + (f'the weights before it are in {filename!r}; ' * saved)
             + 'lower the learning rate or warm it up longer, lower the '
             'weight of that loss, clip gradients, train without AMP, or '
             'look at these images.'
         )
-
-
-def _mean(value: Tensor | list[Tensor]) -> Tensor:
-    parts = [value] if isinstance(value, Tensor) else value
-    return sum(part.detach().mean().float() for part in parts)
 
 
 def _images(args: tuple, kwargs: dict) -> str:

@@ -16,6 +16,7 @@ from rich.progress import track
 from kd_det import random_state
 from kd_det.config import leaf_datasets
 from kd_det.errors import UserError
+from kd_det.models import require_pair
 from kd_det.registry import HOOKS
 
 
@@ -56,6 +57,7 @@ class TeacherCheckHook(Hook):
         """Check the classes, then the score."""
         model = runner.model
         model = model.module if is_model_wrapper(model) else model
+        require_pair(self, model)
         self._check_classes(runner, model.teacher)
         if runner.iter > 0 or not runner.cfg.get('val_dataloader'):
             return  # resumed: it has been checked; or nothing to check on

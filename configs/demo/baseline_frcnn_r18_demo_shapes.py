@@ -1,0 +1,17 @@
+"""The demo's student alone: slim Faster R-CNN R-18, half as many epochs."""
+
+_base_ = './baseline_frcnn_r50_demo_shapes.py'
+model = dict(
+    backbone=dict(depth=18), neck=dict(in_channels=[64, 128, 256, 512])
+)
+max_epochs = 2
+train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=100),
+    dict(
+        type='CosineAnnealingLR',
+        by_epoch=True,
+        T_max=max_epochs,
+        convert_to_iter_based=True,
+    ),
+]

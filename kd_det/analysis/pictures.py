@@ -1,0 +1,197 @@
+"""The same images as several detectors see them, in one picture."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from kd_det.files import atomic_write
+
+RIGHT, WRONG, MISSED, TRUTH = '#0a8f3c', '#d62728', '#1f4fd8', '#222222'
+LEGEND = (
+    (RIGHT, '-', 'right: an annotated object, IoU 0.5 or more, and its class'),
+    (WRONG, '-', 'wrong: other class, no object, or found before'),
+    (MISSED, ':', 'missed object'),
+)
+CELL = 2.5  # inches
+DPI = 120
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Objects of one image, annotated or predicted.
+
+    Attributes:
+        boxes: Corners (N, 4) in pixels: x1, y1, x2, y2.
+        labels: Classes (N,).
+        scores: Of predictions (N,), for their order and the threshold.
+    """
+
+    boxes: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray | None = None
+
+    def above(self, threshold: float) -> 'Boxes':
+        """Return the predictions of at least a score, best first."""
+        order = np.argsort(-self.scores, kind='stable')
+        order = order[self.scores[order] >= threshold]
+        return Boxes(self.boxes[order], self.labels[order], self.scores[order])
+
+
+def draw_comparison(
+    path: str | Path,
+    images: list[np.ndarray],
+    truth: list[Boxes],
+    models: dict[str, list[Boxes]],
+    classes: tuple[str, ...],
+    threshold: float = 0.4,
+    caption: str = '',
+) -> None:
+    """Write a PNG: a row an image, the annotation first, then each model.
+
+    Predictions are coloured by whether they are right, objects that a model
+    misses are dotted. An object can be found once, by the best score.
+
+    Args:
+        path: The PNG.
+        images: RGB, uint8 (H, W, 3).
+        truth: Annotated objects, in the order of the images.
+        models: Column title -> predictions, in the order of the images.
+        classes: Names of the labels.
+        threshold: Least score that is drawn.
+        caption: A line under the picture.
+    """
+    rows, columns = len(images), 1 + len(models)
+    width, height = CELL * columns, CELL * rows
+    top, bottom = 0.5, 0.75  # inches, for titles and for legend and caption
+    figure = Figure((width, height + top + bottom), dpi=DPI)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for row, (image, objects) in enumerate(zip(images, truth, strict=True)):
+        _show(axes[row, 0], image, objects, [TRUTH] * len(objects.labels))
+        _name(axes[row, 0], objects, [TRUTH] * len(objects.labels), classes)
+        for axis, predictions in zip(axes[row, 1:], models.values()):
+            seen = predictions[row].above(threshold)
+            found = match(seen, objects)
+            colors = [RIGHT if k >= 0 else WRONG for k in found]
+            _show(axis, image, seen, colors)
+            for k in set(range(len(objects.labels))) - set(found.tolist()):
+                _frame(axis, objects.boxes[k], MISSED, ':')
+            _name(axis, seen, colors, classes)
+    for axis, title in zip(axes[0], ('annotation', *models)):
+        axis.set_title(title, fontsize=11)
+    total = height + top + bottom
+    figure.subplots_adjust(
+        left=0.005,
+        right=0.995,
+        bottom=bottom / total,
+        top=1 - top / total,
+        wspace=0.03,
+        hspace=0.03,
+    )
+    figure.legend(
+        handles=[
+            Line2D([], [], color=color, linestyle=style, lw=2.2, label=text)
+            for color, style, text in LEGEND
+        ],
+        loc='upper center',
+        bbox_to_anchor=(0.5, (bottom - 0.05) / total),
+        ncols=len(LEGEND),
+        fontsize=9,
+        frameon=False,
+    )
+    figure.text(0.5, 0.12 / total, caption, ha='center', fontsize=9)
+    _save(figure, path)
+
+
+def match(predictions: Boxes, truth: Boxes, iou: float = 0.5) -> np.ndarray:
+    """Return which object each prediction finds, -1 for none.
+
+    Args:
+        predictions: Best first.
+        truth: The annotated objects.
+        iou: Least overlap with an object of the same class.
+
+    Returns:
+        Indices (N,) into ``truth``, each at most once.
+    """
+    overlaps = box_iou(predictions.boxes, truth.boxes)
+    overlaps[predictions.labels[:, None] != truth.labels[None]] = 0
+    found = np.full(len(predictions.labels), -1)
+    for index in range(len(found)):
+        free = np.setdiff1d(np.arange(len(truth.labels)), found)
+        if len(free) == 0:
+            break
+        best = free[overlaps[index, free].argmax()]
+        if overlaps[index, best] >= iou:
+            found[index] = best
+    return found
+
+
+def box_iou(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return the overlaps (N, M) of boxes (N, 4) and (M, 4)."""
+    low = np.maximum(one[:, None, :2], other[None, :, :2])
+    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
+    inter = np.clip(high - low, 0, None).prod(2)
+    areas = [(b[:, 2:] - b[:, :2]).prod(1) for b in (one, other)]
+    union = areas[0][:, None] + areas[1][None] - inter
+    return inter / np.maximum(union, 1e-9)
+
+
+def _show(axis, image: np.ndarray, seen: Boxes, colors: list[str]) -> None:
+    pale = 255 - (255 - image.astype(np.float32)) * 0.75  # boxes stand out
+    axis.imshow(pale.astype(np.uint8), interpolation='nearest')
+    axis.set_axis_off()
+    for box, color in zip(seen.boxes, colors):
+        _frame(axis, box, color, '-')
+
+
+def _frame(axis, box: np.ndarray, color: str, style: str) -> None:
+    x1, y1, x2, y2 = box - 0.5  # imshow centres pixel 0 on 0
+    axis.add_patch(
+        Rectangle(
+            (x1, y1),
+            x2 - x1,
+            y2 - y1,
+            fill=False,
+            edgecolor=color,
+            linestyle=style,
+            linewidth=1.8,
+        )
+    )
+
+
+def _name(
+    axis, seen: Boxes, colors: list[str], classes: tuple[str, ...]
+) -> None:
+    height = axis.get_images()[0].get_array().shape[0]
+    # the best last: on top where names overlap
+    for k in reversed(range(len(seen.labels))):
+        text = classes[seen.labels[k]]
+        if seen.scores is not None:
+            text += f' {seen.scores[k]:.1f}'.replace('0.', '.')
+        x, y = seen.boxes[k, 0], seen.boxes[k, 1]
+        inside = y < 0.07 * height
+        axis.text(
+            max(x, 0),
+            max(y, 0) if inside else y,
+            text,
+            color='white',
+            fontsize=7.5,
+            va='top' if inside else 'bottom',
+            clip_on=True,
+            bbox=dict(facecolor=colors[k], edgecolor='none', pad=0.8),
+        )
+
+
+def _save(figure: Figure, path: str | Path) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format='png')
+    # a palette makes the file several times smaller
+    picture = Image.open(buffer).convert('RGB').quantize(256)
+    with atomic_write(path) as file:
+        picture.save(file, format='png', optimize=True)

@@ -1,0 +1,166 @@
+"""The demo: what distillation does to a small detector, in minutes."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import find_latest_checkpoint
+from rich import get_console
+
+import kd_det
+from kd_det.datasets import make_shapes
+from kd_det.engine import launch
+from kd_det.engine.centroid_pass import package_versions
+from kd_det.engine.demo_results import evaluate, table
+from kd_det.engine.hooks.initial_weights_hook import FILE as WEIGHTS_FILE
+from kd_det.engine.stages import Stage, Stages, duration
+from kd_det.files import sha256_of
+
+CONFIGS = Path(kd_det.__file__).parents[1] / 'configs/demo'
+IMAGES = dict(num_train=800, num_val=150)
+DATA = Stage('data', 'data: images are drawn, nothing is downloaded', 10)
+TEACHER = Stage('teacher', 'teacher: Faster R-CNN R-50 from scratch', 220)
+ALONE = Stage('alone', 'student alone: Faster R-CNN R-18 from scratch', 70)
+DISTILLED = Stage(
+    'distilled', 'student with ND: the same, with ND + KD from the teacher', 140
+)
+EVALUATION = Stage('evaluation', 'evaluation, times and picture', 40)
+TRAININGS = {
+    TEACHER: 'baseline_frcnn_r50_demo_shapes.py',
+    ALONE: 'baseline_frcnn_r18_demo_shapes.py',
+    DISTILLED: 'nd_frcnn_r50_r18_demo_shapes.py',
+}
+STAGES = (DATA, *TRAININGS, EVALUATION)
+
+
+def run(
+    work_dir: str | Path,
+    seed: int = 0,
+    fresh: bool = False,
+    images: dict[str, int] = IMAGES,
+    options: dict[str, dict] | None = None,
+) -> dict:
+    """Train a teacher, and a student without and with it; compare them.
+
+    What is finished of the same config, seed and versions is reused; what
+    was interrupted goes on from its last checkpoint.
+
+    Args:
+        work_dir: Where all is written: ``results.json``, ``results.md``,
+            ``demo.png``, ``log.txt`` and a folder a stage.
+        seed: Of initialisation, order and sampling; the images stay.
+        fresh: Redo what is finished.
+        images: ``num_train`` and ``num_val``.
+        options: Key of a training -> dotted overrides of its config.
+
+    Returns:
+        What ``results.json`` holds.
+
+    Raises:
+        UserError: The folder of a stage holds something else.
+    """
+    folder = Path(work_dir).resolve()
+    print(header(work_dir, seed), flush=True)
+    stages = Stages(folder, STAGES, fresh)
+    data = folder / DATA.key / 'shapes'
+    stages.do(DATA, images, partial(_draw, data, images))
+    cfgs, records = {}, {}
+    for stage in TRAININGS:
+        cfg = prepare(stage, folder, (options or {}).get(stage.key))
+        identity = dict(
+            config=_digest(cfg),
+            seed=seed,
+            images=images,
+            versions=dict(kd_det=kd_det.__version__, **package_versions()),
+        )
+        if 'teacher' in cfg.model:
+            identity['teacher'] = records[TEACHER.key]['sha256']
+        cfgs[stage.key] = cfg
+        records[stage.key] = stages.do(
+            stage, identity, partial(_train, cfg, seed, folder / 'log.txt')
+        )
+    record = stages.do(
+        EVALUATION,
+        {key: record['sha256'] for key, record in records.items()},
+        partial(_evaluate, cfgs, records, folder),
+    )
+    results = json.loads(Path(record['path']).read_text())
+    print(f'\n{table(results)}\n\nWritten to {work_dir}: results.md, ', end='')
+    print('results.json, demo.png, logs, checkpoints.', flush=True)
+    return results
+
+
+def header(work_dir: str | Path, seed: int) -> str:
+    """Return what will be done and about how long it takes."""
+    lines = [
+        'kd_det demo: a teacher, a student alone, and the same student '
+        'distilled with ND.',
+        f'Seed {seed}, {torch.get_num_threads()} threads; everything is '
+        f'written to {work_dir}. Stages, on two free cores:',
+    ]
+    for number, stage in enumerate(STAGES, 1):
+        time = f'about {duration(stage.seconds)}'
+        lines.append(f'  {number}  {stage.title:<60}{time}')
+    total = duration(sum(stage.seconds for stage in STAGES))
+    lines.append(f'     {"in all":<60}about {total}')
+    lines.append('It can be interrupted; the same command goes on from there.')
+    return '\n'.join(lines)
+
+
+def prepare(stage: Stage, folder: Path, options: dict | None) -> Config:
+    """Return the config of a training, pointed at the demo's own files."""
+    cfg = launch.prepare(
+        str(CONFIGS / TRAININGS[stage]),
+        str(folder / stage.key),
+        dict(options or {}, data_root=f'{folder}/{DATA.key}/shapes'),
+    )
+    if 'teacher' in cfg.model:
+        last = find_latest_checkpoint(folder / TEACHER.key)
+        cfg.model.teacher.ckpt = last
+        for distiller in cfg.model.distillers.values():
+            distiller.centroids = f'{cfg.work_dir}/centroids.npz'
+    # evaluation is a stage of its own
+    cfg.train_cfg.val_interval = cfg.train_cfg.max_epochs + 1
+    cfg.custom_hooks += [
+        dict(type='kd_det.InitialWeightsHook'),
+        dict(type='kd_det.ProgressHook'),
+    ]
+    return cfg
+
+
+@contextmanager
+def quiet(log: Path) -> Iterator[None]:
+    """Send what the block prints to a file, but for its progress."""
+    console = get_console()
+    console.file = console.file  # where it is now, not what is redirected
+    with open(log, 'a', buffering=1) as file:
+        try:
+            with redirect_stdout(file), redirect_stderr(file):
+                yield
+        finally:
+            console.file = None
+
+
+def _draw(path: Path, images: dict[str, int]) -> dict:
+    return dict(path=str(make_shapes(path, **images)))
+
+
+def _train(cfg: Config, seed: int, log: Path) -> dict:
+    with quiet(log):
+        launch.train(cfg, resume='auto', seed=seed)
+    checkpoint = find_latest_checkpoint(cfg.work_dir)
+    return dict(
+        path=checkpoint,
+        sha256=sha256_of(checkpoint),
+        initial_weights=Path(cfg.work_dir, WEIGHTS_FILE).read_text(),
+    )
+
+
+def _digest(cfg: Config) -> str:
+    text = json.dumps(cfg.to_dict(), sort_keys=True, default=str)
+    return sha256(text.encode()).hexdigest()

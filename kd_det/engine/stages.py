@@ -1,0 +1,129 @@
+"""Stages: steps of minutes, announced, timed, and done once."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kd_det.errors import UserError
+from kd_det.files import atomic_write
+
+MARK = 'stage.json'
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step.
+
+    Attributes:
+        key: Name of its folder.
+        title: What the screen says.
+        seconds: How long it takes on two free cores.
+    """
+
+    key: str
+    title: str
+    seconds: int
+
+
+class Stages:
+    """Do steps one after another, each in its folder; reuse finished ones.
+
+    A folder remembers what was asked for (an identity) and whether it was
+    finished. The same again is reused; if it was interrupted it is done in
+    the folder as it is, so that a training can go on; something else, and
+    the folder is emptied.
+
+    Args:
+        folder: Where the folders are.
+        stages: All steps, in order.
+        fresh: Empty the folders first.
+
+    Raises:
+        UserError: One of them holds what is not ours.
+    """
+
+    def __init__(
+        self, folder: Path, stages: tuple[Stage, ...], fresh: bool = False
+    ) -> None:
+        self.folder = folder
+        self.stages = stages
+        self._began = time.monotonic()
+        # of the steps that were done here: seconds planned, and taken
+        self._planned = self._taken = 0.0
+        for stage in stages:
+            _check_ours(folder / stage.key)
+            if fresh:
+                shutil.rmtree(folder / stage.key, ignore_errors=True)
+
+    def do(
+        self, stage: Stage, identity: dict, work: Callable[[], dict]
+    ) -> dict:
+        """Do one step, or reuse it.
+
+        Args:
+            stage: Which.
+            identity: What the result depends on, as JSON has it.
+            work: Does it; returns what to remember, with ``path``, the file
+                or folder that was made.
+
+        Returns:
+            What ``work`` returned, with ``seconds``, ``cpu_seconds``,
+            ``resumed`` and ``reused``.
+        """
+        number = 1 + self.stages.index(stage)
+        print(f'[{number}/{len(self.stages)}] {stage.title}', flush=True)
+        mark = self.folder / stage.key / MARK
+        found = json.loads(mark.read_text()) if mark.is_file() else {}
+        same = found.get('identity') == identity
+        record = found.get('record')
+        if same and record and Path(record['path']).exists():
+            self._say('reused: it was finished before', number)
+            return dict(record, reused=True)
+        resumed = same and not record
+        if found and not resumed:
+            print('      what is there is of other settings: done anew')
+            shutil.rmtree(mark.parent)
+        _write(mark, dict(identity=identity))
+        began, cpu = time.monotonic(), time.process_time()
+        record = work()
+        seconds = time.monotonic() - began
+        record |= dict(
+            seconds=round(seconds, 1),
+            cpu_seconds=round(time.process_time() - cpu, 1),
+            resumed=resumed,
+        )
+        _write(mark, dict(identity=identity, record=record))
+        self._planned += stage.seconds
+        self._taken += seconds
+        self._say(f'done in {duration(seconds)}', number)
+        return dict(record, reused=False)
+
+    def _say(self, what: str, number: int) -> None:
+        so_far = duration(time.monotonic() - self._began)
+        rest = sum(stage.seconds for stage in self.stages[number:])
+        if self._taken > 30:  # enough to know how fast this machine is
+            rest *= self._taken / self._planned
+        left = f', about {duration(rest)} left' if rest else ''
+        print(f'      {what}; {so_far} in all{left}', flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in words: ``'45 s'``, ``'3 min 20 s'``."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f'{minutes} min {rest} s' if minutes else f'{rest} s'
+
+
+def _check_ours(folder: Path) -> None:
+    if folder.exists() and not (folder / MARK).is_file():
+        raise UserError(
+            f'{str(folder)!r} is there and has no {MARK}, so it is not from '
+            'an earlier run; choose another --work-dir or remove it.'
+        )
+
+
+def _write(mark: Path, content: dict) -> None:
+    with atomic_write(mark) as file:
+        file.write(json.dumps(content, indent=1).encode())

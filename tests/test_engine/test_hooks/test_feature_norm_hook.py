@@ -1,0 +1,168 @@
+"""The logged norms against NumPy."""
+
+import numpy as np
+import pytest
+import torch
+from engine_toy import ToyDistiller, ToyModel, ToyPair
+from mmengine.hooks import LoggerHook
+
+from kd_det.engine.hooks.feature_norm_hook import feature_norms
+
+KEYS = ('student_norm', 'teacher_norm', 'norm_ratio', 'centroid_cosine')
+MEANS = [[1.0, 2.0], [-3.0, 0.5], [0.0, -1.0]]
+
+
+class WithMeans(ToyDistiller):
+    """As CentroidHook leaves a distiller: a bank and its buffer."""
+
+    def __init__(self, losses):
+        super().__init__(losses)
+        self.bank = object()  # that there is one is all the hook asks
+        self.register_buffer('centroids', torch.tensor(MEANS))
+
+
+class WithoutEmbeddings(ToyDistiller):
+    """It reads something else."""
+
+    provides = ('student_logits', 'teacher_logits')
+
+    def forward(self, knowledge):
+        return {}
+
+
+class Silent(LoggerHook):
+    """Keep what the logger would show."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.shown = []
+
+    def after_train_iter(
+        self, runner, batch_idx, data_batch=None, outputs=None
+    ):
+        tag, _ = runner.log_processor.get_log_after_iter(
+            runner, batch_idx, 'train'
+        )
+        self.shown.append(tag)
+
+
+def oracle(knowledge, means=None):
+    """Return the four means, by loops over foreground rows in float64."""
+    rows = np.flatnonzero(knowledge['foreground'].numpy())
+    student, teacher = (
+        knowledge[f'{side}_embed'].numpy().astype(np.float64)
+        for side in ('student', 'teacher')
+    )
+    ours = np.mean([np.sqrt((student[i] ** 2).sum()) for i in rows])
+    theirs = np.mean([np.sqrt((teacher[i] ** 2).sum()) for i in rows])
+    result = [ours, theirs, ours / theirs]
+    if means is not None:
+        cosines = []
+        for i in rows:
+            mean = np.array(means[knowledge['labels'][i]])
+            length = np.linalg.norm(student[i]) * np.linalg.norm(mean)
+            cosines.append(student[i] @ mean / length)
+        result.append(np.mean(cosines))
+    return result
+
+
+def run(make_runner, distiller, interval=3, **kwargs):
+    runner = make_runner(
+        model=ToyPair,
+        model_args=dict(distiller=distiller),
+        hooks=[dict(type='kd_det.FeatureNormHook', interval=interval)],
+        **kwargs,
+    )
+    runner.train()
+    return runner
+
+
+def logged(runner):
+    scalars = runner.message_hub.log_scalars
+    return {
+        key: scalars[f'train/roi.{key}'].data[0]
+        for key in KEYS
+        if f'train/roi.{key}' in scalars
+    }
+
+
+def test_norms_and_cosine_of_the_logged_steps(make_runner):
+    runner = run(make_runner, WithMeans)
+    found = np.array(list(logged(runner).values()))
+    # 4 epochs of 4 steps, of which the third is logged
+    expected = [oracle(runner.model.seen[i], MEANS) for i in (2, 6, 10, 14)]
+    np.testing.assert_allclose(found.T, expected, rtol=1e-5)
+    assert not runner.model.distill.roi._forward_pre_hooks
+
+
+def test_without_class_means_there_is_no_cosine(make_runner):
+    runner = run(make_runner, ToyDistiller)
+    assert set(logged(runner)) == set(KEYS[:3])
+
+
+def test_the_logger_shows_them(make_runner):
+    runner = run(make_runner, WithMeans, logger=dict(type=Silent, interval=3))
+    hook = next(h for h in runner.hooks if isinstance(h, Silent))
+    expected = oracle(runner.model.seen[6], MEANS)
+    found = [hook.shown[6][f'roi.{key}'] for key in KEYS]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_it_does_not_change_the_run(make_runner):
+    plain = make_runner('plain', model=ToyPair)
+    plain.train()
+    hooked = run(make_runner, WithMeans, interval=1, name='hooked')
+    for name, value in plain.model.state_dict().items():
+        assert torch.equal(value, hooked.model.state_dict()[name])
+
+
+def test_steps_without_foreground_log_nothing():
+    knowledge = dict(
+        student_embed=torch.ones(3, 2),
+        teacher_embed=torch.ones(3, 2),
+        labels=torch.zeros(3, dtype=torch.long),
+        foreground=torch.zeros(3, dtype=torch.bool),
+    )
+    losses = dict(loss_norm=dict(type='kd_det.NormLoss'))
+    assert feature_norms(ToyDistiller(losses), knowledge) == {}
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision_and_no_background(dtype):
+    embed = torch.full((3, 2), 300.0, dtype=dtype)  # its square overflows
+    losses = dict(loss_norm=dict(type='kd_det.NormLoss'))
+    found = feature_norms(ToyDistiller(losses), dict(student_embed=embed))
+    assert found == {'student_norm': pytest.approx(300 * 2**0.5, rel=1e-2)}
+
+
+def test_other_widths_have_norms_but_no_cosine():
+    losses = dict(loss_norm=dict(type='kd_det.NormLoss'))
+    knowledge = dict(
+        student_embed=torch.ones(3, 4),
+        teacher_embed=torch.ones(3, 2),
+        labels=torch.tensor([0, 1, 2]),
+    )
+    found = feature_norms(WithMeans(losses), knowledge)
+    assert set(found) == set(KEYS[:3])
+    assert found['norm_ratio'] == pytest.approx(2**0.5)
+
+
+@pytest.mark.parametrize('plain', [True, False])
+def test_a_run_without_embeddings_is_told_once(
+    make_runner, monkeypatch, plain
+):
+    losses = dict(loss_norm=dict(type='kd_det.NormLoss'))
+    no_pair = dict(losses=losses, distiller=WithoutEmbeddings)
+    with pytest.MonkeyPatch.context() as patch:
+        # NormLoss cannot be wired there, and need not be
+        patch.setattr(WithoutEmbeddings, '_wire', lambda self, *_: ())
+        runner = make_runner(
+            model=ToyModel if plain else ToyPair,
+            model_args=None if plain else no_pair,
+            hooks=[dict(type='kd_det.FeatureNormHook')],
+        )
+    told = []
+    monkeypatch.setattr(runner.logger, 'warning', told.append)
+    runner.train()
+    assert len([text for text in told if 'no distiller has emb' in text]) == 1
+    assert logged(runner) == {}
