@@ -180,7 +180,7 @@ def test_teacher_checkpoint_is_of_the_teacher_config(path):
     assert Path(source).stem == name.control(name.networks[0])
     assert networks_of(cfg)[0] == alone.model
     last = alone.train_cfg.max_epochs
-    assert ckpt == f'runs/{Path(source).stem}/epoch_{last}.pth'
+    assert ckpt == f'work_dirs/{Path(source).stem}/epoch_{last}.pth'
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)

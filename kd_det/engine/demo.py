@@ -16,7 +16,7 @@ import kd_det
 from kd_det.datasets import make_shapes
 from kd_det.engine import launch
 from kd_det.engine.centroid_pass import package_versions
-from kd_det.engine.demo_results import evaluate, table
+from kd_det.engine.demo_results import evaluate, table, write_results
 from kd_det.engine.hooks.initial_weights_hook import FILE as WEIGHTS_FILE
 from kd_det.engine.stages import Stage, Stages, duration
 from kd_det.files import sha256_of
@@ -27,7 +27,9 @@ DATA = Stage('data', 'data: images are drawn, nothing is downloaded', 10)
 TEACHER = Stage('teacher', 'teacher: Faster R-CNN R-50 from scratch', 220)
 ALONE = Stage('alone', 'student alone: Faster R-CNN R-18 from scratch', 70)
 DISTILLED = Stage(
-    'distilled', 'student with ND: the same, with ND + KD from the teacher', 140
+    'distilled',
+    'student with ND: the same, with ND + KD from the teacher',
+    140,
 )
 EVALUATION = Stage('evaluation', 'evaluation, times and picture', 40)
 TRAININGS = {
@@ -68,7 +70,7 @@ def run(
     print(header(work_dir, seed), flush=True)
     stages = Stages(folder, STAGES, fresh)
     data = folder / DATA.key / 'shapes'
-    stages.do(DATA, images, partial(_draw, data, images))
+    drawn = stages.do(DATA, images, partial(_draw, data, images))
     cfgs, records = {}, {}
     for stage in TRAININGS:
         cfg = prepare(stage, folder, (options or {}).get(stage.key))
@@ -89,7 +91,19 @@ def run(
         {key: record['sha256'] for key, record in records.items()},
         partial(_evaluate, cfgs, records, folder),
     )
-    results = json.loads(Path(record['path']).read_text())
+    records |= {DATA.key: drawn, EVALUATION.key: record}
+    results = dict(
+        record['results'],
+        seed=seed,
+        stages={
+            stage.key: {
+                name: records[stage.key][name]
+                for name in ('seconds', 'cpu_seconds', 'resumed')
+            }
+            for stage in STAGES
+        },
+    )
+    write_results(folder, results)
     print(f'\n{table(results)}\n\nWritten to {work_dir}: results.md, ', end='')
     print('results.json, demo.png, logs, checkpoints.', flush=True)
     return results
@@ -159,6 +173,15 @@ def _train(cfg: Config, seed: int, log: Path) -> dict:
         sha256=sha256_of(checkpoint),
         initial_weights=Path(cfg.work_dir, WEIGHTS_FILE).read_text(),
     )
+
+
+def _evaluate(
+    cfgs: dict[str, Config], records: dict[str, dict], folder: Path
+) -> dict:
+    png = folder / 'demo.png'
+    with quiet(folder / 'log.txt'):
+        results = evaluate(cfgs, records, png)
+    return dict(path=str(png), results=results)
 
 
 def _digest(cfg: Config) -> str:

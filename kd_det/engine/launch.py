@@ -59,6 +59,9 @@ def run_tool(main: Callable[[], object]) -> None:
         main()
     except (UserError, FileNotFoundError) as error:
         sys.exit(_report(error))
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        sys.exit(130)  # as shells do
 
 
 def _report(error: Exception) -> int:

@@ -62,7 +62,7 @@ class TeacherCheckHook(Hook):
         if runner.iter > 0 or not runner.cfg.get('val_dataloader'):
             return  # resumed: it has been checked; or nothing to check on
         with random_state.isolated():
-            scores = self._evaluate(runner, model.teacher)
+            scores, images = self._evaluate(runner, model.teacher)
         score = next(
             (v for k, v in scores.items() if k.endswith(self.metric)), None
         )
@@ -74,13 +74,13 @@ class TeacherCheckHook(Hook):
         claim = claimed_score(model.teacher.source)
         runner.logger.info(
             f'Teacher {model.teacher.ckpt!r}: {self.metric} {score:.3f} on '
-            f'the first {self.num_images} validation images; '
+            f'the first {images} validation images; '
             + (f'its metafile claims {claim}.' if claim else 'no claim known.')
         )
         if self.floor is not None and score < self.floor:
             raise UserError(
                 f'The teacher scores {self.metric} {score:.3f} on '
-                f'{self.num_images} validation images, under the floor of '
+                f'{images} validation images, under the floor of '
                 f'{self.floor}: check its checkpoint, class order and '
                 'preprocessing, or lower TeacherCheckHook.floor.'
             )
@@ -95,7 +95,7 @@ class TeacherCheckHook(Hook):
             )
 
     @torch.no_grad()
-    def _evaluate(self, runner, teacher) -> dict[str, float]:
+    def _evaluate(self, runner, teacher) -> tuple[dict[str, float], int]:
         loader = runner.build_dataloader(
             self._loader_cfg(runner.cfg, teacher), seed=runner.seed
         )
@@ -105,9 +105,8 @@ class TeacherCheckHook(Hook):
         )
         evaluator.dataset_meta = dataset.metainfo
         for metric in evaluator.metrics:
-            if hasattr(
-                metric, 'img_ids'
-            ):  # else absent images count as missed
+            if hasattr(metric, 'img_ids'):
+                # else images left out would count as missed
                 metric.img_ids = [
                     dataset.get_data_info(i)['img_id']
                     for i in range(len(dataset))
@@ -118,7 +117,7 @@ class TeacherCheckHook(Hook):
         silent = get_rank() != 0
         for batch in track(loader, 'Teacher check', disable=silent):
             evaluator.process(teacher.model.test_step(batch), batch)
-        return evaluator.evaluate(len(dataset))
+        return evaluator.evaluate(len(dataset)), len(dataset)
 
     def _loader_cfg(self, cfg, teacher) -> dict:
         loader = copy.deepcopy(cfg.val_dataloader)

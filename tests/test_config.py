@@ -1,0 +1,135 @@
+"""A config's data_root and classes reach everything that needs them."""
+
+import pytest
+from mmengine.config import Config
+
+from kd_det.config import leaf_datasets, load_config, set_num_classes
+from kd_det.errors import UserError
+
+HEADS = """
+heads = dict(
+    roi_head=dict(bbox_head=dict(num_classes=80)),
+    panoptic=[dict(num_classes=80), dict(deeper=(dict(num_classes=80),))])
+"""
+DATA = """
+loader = lambda split: dict(dataset=dict(
+    type='CocoDataset', data_root='old/', ann_file=f'{split}.json',
+    metainfo=dict(palette=[(1, 2, 3)])))
+train_dataloader = dict(dataset=dict(type='RepeatDataset', times=2,
+    dataset=dict(type='ConcatDataset', datasets=[
+        dict(type='CocoDataset', data_root='old/', ann_file='a.json'),
+        dict(type='CocoDataset', data_root='old/', ann_file='b.json')])))
+val_dataloader = loader('val')
+test_dataloader = loader('test')
+del loader
+val_evaluator = [dict(type='CocoMetric', ann_file='old/val.json'),
+                 dict(type='Other')]
+test_evaluator = dict(type='CocoMetric', ann_file='old/test.json')
+"""
+
+
+def write(folder, text):
+    path = folder / 'config.py'
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.fixture
+def plain(tmp_path):
+    return write(
+        tmp_path, f'{HEADS}{DATA}model = dict(type="X", **heads)\ndel heads'
+    )
+
+
+def leaves(cfg):
+    return [
+        leaf
+        for split in ('train', 'val', 'test')
+        for leaf in leaf_datasets(cfg[f'{split}_dataloader'].dataset)
+    ]
+
+
+def test_what_is_not_set_stays(plain):
+    assert load_config(plain).to_dict() == Config.fromfile(plain).to_dict()
+
+
+def test_data_root(plain):
+    cfg = load_config(plain, dict(data_root='new/'))
+    assert [leaf.data_root for leaf in leaves(cfg)] == ['new/'] * 4
+    assert cfg.val_evaluator[0].ann_file == 'new/val.json'
+    assert 'ann_file' not in cfg.val_evaluator[1]
+    assert cfg.test_evaluator.ann_file == 'new/test.json'
+    assert 'metainfo' not in leaves(cfg)[0]
+
+
+@pytest.mark.parametrize('classes', [('a', 'b'), ['a', 'b']])
+def test_classes(plain, classes):
+    cfg = load_config(plain, dict(classes=classes))
+    for leaf in leaves(cfg):
+        assert leaf.metainfo.classes == ('a', 'b')
+    assert leaves(cfg)[2].metainfo.palette == [(1, 2, 3)]
+    first, second = cfg.model.panoptic
+    assert cfg.model.roi_head.bbox_head.num_classes == 2
+    assert first.num_classes == second.deeper[0].num_classes == 2
+
+
+def test_one_class_as_text(plain):
+    cfg = load_config(plain, dict(classes='cell'))
+    assert leaves(cfg)[0].metainfo.classes == ('cell',)
+    assert cfg.model.roi_head.bbox_head.num_classes == 1
+
+
+def test_set_in_the_file(tmp_path):
+    text = f'{DATA}model = dict(type="X")\nclasses = ("a",)\ndata_root = "n"'
+    cfg = load_config(write(tmp_path, text))
+    assert leaves(cfg)[3].metainfo.classes == ('a',)
+    assert leaves(cfg)[3].data_root == 'n'
+
+
+def test_classes_of_a_pair(tmp_path):
+    text = 'model = dict(student=dict(cfg="a"), teacher=dict(cfg="b"))'
+    cfg = load_config(write(tmp_path, text), dict(classes=('x', 'y', 'z')))
+    assert cfg.model.student == dict(cfg='a', num_classes=3)
+    assert cfg.model.teacher == dict(cfg='b', num_classes=3)
+
+
+def test_options(plain):
+    cfg = load_config(plain, {'model.roi_head.depth': 3})
+    assert cfg.model.roi_head.depth == 3
+    assert cfg.model.roi_head.bbox_head.num_classes == 80
+
+
+def test_set_num_classes_touches_nothing_else():
+    model = dict(a=1, num_classes=4, b=[dict(num_classes=4, c=2), 3])
+    set_num_classes(model, 9)
+    assert model == dict(a=1, num_classes=9, b=[dict(num_classes=9, c=2), 3])
+
+
+def test_absent(tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no config 'nope"):
+        load_config('nope.py')
+    with pytest.raises(FileNotFoundError, match='There is no config'):
+        load_config(str(tmp_path))
+    with pytest.raises(FileNotFoundError, match='absent.py'):
+        load_config(write(tmp_path, "_base_ = './absent.py'"))
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('model = dict(', 'never closed'),
+        ("_base_ = 'mmdet::nope'", 'cannot be read'),
+        ("_base_ = 'nopackage::x.py'", 'cannot be read'),
+        ('x = 1', 'has no model'),
+        ('model = 5', 'has no model'),
+    ],
+)
+def test_no_config_of_a_run(tmp_path, text, message):
+    with pytest.raises(UserError, match=f'config.py.*{message}'):
+        load_config(write(tmp_path, text))
+
+
+def test_no_python(tmp_path):
+    (tmp_path / 'config.txt').write_text('model = dict()')
+    with pytest.raises(UserError, match='config.txt.*cannot be read'):
+        load_config(str(tmp_path / 'config.txt'))

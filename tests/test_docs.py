@@ -1,0 +1,333 @@
+"""What README and docs say is run, parsed and followed here."""
+
+import argparse
+import ast
+import functools
+import inspect
+import re
+import runpy
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config, ConfigDict
+from torch.distributed.run import get_args_parser
+
+import kd_det.functional
+from kd_det.config import load_config
+from kd_det.datasets import SHAPES_CLASSES
+from kd_det.engine import hooks
+from kd_det.engine.export import export_student
+from kd_det.engine.schedules import SCHEDULES
+from kd_det.models.spec import read_spec
+from kd_det.registry import HOOKS, MODELS
+from kd_det.testing import save_teacher, tiny_faster_rcnn, tiny_run
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / 'docs'
+PAGES = [
+    ROOT / 'README.md',
+    *sorted(p for p in DOCS.rglob('*.md') if '_build' not in p.parts),
+]
+MAKEFILE = (ROOT / 'Makefile').read_text()
+
+read = functools.cache(load_config)  # for what changes nothing in it
+
+
+def each(pages: list[Path]):
+    return pytest.mark.parametrize(
+        'page', pages, ids=lambda page: str(page.relative_to(ROOT))
+    )
+
+
+each_page = each(PAGES)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced blocks of a language, in order."""
+    fence = rf'^```{language}\n(.*?)^```$'
+    return re.findall(fence, page.read_text(), re.M | re.S)
+
+
+def prose(page: Path) -> str:
+    """The page without its fenced blocks."""
+    return re.sub(r'^```.*?^```$', '', page.read_text(), flags=re.M | re.S)
+
+
+def section(page: Path, title: str) -> str:
+    """The text under a heading of the second level."""
+    parts = re.split(r'^## (.+)$', page.read_text(), flags=re.M)
+    return dict(zip(parts[1::2], parts[2::2]))[title]
+
+
+def config_name(block: str) -> str | None:
+    """The file that a config block names in its first line."""
+    match = re.match(r'# (\S+\.py)\n', block)
+    return match and match[1]
+
+
+@pytest.fixture(scope='module')
+def exported(tmp_path_factory, shapes):
+    """What export_student.py wrote of a small detector."""
+    folder = tmp_path_factory.mktemp('exported')
+    spec = tiny_faster_rcnn(num_classes=len(SHAPES_CLASSES))
+    ckpt = save_teacher(spec, folder / 'trained.pth', SHAPES_CLASSES)['ckpt']
+    model, _ = read_spec(spec, 'student')
+    cfg = tiny_run(model, shapes, folder, SHAPES_CLASSES)
+    export_student(cfg, ckpt, folder, num_images=1)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory, shapes, exported):
+    """The root of the repository with all config files of the pages."""
+    root = tmp_path_factory.mktemp('root')
+    shutil.copytree(ROOT / 'configs', root / 'configs')
+    (root / 'tools').symlink_to(ROOT / 'tools')
+    (root / 'exported').symlink_to(exported)
+    for name in ('data', 'mine'):
+        (root / name).mkdir()
+    (root / 'data/shapes').symlink_to(shapes)
+    for page in PAGES:
+        for block in blocks(page, 'python'):
+            name = config_name(block)
+            if name:
+                same = not (root / name).exists() or (
+                    block == (root / name).read_text()
+                )
+                assert same, f'{page} has another {name}'
+                (root / name).write_text(block)
+    return root
+
+
+@pytest.fixture
+def desk(folder, monkeypatch):
+    """Where a reader sits: commands and snippets are run there."""
+    monkeypatch.chdir(folder)
+
+
+# test_configs.py trains the examples of that page
+@each([page for page in PAGES if page.stem != 'new_backbone'])
+def test_python(page, desk):
+    namespace = {'__name__': 'page'}
+    for block in blocks(page, 'python'):
+        name = config_name(block)
+        if name:
+            check_config(read(name))
+        else:
+            assert '_base_' not in block, 'name the file of this config'
+            exec(compile(block, str(page), 'exec'), namespace)
+
+
+def check_config(cfg: Config) -> None:
+    """What a config names must exist and fit, short of the weights."""
+    for hook in cfg.get('custom_hooks', []):
+        HOOKS.build(hook)
+    networks = [cfg.model]
+    if 'student' in cfg.model:
+        networks = [
+            read_spec({k: v for k, v in spec.items() if k != 'ckpt'}, '')[0]
+            for spec in (cfg.model.student, cfg.model.teacher)
+        ]
+        for distiller in cfg.model.distillers.values():
+            MODELS.build(dict(distiller, _scope_='kd_det'))
+    for network in networks:
+        check_network(str(network))
+
+
+@functools.cache
+def check_network(text: str) -> None:
+    with torch.device('meta'):  # weights without memory
+        MODELS.build(ConfigDict(ast.literal_eval(text)))
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    for language in ('console', 'bash', 'sh'):
+        for block in blocks(page, language):
+            for line in block.replace('\\\n', ' ').splitlines():
+                if line.strip():
+                    yield shlex.split(line, comments=True)
+
+
+@each_page
+def test_commands(page, desk, monkeypatch):
+    for words in commands(page):
+        check_command(words, monkeypatch)
+
+
+def check_command(words: list[str], monkeypatch) -> None:
+    match words:
+        case ['make', *rest]:
+            targets = [word for word in rest if '=' not in word]
+            for word in rest:
+                name = word.partition('=')[0]
+                wanted = rf'^{name}:' if name in targets else rf'\b{name}\b'
+                assert re.search(wanted, MAKEFILE, re.M), word
+        case ['source', '.venv/bin/activate']:
+            pass  # `make setup` makes it; VENV's default is held below
+        case ['pip', 'install', '-r', file]:
+            assert (ROOT / file).is_file()
+        case ['python', '-m', 'sphinx', '-W', source, _]:
+            assert (ROOT / source / 'conf.py').is_file()
+        case ['torchrun', *rest]:
+            args = get_args_parser().parse_args(rest)
+            rest = args.training_script_args
+            check_tool(args.training_script, rest, monkeypatch)
+        case ['python', tool, *rest]:
+            check_tool(tool, rest, monkeypatch)
+        case _:
+            pytest.fail(f'no check knows the command {shlex.join(words)}')
+
+
+class Parsed(Exception):
+    """Carries a tool's parser and what it made of the arguments."""
+
+
+def parse(tool: str, arguments: list[str], monkeypatch) -> tuple:
+    """Run a tool until it has parsed its arguments."""
+    parse_args = argparse.ArgumentParser.parse_args
+
+    def stop(parser, args=None, namespace=None):
+        raise Parsed(parser, parse_args(parser, arguments, namespace))
+
+    with monkeypatch.context() as patch, pytest.raises(Parsed) as caught:
+        patch.setattr(argparse.ArgumentParser, 'parse_args', stop)
+        runpy.run_path(tool, run_name='__main__')
+    return caught.value.args
+
+
+def check_tool(tool: str, arguments: list[str], monkeypatch) -> None:
+    assert tool.startswith('tools/')
+    _, args = parse(tool, arguments, monkeypatch)
+    if 'config' not in args:
+        return
+    cfg = read(args.config)
+    if args.cfg_options:
+        load_config(args.config, args.cfg_options)
+    for option in args.cfg_options or {}:
+        check_option(cfg, option)
+
+
+def check_option(cfg: Config, option: str) -> None:
+    """A key of --cfg-options must be there, or be an argument of a hook."""
+    *path, last = option.split('.')
+    node = cfg
+    if option.startswith('model.student.'):
+        node, path = read_spec(cfg.model.student, 'student')[0], path[2:]
+    for key in path:
+        node = node[int(key) if isinstance(node, list) else key]
+    if last not in node:
+        hook = HOOKS.get(node['type'])
+        assert last in inspect.signature(hook).parameters, option
+
+
+NEEDED = {  # positional arguments
+    'train': ['config'],
+    'test': ['config', 'checkpoint'],
+    'export_student': ['config', 'checkpoint', 'folder'],
+    'compute_centroids': ['config'],
+    'make_shapes': [],
+}
+
+
+@pytest.mark.parametrize('tool', NEEDED)
+def test_every_option_of_a_tool_is_documented(tool, monkeypatch):
+    guides = DOCS / 'user_guides'
+    text = (guides / 'train_and_test.md').read_text()  # what all tools have
+    page = {'compute_centroids': 'centroids', 'make_shapes': 'data'}
+    if tool in page:
+        text += (guides / f'{page[tool]}.md').read_text()
+    parser, _ = parse(f'{ROOT}/tools/{tool}.py', NEEDED[tool], monkeypatch)
+    for action in parser._actions:
+        for option in action.option_strings:
+            assert option in ('-h', '--help') or option in text, option
+
+
+@each_page
+def test_links(page):
+    text = prose(page)
+    for target in re.findall(r'\]\(([^)\s]+)\)', text):
+        if target.startswith('https://'):
+            continue
+        path, _, anchor = target.partition('#')
+        file = (page.parent / path) if path else page
+        assert file.exists(), target
+        if anchor:
+            titles = re.findall(r'^#+ (.+)$', prose(file), re.M)
+            slugs = [
+                re.sub(r'[^\w -]', '', title).lower().replace(' ', '-')
+                for title in titles
+            ]
+            assert anchor in slugs, target
+
+
+@each_page
+def test_files_named_exist(page):
+    named = r'`((?:configs|docs|kd_det|tests|tools)/[\w./-]+)(?:::(\w+))?`'
+    for path, test in re.findall(named, prose(page)):
+        assert (ROOT / path).exists(), path
+        if test:
+            assert f'def {test}(' in (ROOT / path).read_text(), test
+
+
+def test_every_page_is_in_the_contents():
+    entries = set()
+    for block in blocks(DOCS / 'index.md', '{toctree}'):
+        lines = block.splitlines()
+        entries |= {line for line in lines if line and line[0] != ':'}
+    pages = {str(p.relative_to(DOCS).with_suffix('')) for p in PAGES[1:]}
+    assert pages == entries | {'index'}
+
+
+@pytest.mark.parametrize('name', hooks.__all__)
+def test_every_option_of_a_hook_is_documented(name):
+    text = section(DOCS / 'user_guides/hooks.md', name)
+    hook = getattr(hooks, name)
+    if '__init__' not in vars(hook):
+        return  # the options are MMEngine's
+    parameters = list(inspect.signature(hook).parameters.values())
+    assert parameters or 'No options.' in text
+    for parameter in parameters:
+        row = f'| `{parameter.name}` |'
+        if parameter.default is not parameter.empty:
+            default = repr(parameter.default)
+            if type(parameter.default) not in (int, float):
+                default = f'`{default}`'
+            row += f' {default} |'
+        assert row in text
+
+
+@pytest.mark.parametrize('name', sorted(SCHEDULES.module_dict))
+def test_every_schedule_is_documented(name):
+    text = section(DOCS / 'user_guides/hooks.md', 'LossScheduleHook')
+    (row,) = re.findall(rf'^\| `{name}` \|.*$', text, re.M)
+    for parameter in inspect.signature(
+        SCHEDULES.get(name)
+    ).parameters.values():
+        default = ''
+        if parameter.default is not parameter.empty:
+            default = f'={parameter.default}'
+        assert f'`{parameter.name}{default}`' in row
+
+
+def test_readme_lists_every_function():
+    text = PAGES[0].read_text()
+    for name in kd_det.functional.__all__:
+        assert f'`{name}`' in text, name
+
+
+def test_readme_has_the_demo_table_and_its_picture():
+    text = PAGES[0].read_text()
+    assert text.count('<!-- demo table -->') == 2
+    assert '](docs/images/demo.png)' in text
+
+
+def test_readme_variables_are_those_of_the_makefile():
+    table = section(PAGES[0], 'Requirements and set-up')
+    rows = set(re.findall(r'^\| `([A-Z_]+)` \|', table, re.M))
+    listed = re.findall(r"^\t@echo '  ([A-Z_]+) ", MAKEFILE, re.M)
+    assert rows == set(listed)
+    assert 'VENV ?= .venv\n' in MAKEFILE

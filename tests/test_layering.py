@@ -1,0 +1,109 @@
+"""Who may import whom: walked in the source, nothing is executed."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / 'kd_det'
+FILES = sorted(PACKAGE.rglob('*.py'))
+
+# A module imports what stands below it, and its own package.
+LAYERS = (
+    {'errors', 'files', 'random_state', 'compat', 'functional'},
+    {'registry', 'checkpoint', 'config', 'datasets'},
+    {'losses', 'connectors', 'taps', 'centroids'},
+    {'distillers'},
+    {'models'},
+    {'evaluation', 'analysis'},
+    {'engine'},
+    {'testing'},
+)
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+# beside the standard library
+HEAVY = {
+    'mmdet': {'datasets', 'evaluation', 'testing', 'compat'},
+    'mmpretrain': {'datasets', 'evaluation', 'testing', 'compat'},
+    'mmrazor': {'compat'},
+}
+
+
+def imports(tree: ast.AST) -> set[str]:
+    """The dotted names that a module imports, wherever it does."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, 'imports are absolute'
+            found |= {f'{node.module}.{alias.name}' for alias in node.names}
+    return found
+
+
+def breaches(part: str, names: set[str]) -> list[str]:
+    """What a module of kd_det.<part> must not import."""
+    found = []
+    for name in sorted(names):
+        root, _, rest = name.partition('.')
+        other = rest.partition('.')[0]
+        if root == 'kd_det':
+            if other in RANK and other != part and RANK[other] >= RANK[part]:
+                found.append(name)
+            if part == 'functional' and other != 'functional':
+                found.append(name)
+        elif part not in HEAVY.get(root, {part}):
+            found.append(name)
+        elif part == 'functional' and root not in (
+            'torch',
+            *sys.stdlib_module_names,
+        ):
+            found.append(name)
+    return found
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix('.py')
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda p: str(p.name))
+def test_layers(path):
+    if path == PACKAGE / '__init__.py':
+        return  # see test_import_is_light
+    part = part_of(path)
+    assert part in RANK, f'enter {part} in LAYERS'
+    assert breaches(part, imports(ast.parse(path.read_text()))) == []
+
+
+@pytest.mark.parametrize(
+    ('part', 'line'),
+    [
+        ('functional', 'import numpy'),
+        ('functional', 'from kd_det.errors import UserError'),
+        ('losses', 'from kd_det.distillers import Distiller'),
+        ('losses', 'def f():\n    import mmdet.models'),
+        ('models', 'from kd_det import engine'),
+        ('distillers', 'from mmpretrain.models import x'),
+        ('engine', 'import mmrazor'),
+        ('taps', 'from kd_det.centroids import CentroidBank'),
+    ],
+)
+def test_the_check_sees_a_breach(part, line):
+    assert breaches(part, imports(ast.parse(line)))
+
+
+def test_the_tools_have_no_logic():
+    for path in (PACKAGE.parent / 'tools').glob('*.py'):
+        tree = ast.parse(path.read_text())
+        for name in imports(tree):
+            assert name.split('.')[0] in ('kd_det', *sys.stdlib_module_names)
+
+
+def test_import_is_light():
+    code = (
+        'import sys, kd_det; kd_det.__version__\n'
+        "heavy = {'torch', 'numpy', 'mmengine', 'mmcv', 'mmdet', 'cv2'}\n"
+        'assert not heavy & set(sys.modules)'
+    )
+    subprocess.run([sys.executable, '-c', code], check=True)

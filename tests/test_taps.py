@@ -1,0 +1,83 @@
+"""A tap records during one forward and leaves nothing behind."""
+
+import pytest
+import torch
+from tiny import open_hooks
+from torch import nn
+
+from kd_det.errors import UserError
+from kd_det.taps import FeatureTap, find_module
+
+
+@pytest.fixture
+def net():
+    return nn.Sequential(
+        nn.Linear(3, 4), nn.Sequential(nn.ReLU(), nn.Linear(4, 2))
+    )
+
+
+def test_records_inputs_and_outputs(net):
+    points = {'hidden': '0', 'raw': '0:input', 'last': '1.1:output'}
+    x = torch.randn(5, 3)
+    with FeatureTap(net, points) as records:
+        out = net(x)
+    assert set(records) == set(points)
+    (args,) = records['raw']
+    assert args[0] is x
+    assert torch.equal(records['hidden'][0], net[0](x))
+    assert records['last'][0] is out  # the very tensor, with its graph
+    assert out.requires_grad
+
+
+def test_one_entry_a_call_in_order(net):
+    inputs = [torch.full((1, 3), float(i)) for i in range(3)]
+    with FeatureTap(net, {'raw': '0:input'}) as records:
+        for x in inputs:
+            net(x)
+    assert [args[0] for args in records['raw']] == inputs
+
+
+def test_two_points_on_one_module(net):
+    with FeatureTap(net, {'a': '0', 'b': '0', 'c': '0:input'}) as records:
+        net(torch.randn(1, 3))
+    assert [len(entries) for entries in records.values()] == [1, 1, 1]
+
+
+def test_no_hook_is_left(net):
+    tap = FeatureTap(net, {'a': '0', 'b': '1.0:input'})
+    assert open_hooks(net) == 0
+    with tap as records:
+        assert open_hooks(net) == 2
+        net(torch.randn(1, 3))
+    assert open_hooks(net) == 0
+    net(torch.randn(1, 3))
+    assert len(records['a']) == 1
+
+
+def test_no_hook_is_left_after_an_exception(net):
+    tap = FeatureTap(net, {'a': '0', 'b': '1.0:input'})
+    with pytest.raises(RuntimeError), tap:
+        net(torch.randn(1, 7))
+    assert open_hooks(net) == 0
+    with tap as records:  # and it can be opened again
+        net(torch.randn(1, 3))
+    assert len(records['a']) == 1
+
+
+def test_other_hooks_stay(net):
+    net[0].register_forward_hook(lambda *_: None)
+    with FeatureTap(net, {'a': '0'}):
+        pass
+    assert open_hooks(net) == 1
+
+
+def test_wrong_path_names_the_nearest(net):
+    with pytest.raises(UserError, match=r"no sub-module '1\.2'; did you mean"):
+        FeatureTap(net, {'a': '1.2'})
+    with pytest.raises(UserError, match="no sub-module 'backbone'"):
+        find_module(net, 'backbone')
+
+
+def test_wrong_side(net):
+    with pytest.raises(UserError, match="ends in 'inputs'; write"):
+        FeatureTap(net, {'a': '0:inputs'})

@@ -1,0 +1,122 @@
+"""Shorthands over `kd_det.testing` for the tests of the core."""
+
+import copy
+from pathlib import Path
+
+import torch
+from mmengine.config import ConfigDict
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import DATASETS, init_default_scope
+from mmengine.runner.checkpoint import get_state_dict
+from torch import nn
+
+from kd_det.datasets import SHAPES_CLASSES
+from kd_det.models import DistillModel
+from kd_det.models.spec import read_spec
+from kd_det.registry import MODELS
+from kd_det.testing import tiny_faster_rcnn, tiny_run
+
+CLASSES = SHAPES_CLASSES
+NUM = len(CLASSES)
+KD = dict(loss_kd=dict(type='KDLoss'))
+ND = dict(loss_nd=dict(type='NDLoss'))
+ND_FOREGROUND = dict(loss_nd=dict(type='NDLoss', background='foreground'))
+TASK = ('loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox')
+
+
+def pair_cfg(
+    teacher: dict,
+    losses: dict | None = None,
+    centroids: str | Path | None = None,
+    student: dict | None = None,
+    taps: dict | None = None,
+) -> ConfigDict:
+    """Return the config of a pair; plain KD of an R-18 by default."""
+    distiller = dict(type='RoIDistiller', losses=losses or KD)
+    if centroids:
+        distiller['centroids'] = str(centroids)
+    if taps:
+        distiller['taps'] = taps
+    return ConfigDict(
+        _scope_='kd_det',
+        type='DistillModel',
+        teacher=copy.deepcopy(teacher),
+        student=student or tiny_faster_rcnn(18, NUM),
+        distillers=dict(roi=distiller),
+    )
+
+
+def build(cfg: dict, seed: int = 0) -> DistillModel:
+    """Build and initialise a pair in train mode."""
+    init_default_scope('mmdet')
+    torch.manual_seed(seed)
+    model = MODELS.build(cfg)
+    model.init_weights()
+    return model.train()
+
+
+def build_student(spec: dict | None = None, seed: int = 0) -> nn.Module:
+    """Build and initialise the student alone, as plain mmdet does."""
+    init_default_scope('mmdet')
+    spec = spec or tiny_faster_rcnn(18, NUM)
+    torch.manual_seed(seed)
+    model = MODELS.build(read_spec(spec, 'student')[0])
+    model.init_weights()
+    return model.train()
+
+
+def batch_of(shapes: Path, *indices: int) -> dict:
+    """Return training images of the shapes as a loader collates them."""
+    init_default_scope('mmdet')
+    cfg = tiny_run({}, shapes, '', CLASSES).train_dataloader.dataset
+    cfg.pipeline = [t for t in cfg.pipeline if t.type != 'RandomFlip']
+    dataset = DATASETS.build(cfg)
+    return pseudo_collate([dataset[i] for i in indices])
+
+
+def without_objects(batch: dict, *images: int) -> dict:
+    """Return a copy in which some images have no object."""
+    batch = copy.deepcopy(batch)
+    for image in images:
+        sample = batch['data_samples'][image]
+        sample.gt_instances = sample.gt_instances[:0]
+    return batch
+
+
+def losses_of(model: nn.Module, batch: dict, seed: int = 0) -> dict:
+    """Run one training forward, seeded, and return the dict of losses."""
+    torch.manual_seed(seed)
+    data = model.data_preprocessor(copy.deepcopy(batch), True)
+    return model(**data, mode='loss')
+
+
+def total(model: nn.Module, losses: dict) -> torch.Tensor:
+    """Return the sum that training descends."""
+    return model.parse_losses(losses)[0]
+
+
+def open_hooks(*models: nn.Module) -> int:
+    """Count the forward hooks on all modules."""
+    return sum(
+        len(module._forward_hooks) + len(module._forward_pre_hooks)
+        for model in models
+        for module in model.modules()
+    )
+
+
+def count_calls(module: nn.Module) -> list:
+    """Return a list that grows by one with every forward of a module."""
+    calls = []
+    module.register_forward_hook(lambda *_: calls.append(1))
+    return calls
+
+
+def write_weights(spec: dict, path: Path, classes=(), change=None) -> dict:
+    """Save the weights of a spec, changed, and return the spec with them."""
+    model = build_student(spec)
+    state = get_state_dict(model)
+    if change:
+        change(state)
+    meta = dict(dataset_meta=dict(classes=classes))
+    torch.save(dict(meta=meta, state_dict=state), path)
+    return dict(spec, ckpt=str(path))
