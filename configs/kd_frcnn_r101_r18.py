@@ -5,7 +5,7 @@ The ablation of `nd_frcnn_r101_r18.py` without ND; see there.
 
 _base_ = [
     './_base_/models/frcnn_r101_r18.py',
-    'mmdet::_base_/datasets/coco_detection.py',
+    './_base_/datasets/coco.py',
     'mmdet::_base_/schedules/schedule_1x.py',
     './_base_/distill_runtime.py',
 ]

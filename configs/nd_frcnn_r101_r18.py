@@ -14,7 +14,7 @@ red and blue exchanged, and so has its teacher.
 
 _base_ = [
     './_base_/models/frcnn_r101_r18.py',
-    'mmdet::_base_/datasets/coco_detection.py',
+    './_base_/datasets/coco.py',
     'mmdet::_base_/schedules/schedule_1x.py',
     './_base_/distill_runtime.py',
 ]

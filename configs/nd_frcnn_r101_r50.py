@@ -6,7 +6,7 @@ ours stands in `nd_frcnn_r101_r18.py`.
 
 _base_ = [
     './_base_/models/frcnn_r101_r50.py',
-    'mmdet::_base_/datasets/coco_detection.py',
+    './_base_/datasets/coco.py',
     'mmdet::_base_/schedules/schedule_1x.py',
     './_base_/distill_runtime.py',
 ]

@@ -8,7 +8,7 @@ Their file stops after 30k iterations, probably a leftover of making them.
 
 _base_ = [
     './_base_/models/frcnn_r50_mv2.py',
-    'mmdet::_base_/datasets/coco_detection.py',
+    './_base_/datasets/coco.py',
     'mmdet::_base_/schedules/schedule_1x.py',
     './_base_/distill_runtime.py',
 ]

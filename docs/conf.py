@@ -26,4 +26,3 @@ myst_heading_anchors = 3
 # Types stand in the signatures; forward() is documented, nn.Module is not.
 autodoc_member_order = 'bysource'
 autodoc_default_options = {'members': True, 'show-inheritance': True}
-napoleon_custom_sections = ["Differs from the authors' code", 'Paper']

@@ -66,7 +66,7 @@ def load_checkpoint(
                 path, map_location=map_location, weights_only=not trust
             )
     except UnpicklingError as error:
-        found = re.search(r'GLOBAL (\S+) was not an allowed', str(error))
+        found = re.search(r'GLOBAL (\S+)', str(error))
         if found is None:
             raise _unreadable(path, error) from None
         raise UserError(
@@ -88,10 +88,12 @@ def load_checkpoint(
 
 def _unreadable(path: str, error: Exception) -> UserError:
     size = osp.getsize(path)
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else ''
+    # torch says what it found in the second paragraph, if there is one
+    paragraphs = str(error).split('\n\n')
+    reason = paragraphs[min(1, len(paragraphs) - 1)].strip()
     return UserError(
         f'Checkpoint {path!r} of {size} bytes cannot be read '
-        f'({type(error).__name__}: {reason[:120]}); it is truncated or not a '
+        f'({type(error).__name__}: {reason[:120]!r}); it is truncated or not a '
         'checkpoint: delete it, then copy or download it again.'
     )
 
@@ -100,7 +102,7 @@ def _restricted_getattr(owner: type, name: str):
     # MMEngine pickles the statistics methods of its log history this way.
     if owner is HistoryBuffer and not name.startswith('_'):
         return getattr(owner, name)
-    raise UnpicklingError(f'GLOBAL getattr({owner},{name}) was not an allowed')
+    raise UnpicklingError(f'GLOBAL getattr({owner},{name})')
 
 
 _restricted_getattr.__module__ = 'builtins'

@@ -1,10 +1,12 @@
 """Fixtures shared by all tests: a small real data set and a pair on it."""
 
 import pytest
+from tiny import CLASSES, batch_of, build, pair_cfg, tiny_spec
 
 import kd_det.registry  # noqa: F401  torchvision is made importable first
-from kd_det.datasets import SHAPES_CLASSES, make_shapes
-from kd_det.testing import save_teacher, tiny_faster_rcnn
+from kd_det.datasets import make_shapes
+from kd_det.engine.centroid_pass import compute_bank
+from kd_det.testing import save_teacher, tiny_run
 
 
 @pytest.fixture(scope='session')
@@ -18,5 +20,22 @@ def shapes(tmp_path_factory):
 def teacher(tmp_path_factory):
     """The spec of a tiny teacher of the shapes; its weights are random."""
     path = tmp_path_factory.mktemp('teacher') / 'teacher.pth'
-    spec = tiny_faster_rcnn(50, len(SHAPES_CLASSES))
-    return save_teacher(spec, path, SHAPES_CLASSES)
+    return save_teacher(tiny_spec(50), path, CLASSES)
+
+
+@pytest.fixture(scope='session')
+def bank(shapes, teacher, tmp_path_factory):
+    """The file of this teacher's class means, background included."""
+    path = tmp_path_factory.mktemp('bank') / 'bank.npz'
+    cfg = tiny_run(pair_cfg(teacher), shapes, '', CLASSES)
+    distiller = build(cfg.model).distill['roi']
+    means = compute_bank(distiller, cfg, 'proposals')
+    assert means.counts.min() > 0
+    means.save(path)
+    return str(path)
+
+
+@pytest.fixture(scope='session')
+def batch(shapes):
+    """Two training images, collated; not to be changed."""
+    return batch_of(shapes, 0, 1)

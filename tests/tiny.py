@@ -1,11 +1,15 @@
 """Shorthands over `kd_det.testing` for the tests of the core."""
 
 import copy
+import functools
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from mmengine.config import ConfigDict
 from mmengine.dataset import pseudo_collate
+from mmengine.hub import get_config
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner.checkpoint import get_state_dict
 from torch import nn
@@ -15,13 +19,29 @@ from kd_det.models import DistillModel
 from kd_det.models.spec import read_spec
 from kd_det.registry import MODELS
 from kd_det.testing import tiny_faster_rcnn, tiny_run
+from kd_det.testing.pairs import BASE
 
 CLASSES = SHAPES_CLASSES
 NUM = len(CLASSES)
 KD = dict(loss_kd=dict(type='KDLoss'))
 ND = dict(loss_nd=dict(type='NDLoss'))
 ND_FOREGROUND = dict(loss_nd=dict(type='NDLoss', background='foreground'))
+FOLDER = tempfile.TemporaryDirectory()  # removed at exit
 TASK = ('loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox')
+
+
+@functools.cache
+def base_file() -> str:
+    """Return mmdet's config in one file; its name takes long to look up."""
+    path = f'{FOLDER.name}/base.py'
+    get_config(BASE).dump(path)
+    return path
+
+
+def tiny_spec(depth: int = 18, num_classes: int = NUM, **kwargs) -> dict:
+    """Return the spec of a tiny student (or teacher, of depth 50)."""
+    model = tiny_faster_rcnn(depth, num_classes, **kwargs)
+    return dict(model, cfg=base_file())
 
 
 def pair_cfg(
@@ -41,7 +61,7 @@ def pair_cfg(
         _scope_='kd_det',
         type='DistillModel',
         teacher=copy.deepcopy(teacher),
-        student=student or tiny_faster_rcnn(18, NUM),
+        student=student or tiny_spec(),
         distillers=dict(roi=distiller),
     )
 
@@ -55,12 +75,11 @@ def build(cfg: dict, seed: int = 0) -> DistillModel:
     return model.train()
 
 
-def build_student(spec: dict | None = None, seed: int = 0) -> nn.Module:
+def build_student(student: dict | None = None, seed: int = 0) -> nn.Module:
     """Build and initialise the student alone, as plain mmdet does."""
     init_default_scope('mmdet')
-    spec = spec or tiny_faster_rcnn(18, NUM)
     torch.manual_seed(seed)
-    model = MODELS.build(read_spec(spec, 'student')[0])
+    model = MODELS.build(read_spec(student or tiny_spec(), 'student')[0])
     model.init_weights()
     return model.train()
 
@@ -111,12 +130,9 @@ def count_calls(module: nn.Module) -> list:
     return calls
 
 
-def write_weights(spec: dict, path: Path, classes=(), change=None) -> dict:
-    """Save the weights of a spec, changed, and return the spec with them."""
-    model = build_student(spec)
-    state = get_state_dict(model)
-    if change:
-        change(state)
-    meta = dict(dataset_meta=dict(classes=classes))
-    torch.save(dict(meta=meta, state_dict=state), path)
-    return dict(spec, ckpt=str(path))
+def write_weights(model: dict, path: Path, change: Callable) -> dict:
+    """Save random weights of a spec, changed, and return it with them."""
+    state = get_state_dict(build_student(model))
+    change(state)
+    torch.save(dict(state_dict=state), path)
+    return dict(model, ckpt=str(path))

@@ -12,11 +12,11 @@ from PIL import Image
 
 from kd_det.files import atomic_write
 
-RIGHT, WRONG, MISSED, TRUTH = '#0a8f3c', '#d62728', '#1f4fd8', '#222222'
+RIGHT, WRONG, TRUTH = '#0a8f3c', '#d62728', '#111111'
 LEGEND = (
-    (RIGHT, '-', 'right: an annotated object, IoU 0.5 or more, and its class'),
-    (WRONG, '-', 'wrong: other class, no object, or found before'),
-    (MISSED, ':', 'missed object'),
+    (RIGHT, '-', 'right: class and place (IoU 0.5 or more) of an object'),
+    (WRONG, '-', 'wrong: other class, no object, or found twice'),
+    (TRUTH, ':', 'missed object'),
 )
 CELL = 2.5  # inches
 DPI = 120
@@ -80,9 +80,9 @@ def draw_comparison(
             colors = [RIGHT if k >= 0 else WRONG for k in found]
             _show(axis, image, seen, colors)
             for k in set(range(len(objects.labels))) - set(found.tolist()):
-                _frame(axis, objects.boxes[k], MISSED, ':')
+                _frame(axis, objects.boxes[k], TRUTH, ':')
             _name(axis, seen, colors, classes)
-    for axis, title in zip(axes[0], ('annotation', *models)):
+    for axis, title in zip(axes[0], ('what is there\n(annotation)', *models)):
         axis.set_title(title, fontsize=11)
     total = height + top + bottom
     figure.subplots_adjust(
@@ -168,20 +168,21 @@ def _frame(axis, box: np.ndarray, color: str, style: str) -> None:
 def _name(
     axis, seen: Boxes, colors: list[str], classes: tuple[str, ...]
 ) -> None:
-    height = axis.get_images()[0].get_array().shape[0]
+    height, width = axis.get_images()[0].get_array().shape[:2]
     # the best last: on top where names overlap
     for k in reversed(range(len(seen.labels))):
         text = classes[seen.labels[k]]
         if seen.scores is not None:
             text += f' {seen.scores[k]:.1f}'.replace('0.', '.')
-        x, y = seen.boxes[k, 0], seen.boxes[k, 1]
-        inside = y < 0.07 * height
+        left, top, right, _ = seen.boxes[k] - 0.5
+        inside, flush_right = top < 0.07 * height, left > 0.75 * width
         axis.text(
-            max(x, 0),
-            max(y, 0) if inside else y,
+            min(right, width) if flush_right else max(left, 0),
+            max(top, 0),
             text,
             color='white',
             fontsize=7.5,
+            ha='right' if flush_right else 'left',
             va='top' if inside else 'bottom',
             clip_on=True,
             bbox=dict(facecolor=colors[k], edgecolor='none', pad=0.8),

@@ -78,8 +78,13 @@ class FrozenTeacher(nn.Module):
             from mmcv.cnn.utils import fuse_conv_bn
 
             self.model = fuse_conv_bn(self.model.eval())
-        self.model.to(memory_format=self.memory_format)
-        self.model.eval().requires_grad_(False)
+        for part in ('backbone', 'neck'):
+            if hasattr(self.model, part):
+                getattr(self.model, part).to(memory_format=self.memory_format)
+        # every path takes it, also the network's own predict
+        self._extract_feat = self.model.extract_feat
+        self.model.extract_feat = self.extract_feat
+        self.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> 'FrozenTeacher':
         """Stay in eval mode."""
@@ -95,9 +100,10 @@ class FrozenTeacher(nn.Module):
         with torch.autocast(
             inputs.device.type, self.dtype, enabled=self.dtype is not None
         ):
-            feats = self.model.extract_feat(inputs)
+            feats = self._extract_feat(inputs)
         dtype = next(self.model.parameters()).dtype
-        return tuple(feat.to(dtype) for feat in feats)
+        # contiguous: the compiled RoIAlign reads channels_last maps wrongly
+        return tuple(feat.to(dtype).contiguous() for feat in feats)
 
 
 def stored_classes(checkpoint: dict) -> tuple[str, ...]:

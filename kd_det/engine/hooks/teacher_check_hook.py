@@ -46,7 +46,7 @@ class TeacherCheckHook(Hook):
     def __init__(
         self,
         num_images: int = 100,
-        floor: float | None = 0.01,
+        floor: float | None = 0.05,
         metric: str = 'bbox_mAP',
     ) -> None:
         self.num_images = num_images

@@ -10,11 +10,13 @@ from engine_toy import Kill, Killed
 from mmengine.dataset import worker_init_fn
 from mmengine.hooks import Hook
 from mmengine.registry import DATA_SAMPLERS
-from mmengine.runner import loops
+from mmengine.runner import Runner, loops
 from torch.utils.data import DataLoader, RandomSampler
 
 from kd_det.checkpoint import load_checkpoint
+from kd_det.datasets import SHAPES_CLASSES
 from kd_det.engine.hooks.random_state_hook import seed_worker
+from kd_det.testing import tiny_pair, tiny_run
 
 BY_EPOCH = dict(type='CheckpointHook', interval=1)
 BY_ITER = dict(type='CheckpointHook', interval=3, by_epoch=False)
@@ -279,6 +281,8 @@ def test_long_lived_workers_are_told(
     with pytest.raises(Killed):
         runner.train()
     assert any('will not be exact' in text for text in heard) == told
+    # MMEngine's own seeds would be those of the first epoch for ever
+    assert runner.train_dataloader.worker_init_fn.func is seed_worker
 
 
 class Draws(torch.utils.data.Dataset):
@@ -306,3 +310,42 @@ def test_workers_are_seeded_by_epoch_worker_and_rank():
     # 2 ranks x 2 epochs x 4 images x 3 generators: no number comes twice
     both = torch.stack([*first, *draws(rank=1)])
     assert both.unique().numel() == both.numel()
+
+
+def test_a_real_pair_continues_bit_identically(shapes, tmp_path):
+    """A detector pair, killed in the middle of its epoch of 6 steps."""
+    model = tiny_pair(
+        tmp_path,
+        dict(
+            losses=dict(
+                loss_sifn=dict(type='SIFNLoss', num_classes=7),
+                loss_kd=dict(type='KDLoss'),
+            )
+        ),
+    )
+
+    def build(name, hooks=(), resume=False):
+        cfg = tiny_run(
+            model, shapes, tmp_path / name, SHAPES_CLASSES, max_epochs=2
+        )
+        cfg.train_dataloader.batch_sampler = dict(
+            type='AspectRatioBatchSampler'
+        )
+        cfg.default_hooks = dict(
+            checkpoint=dict(
+                type='kd_det.SafeCheckpointHook', by_epoch=False, interval=3
+            )
+        )
+        cfg.custom_hooks = [dict(type='kd_det.RandomStateHook'), *hooks]
+        cfg.experiment_name = f'{tmp_path.name}_{name}_{resume}'
+        cfg.resume = resume
+        return Runner.from_cfg(cfg)
+
+    straight = build('straight')
+    straight.train()
+    killed = build('killed', [dict(type=Kill, before=5)])
+    with pytest.raises(Killed):
+        killed.train()
+    resumed = build('killed', resume=True)
+    resumed.train()
+    assert same(straight, resumed)

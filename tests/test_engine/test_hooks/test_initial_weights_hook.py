@@ -1,0 +1,55 @@
+"""Equal digests mean equal weights, of the student alone."""
+
+import torch
+from torch import nn
+
+from kd_det.engine.hooks import InitialWeightsHook
+from kd_det.engine.hooks.initial_weights_hook import FILE, weights_digest
+
+
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(2, 3)
+        self.register_buffer('mean', torch.ones(3))
+        self.distill = nn.ModuleDict(dict(roi=nn.Linear(2, 2)))
+
+
+def test_digest_sees_every_value_but_those_of_distillation():
+    model = Pair()
+    first = weights_digest(model)
+    with torch.no_grad():
+        model.distill.roi.weight += 1
+    assert weights_digest(model) == first
+    digests = {first}
+    with torch.no_grad():
+        model.head.bias[1] = torch.nextafter(
+            model.head.bias[1], torch.tensor(9.0)
+        )
+        digests.add(weights_digest(model))
+        model.mean[0] = 2
+        digests.add(weights_digest(model))
+        model.mean = model.mean.reshape(3, 1)
+        digests.add(weights_digest(model))
+        model.mean = model.mean.double()
+        digests.add(weights_digest(model))
+    assert len(digests) == 5
+
+
+def test_file_is_of_before_the_first_step(make_runner, tmp_path):
+    saver = dict(type='CheckpointHook', interval=1)
+    hooks = [InitialWeightsHook()]
+    runner = make_runner(
+        checkpoint=saver, hooks=hooks, train=dict(by_epoch=True, max_epochs=2)
+    )
+    expected = weights_digest(runner.model)
+    runner.train()
+    file = tmp_path / 'run' / FILE
+    assert file.read_text() == expected != weights_digest(runner.model)
+
+    make_runner(checkpoint=saver, hooks=hooks, resume=True).train()
+    assert file.read_text() == expected
+
+    other = make_runner('other', hooks=hooks)  # the same seed
+    other.train()
+    assert (tmp_path / 'other' / FILE).read_text() == expected
