@@ -4,21 +4,12 @@ Weights of the authors' KD++ config R50-R101; what is theirs and what is
 ours stands in `nd_frcnn_r101_r18.py`.
 """
 
-_base_ = [
-    './_base_/models/frcnn_r101_r50.py',
-    './_base_/datasets/coco.py',
-    'mmdet::_base_/schedules/schedule_1x.py',
-    './_base_/distill_runtime.py',
-]
+_base_ = './kd_frcnn_r101_r50.py'
 model = dict(
     distillers=dict(
         roi=dict(
-            type='RoIDistiller',
             centroids='data/centroids/frcnn_r101_coco.npz',
-            losses=dict(
-                loss_nd=dict(type='NDLoss', loss_weight=1.0),
-                loss_kd=dict(type='KDLoss', tau=1.0, loss_weight=1.0),
-            ),
+            losses=dict(loss_nd=dict(type='NDLoss', loss_weight=1.0)),
         )
     )
 )

@@ -6,21 +6,12 @@ The class means are those of this teacher; the authors used those of R-101.
 Their file stops after 30k iterations, probably a leftover of making them.
 """
 
-_base_ = [
-    './_base_/models/frcnn_r50_mv2.py',
-    './_base_/datasets/coco.py',
-    'mmdet::_base_/schedules/schedule_1x.py',
-    './_base_/distill_runtime.py',
-]
+_base_ = './kd_frcnn_r50_mv2.py'
 model = dict(
     distillers=dict(
         roi=dict(
-            type='RoIDistiller',
             centroids='data/centroids/frcnn_r50_coco.npz',
-            losses=dict(
-                loss_nd=dict(type='NDLoss', loss_weight=1.0),
-                loss_kd=dict(type='KDLoss', tau=1.0, loss_weight=1.0),
-            ),
+            losses=dict(loss_nd=dict(type='NDLoss', loss_weight=1.0)),
         )
     )
 )

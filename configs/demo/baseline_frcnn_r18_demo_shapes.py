@@ -1,10 +1,10 @@
-"""The demo's student alone: slim Faster R-CNN R-18, half as many epochs."""
+"""The demo's student alone: R-18, and half as long as the teacher."""
 
 _base_ = './baseline_frcnn_r50_demo_shapes.py'
 model = dict(
-    backbone=dict(depth=18), neck=dict(in_channels=[64, 128, 256, 512])
+    backbone=dict(depth=18), neck=dict(in_channels=[32, 64, 128, 256])
 )
-max_epochs = 2
+max_epochs = 4
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=100),

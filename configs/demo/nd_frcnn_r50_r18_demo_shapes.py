@@ -10,7 +10,7 @@ model = dict(
     type='DistillModel',
     teacher=dict(
         cfg='{{ fileDirname }}/baseline_frcnn_r50_demo_shapes.py',
-        ckpt='runs/baseline_frcnn_r50_demo_shapes/epoch_4.pth',
+        ckpt='runs/baseline_frcnn_r50_demo_shapes/epoch_8.pth',
     ),
     student=dict(cfg='{{ fileDirname }}/baseline_frcnn_r18_demo_shapes.py'),
     distillers=dict(

@@ -50,7 +50,7 @@ class RoIDistiller(Distiller):
         super().bind(name, student, teacher)
 
     def _check_heads(self, student: nn.Module, teacher: nn.Module) -> None:
-        path = self.points['embed'].partition(':')[0]
+        path = self.points['logits'].partition(':')[0]
         ours = find_module(student, path)
         theirs = find_module(teacher, f'{HEAD}.fc_cls')
         self.width, self.num_rows = theirs.in_features, theirs.out_features
@@ -110,11 +110,10 @@ class RoIDistiller(Distiller):
     ) -> dict[str, Tensor]:
         """Return the knowledge of one step; see :meth:`Distiller.read`."""
         _, rois = records['rois'][0][:2]
-        (student_embed,) = records['embed'][0]
         labels = _labels(records)
         teacher_embed, teacher_logits = self.look(feats, rois)
         return dict(
-            student_embed=student_embed,
+            student_embed=_embed(records),
             student_logits=records['logits'][0],
             teacher_embed=teacher_embed,
             teacher_logits=teacher_logits,
@@ -138,7 +137,7 @@ class RoIDistiller(Distiller):
         # to copies of the teacher's layers
         with FeatureTap(model, TEACHER_POINTS) as records:
             model.roi_head._bbox_forward(feats, rois)
-        return records['embed'][0][0], records['logits'][0]
+        return _embed(records), records['logits'][0]
 
     @torch.no_grad()
     def teacher_samples(
@@ -172,12 +171,17 @@ class RoIDistiller(Distiller):
             return self.look(feats, rois)[0], labels
         with FeatureTap(model, POINTS) as records:
             model(inputs, data_samples, mode='loss')
-        return records['embed'][0][0], _labels(records)
+        return _embed(records), _labels(records)
+
+
+def _embed(records: dict[str, list]) -> Tensor:
+    record = records['embed'][0]
+    # what goes in is a tuple, what comes out is not
+    return record[0] if isinstance(record, tuple) else record
 
 
 def _labels(records: dict[str, list]) -> Tensor:
     if records['targets']:
         return records['targets'][0][1]
     # the head skips its loss when nothing was sampled
-    (embed,) = records['embed'][0]
-    return embed.new_zeros(0, dtype=torch.long)
+    return _embed(records).new_zeros(0, dtype=torch.long)

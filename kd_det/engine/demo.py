@@ -23,6 +23,7 @@ from kd_det.files import sha256_of
 
 CONFIGS = Path(kd_det.__file__).parents[1] / 'configs/demo'
 IMAGES = dict(num_train=800, num_val=150)
+THREADS = 4  # at most: more are no faster with networks this small
 DATA = Stage('data', 'data: images are drawn, nothing is downloaded', 10)
 TEACHER = Stage('teacher', 'teacher: Faster R-CNN R-50 from scratch', 220)
 ALONE = Stage('alone', 'student alone: Faster R-CNN R-18 from scratch', 70)
@@ -67,6 +68,7 @@ def run(
         UserError: The folder of a stage holds something else.
     """
     folder = Path(work_dir).resolve()
+    torch.set_num_threads(min(THREADS, torch.get_num_threads()))
     print(header(work_dir, seed), flush=True)
     stages = Stages(folder, STAGES, fresh)
     data = folder / DATA.key / 'shapes'

@@ -183,7 +183,7 @@ def commit() -> str | None:
     root = Path(kd_det.__file__).parents[1]
     try:
         found = subprocess.run(
-            ['git', 'describe', '--always', '--dirty', '--abbrev=40'],
+            ['git', 'describe', '--always', '--dirty', '--exclude=*'],
             cwd=root,
             capture_output=True,
             text=True,

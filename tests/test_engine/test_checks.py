@@ -1,0 +1,191 @@
+"""What is wrong with the data is said before anything is built."""
+
+import copy
+
+import pytest
+from mmengine.registry import init_default_scope
+from tiny import CLASSES, other_annotations, run_cfg
+
+from kd_det.engine.checks import check_data
+from kd_det.errors import UserError
+
+
+@pytest.fixture
+def check(shapes, tmp_path):
+    """Check the shapes with changed annotations or a changed data set."""
+    init_default_scope('mmdet')
+
+    def run(change=lambda table: None, splits=('train',), **dataset):
+        folder = other_annotations(shapes, tmp_path / 'data', change)
+        cfg = run_cfg({}, folder, '')
+        cfg.train_dataloader.dataset.update(dataset)
+        check_data(cfg, splits)
+
+    return run
+
+
+def refused(message, check, *args, kind=UserError, **kwargs):
+    with pytest.raises(kind, match=message) as caught:
+        check(*args, **kwargs)
+    assert '\n' not in str(caught.value)
+
+
+def test_right_data(check):
+    check(splits=('train', 'val', 'test'))
+
+
+@pytest.mark.parametrize('classes', [CLASSES, list(CLASSES)])
+def test_classes_as_tuple_or_list(check, classes):
+    check(metainfo=dict(classes=classes))
+
+
+def test_some_of_the_classes(check):
+    check(metainfo=dict(classes=(CLASSES[1], CLASSES[4])))
+
+
+def test_classes_in_a_file(check, tmp_path):
+    (tmp_path / 'names.txt').write_text('\n'.join(CLASSES))
+    check(metainfo=dict(classes=str(tmp_path / 'names.txt')))
+
+
+def test_classes_as_text(check):
+    message = r"classes='circle', which is no file; .*classes=\('circle',\)"
+    refused(message, check, metainfo=dict(classes='circle'))
+
+
+def test_own_classes_of_a_data_set(check):
+    def rename(table):
+        table['categories'] = [dict(id=1, name='person')]
+
+    message = "Class 'bicycle' is not among the categories of .*train.json"
+    refused(message, check, rename, metainfo=None)
+
+
+def test_no_file(check):
+    message = "no train annotation file '.*nope.json'; set data_root"
+    refused(message, check, kind=FileNotFoundError, ann_file='nope.json')
+    with pytest.raises(FileNotFoundError):
+        check_data(run_cfg({}, 'no_folder', ''), ('val',))
+
+
+@pytest.mark.parametrize('ann_file', [None, ''])
+def test_no_name_of_a_file(check, ann_file):
+    message = 'no train annotation file'
+    refused(message, check, kind=FileNotFoundError, ann_file=ann_file)
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        b'',
+        b'{"images": [',
+        b'[]',
+        b'{}',
+        b'3',
+        b'\xff\xfe',
+        b'<xml/>',
+        b'{"images": [], "annotations": [], "categories": [1]}',
+        b'{"images": [], "annotations": null, "categories": []}',
+        b'{"categories": [], "annotations": [{"id": 3}]}',
+    ],
+)
+def test_no_coco_json(check, tmp_path, content):
+    (tmp_path / 'file.json').write_bytes(content)
+    refused(
+        r"file.json' is not COCO json \(.*\); it needs images",
+        check,
+        ann_file=str(tmp_path / 'file.json'),
+    )
+
+
+def test_misspelt_class(check):
+    classes = ('circle', 'squares', *CLASSES[2:])
+    refused(
+        "Class 'squares' is not .*; write the names .*did you mean 'square'",
+        check,
+        metainfo=dict(classes=classes),
+    )
+
+
+def test_another_order(check):
+    classes = (CLASSES[1], CLASSES[0], *CLASSES[2:])
+    refused(
+        r"stand in another order .* write classes=\('circle', 'square', 'tri",
+        check,
+        metainfo=dict(classes=classes),
+    )
+
+
+def test_a_class_twice_in_the_list(check):
+    classes = (*CLASSES, CLASSES[0])
+    refused('another order', check, metainfo=dict(classes=classes))
+
+
+def test_a_category_twice(check):
+    def twice(table):
+        table['categories'].append(dict(id=99, name='circle'))
+
+    refused("Category 'circle' occurs more than once", check, twice)
+
+
+def test_ids_that_match_no_class(check):
+    def shift(table):
+        for annotation in table['annotations']:
+            annotation['category_id'] += 100
+
+    message = 'No annotation .* id of the classes .* ids 101, 102, .*have 1, 2'
+    refused(message, check, shift)
+
+
+def test_ids_of_other_categories(check):
+    def other(table):
+        table['categories'].append(dict(id=0, name='thing'))
+        for annotation in table['annotations']:
+            annotation['category_id'] = 0
+
+    refused('No annotation .* uses ids 0, the categories', check, other)
+
+
+def test_odd_ids(check):
+    def odd(table):
+        for i, annotation in enumerate(table['annotations']):
+            annotation['category_id'] = [None, 'x', 3.5][i % 3]
+
+    refused('No annotation .* has a category id of the classes', check, odd)
+
+
+def test_names_that_are_no_text(check):
+    def number(table):
+        for category in table['categories']:
+            category['name'] = category['id']
+
+    refused("'circle' is not among .*1, 2, 3", check, number)
+
+
+def test_only_the_splits_that_will_be_read(shapes):
+    cfg = run_cfg({}, shapes, '')
+    broken = copy.deepcopy(cfg)
+    broken.val_dataloader.dataset.ann_file = 'nope.json'
+    check_data(broken, ('train',))
+    with pytest.raises(FileNotFoundError, match='no val annotation'):
+        check_data(broken)
+    cfg.test_dataloader = None
+    check_data(cfg)
+
+
+def test_other_data_sets_are_not_read(shapes):
+    cfg = run_cfg({}, shapes, '')
+    cfg.train_dataloader.dataset = dict(type='VOCDataset', ann_file='nope')
+    check_data(cfg, ('train',))
+
+
+def test_every_file_of_several(check, shapes, tmp_path):
+    leaf = run_cfg({}, shapes, '').train_dataloader.dataset
+    bad = dict(leaf, ann_file='second.json')
+    cfg = run_cfg({}, shapes, '')
+    cfg.train_dataloader.dataset = dict(
+        type='RepeatDataset',
+        dataset=dict(type='ConcatDataset', datasets=[leaf, bad]),
+    )
+    with pytest.raises(FileNotFoundError, match='second.json'):
+        check_data(cfg, ('train',))

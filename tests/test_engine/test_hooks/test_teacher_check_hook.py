@@ -1,0 +1,181 @@
+"""A teacher is looked at before a step is taken."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from tiny import CLASSES, pair_cfg, run_cfg, tiny_spec
+
+from kd_det.engine.hooks.teacher_check_hook import claimed_score
+from kd_det.errors import UserError
+from kd_det.models.spec import read_spec
+from kd_det.testing import save_teacher
+
+HOOK = dict(type='kd_det.TeacherCheckHook', floor=None, num_images=4)
+
+
+class Stop(Hook):
+    """End a run before its first step, by an exception of its own."""
+
+    priority = 'LOWEST'
+
+    class Reached(Exception):
+        pass
+
+    def before_train_iter(self, *args, **kwargs):
+        self.draws = torch.rand(1), np.random.rand(), random.random()
+        raise self.Reached
+
+
+@pytest.fixture(scope='module')
+def own(shapes, tmp_path_factory):
+    """The spec of a teacher that has a test pipeline, and never scores 0.
+
+    Its config is that of a run, and its threshold lets every box count.
+    """
+    folder = tmp_path_factory.mktemp('own')
+    spec = tiny_spec(50)
+    spec['test_cfg']['rcnn'] = dict(score_thr=0.0)
+    model, _ = read_spec(spec, 'teacher')
+    cfg = run_cfg(model, shapes, folder)
+    cfg.dump(folder / 'teacher.py')
+    spec = dict(cfg=str(folder / 'teacher.py'))
+    return save_teacher(spec, folder / 'teacher.pth', CLASSES)
+
+
+def runner(model, shapes, folder, *hooks, **changes):
+    cfg = run_cfg(model, shapes, folder / 'run', **changes)
+    cfg.custom_hooks = [*hooks]
+    return Runner.from_cfg(cfg)
+
+
+def draws_of_first_step(run):
+    stop = Stop()
+    run.register_hook(stop)
+    with pytest.raises(Stop.Reached):
+        run.train()
+    return stop.draws
+
+
+def refused(message, run):
+    run.register_hook(Stop())
+    with pytest.raises(UserError, match=message) as caught:
+        run.train()
+    assert '\n' not in str(caught.value)
+
+
+def logged(run):
+    (log,) = Path(run.work_dir).rglob('*.log')
+    return log.read_text()
+
+
+def test_score_is_that_of_the_teacher_alone(own, shapes, tmp_path):
+    run = runner(pair_cfg(own), shapes, tmp_path, HOOK, log_level='INFO')
+    draws_of_first_step(run)
+    cfg = run_cfg(
+        read_spec({'cfg': own['cfg']}, 'teacher')[0],
+        shapes,
+        tmp_path / 'alone',
+    )
+    cfg.test_dataloader.dataset.indices = 4
+    cfg.load_from = own['ckpt']
+    alone = Runner.from_cfg(cfg)
+    metric = alone.test_evaluator
+    metric = alone.build_evaluator(metric)
+    dataset = alone.build_dataloader(cfg.test_dataloader).dataset
+    metric.metrics[0].img_ids = [
+        dataset.get_data_info(i)['img_id'] for i in range(4)
+    ]
+    alone._test_evaluator = metric
+    score = alone.test()['coco/bbox_mAP']
+    assert score > 0
+    log = logged(run)
+    assert f'bbox_mAP {score:.3f} on the first 4 validation images' in log
+    assert 'no claim known' in log
+
+
+def test_draws_stay(own, shapes, tmp_path):
+    without = runner(pair_cfg(own), shapes, tmp_path / 'a')
+    expected = draws_of_first_step(without)
+    run = runner(pair_cfg(own), shapes, tmp_path / 'b', HOOK)
+    draws = draws_of_first_step(run)
+    assert torch.equal(draws[0], expected[0]) and draws[1:] == expected[1:]
+    assert run.model.student.training and not run.model.teacher.training
+
+
+def test_floor(own, shapes, tmp_path):
+    hook = dict(HOOK, floor=0.9)
+    message = 'scores bbox_mAP 0.* on 4 validation images, under the floor of'
+    refused(message, runner(pair_cfg(own), shapes, tmp_path, hook))
+
+
+def test_the_default_floor_stops_a_random_teacher(own, shapes, tmp_path):
+    hook = dict(type='kd_det.TeacherCheckHook')
+    message = 'on 6 validation images, under the floor'
+    refused(message, runner(pair_cfg(own), shapes, tmp_path, hook))
+
+
+def test_other_metrics(own, shapes, tmp_path):
+    hook = dict(HOOK, metric='bbox_mAP_50')
+    run = runner(pair_cfg(own), shapes, tmp_path / 'a', hook)
+    draws_of_first_step(run)
+    hook = dict(HOOK, metric='accuracy')
+    message = "no metric ends in 'accuracy'; the evaluator gives .*bbox_mAP"
+    refused(message, runner(pair_cfg(own), shapes, tmp_path / 'b', hook))
+
+
+@pytest.mark.parametrize(
+    'classes',
+    [(CLASSES[1], CLASSES[0], *CLASSES[2:]), tuple('abcdefg')],
+)
+def test_classes_of_the_teacher(own, shapes, tmp_path, classes):
+    spec = save_teacher(dict(cfg=own['cfg']), tmp_path / 't.pth', classes)
+    message = (
+        rf'trained on classes \({classes[0]}, {classes[1]}, .* \(7 names\)\) '
+        r'but the run has \(circle, square, .*; the lists must agree'
+    )
+    refused(message, runner(pair_cfg(spec), shapes, tmp_path, HOOK))
+
+
+def test_a_teacher_that_does_not_know_its_classes(own, shapes, tmp_path):
+    spec = save_teacher(dict(cfg=own['cfg']), tmp_path / 't.pth')
+    draws_of_first_step(runner(pair_cfg(spec), shapes, tmp_path, HOOK))
+
+
+def test_without_validation_data_only_the_classes(own, shapes, tmp_path):
+    cfg = run_cfg(pair_cfg(own), shapes, tmp_path)
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    cfg.custom_hooks = [dict(HOOK, floor=1.1)]
+    draws_of_first_step(Runner.from_cfg(cfg))
+
+
+def test_a_resumed_run_is_not_checked_again(own, shapes, tmp_path):
+    first = runner(pair_cfg(own), shapes, tmp_path, train_cfg__max_epochs=1)
+    first.train()
+    hook = dict(HOOK, floor=1.1)
+    run = runner(
+        pair_cfg(own),
+        shapes,
+        tmp_path,
+        hook,
+        resume=True,
+        train_cfg__max_epochs=2,
+    )
+    assert draws_of_first_step(run)
+
+
+def test_only_for_a_pair(shapes, tmp_path):
+    model = read_spec(tiny_spec(), 'student')[0]
+    message = 'TeacherCheckHook is for a DistillModel'
+    refused(message, runner(model, shapes, tmp_path, HOOK))
+
+
+def test_claims_of_mmdetection():
+    name = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
+    assert claimed_score(name) == 'box AP 37.4 on COCO'
+    assert claimed_score('mmdet::_base_/models/faster-rcnn_r50_fpn.py') == ''
+    assert claimed_score('configs/x.py') == claimed_score('') == ''
