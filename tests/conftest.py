@@ -1,7 +1,7 @@
 """Fixtures shared by all tests: a small real data set and a pair on it."""
 
 import pytest
-from tiny import CLASSES, batch_of, build, pair_cfg, tiny_spec
+from tiny import CLASSES, batch_of, build, pair_cfg, spare_time, tiny_spec
 
 import kd_det.registry  # noqa: F401  torchvision is made importable first
 from kd_det.datasets import make_shapes
@@ -20,6 +20,7 @@ def shapes(tmp_path_factory):
 def teacher(tmp_path_factory):
     """The spec of a tiny teacher of the shapes; its weights are random."""
     path = tmp_path_factory.mktemp('teacher') / 'teacher.pth'
+    spare_time()
     return save_teacher(tiny_spec(50), path, CLASSES)
 
 

@@ -41,6 +41,7 @@ METHODS = {
 DETECTORS = {'frcnn': 'FasterRCNN'}
 NETWORKS = {
     'r18': dict(type='ResNet', depth=18),
+    'r34': dict(type='ResNet', depth=34),
     'r50': dict(type='ResNet', depth=50),
     'r101': dict(type='ResNet', depth=101),
     'x50': dict(type='ResNeXt', depth=50, groups=32, base_width=4),

@@ -2,6 +2,9 @@
 
 import copy
 import functools
+import gc
+import importlib
+import itertools
 import json
 import tempfile
 from collections.abc import Callable
@@ -14,6 +17,7 @@ from mmengine.hub import get_config
 from mmengine.registry import DATASETS, init_default_scope
 from mmengine.runner.checkpoint import get_state_dict
 from torch import nn
+from yapf.yapflib import yapf_api
 
 from kd_det.datasets import SHAPES_CLASSES
 from kd_det.models import DistillModel
@@ -27,8 +31,20 @@ NUM = len(CLASSES)
 KD = dict(loss_kd=dict(type='KDLoss'))
 ND = dict(loss_nd=dict(type='NDLoss'))
 ND_FOREGROUND = dict(loss_nd=dict(type='NDLoss', background='foreground'))
+NUMBERS = itertools.count()
 FOLDER = tempfile.TemporaryDirectory()  # removed at exit
 TASK = ('loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox')
+
+
+def spare_time() -> None:
+    """Skip what takes seconds and is of no interest here."""
+    # the text of every run's config is laid out several times
+    yapf_api.FormatCode = lambda text, **_: (text, False)
+    # mmdet's data sets collect garbage when they are made: not among the
+    # half a million objects of the packages that are imported by now
+    importlib.import_module('mmdet.apis')
+    gc.collect()
+    gc.freeze()
 
 
 @functools.cache
@@ -142,6 +158,8 @@ def write_weights(model: dict, path: Path, change: Callable) -> dict:
 def run_cfg(model: dict, shapes: Path, work_dir: Path, **changes) -> Config:
     """Return a run on the shapes, its keys changed by dotted names."""
     cfg = tiny_run(model, shapes, work_dir, CLASSES)
+    # else two runs begun in one second share their logger
+    cfg.experiment_name = f'test{next(NUMBERS)}'
     cfg.merge_from_dict({k.replace('__', '.'): v for k, v in changes.items()})
     return cfg
 

@@ -48,7 +48,15 @@ def _classes(leaf: dict) -> tuple[str, ...]:
             )
         classes = list_from_file(classes)
     if not classes:
-        classes = DATASETS.get(leaf['type']).METAINFO.get('classes', ())
+        # get() alone does not look into the default scope
+        with DATASETS.switch_scope_and_registry(None) as registry:
+            kind = registry.get(leaf['type'])
+        if kind is None:
+            raise UserError(
+                f'There is no data set type {leaf["type"]!r}; write one of '
+                "MMDetection, e.g. 'CocoDataset'."
+            )
+        classes = kind.METAINFO.get('classes', ())
     return tuple(classes)
 
 

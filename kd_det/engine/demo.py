@@ -25,7 +25,7 @@ CONFIGS = Path(kd_det.__file__).parents[1] / 'configs/demo'
 IMAGES = dict(num_train=800, num_val=150)
 THREADS = 4  # at most: more are no faster with networks this small
 DATA = Stage('data', 'data: images are drawn, nothing is downloaded', 10)
-TEACHER = Stage('teacher', 'teacher: Faster R-CNN R-50 from scratch', 220)
+TEACHER = Stage('teacher', 'teacher: Faster R-CNN R-34 from scratch', 220)
 ALONE = Stage('alone', 'student alone: Faster R-CNN R-18 from scratch', 70)
 DISTILLED = Stage(
     'distilled',
@@ -34,9 +34,9 @@ DISTILLED = Stage(
 )
 EVALUATION = Stage('evaluation', 'evaluation, times and picture', 40)
 TRAININGS = {
-    TEACHER: 'baseline_frcnn_r50_demo_shapes.py',
+    TEACHER: 'baseline_frcnn_r34_demo_shapes.py',
     ALONE: 'baseline_frcnn_r18_demo_shapes.py',
-    DISTILLED: 'nd_frcnn_r50_r18_demo_shapes.py',
+    DISTILLED: 'nd_frcnn_r34_r18_demo_shapes.py',
 }
 STAGES = (DATA, *TRAININGS, EVALUATION)
 

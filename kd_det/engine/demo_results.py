@@ -20,7 +20,7 @@ from kd_det.engine.centroid_pass import package_versions
 from kd_det.files import atomic_write
 
 NAMES = dict(
-    teacher='teacher (Faster R-CNN R-50)',
+    teacher='teacher (Faster R-CNN R-34)',
     alone='student alone (R-18)',
     distilled='student with ND (R-18)',
 )
@@ -181,9 +181,10 @@ def _predicted(sample) -> Boxes:
 def commit() -> str | None:
     """Return the git commit of this code, or None outside a repository."""
     root = Path(kd_det.__file__).parents[1]
+    command = 'git describe --always --dirty --abbrev=12 --exclude=*'
     try:
         found = subprocess.run(
-            ['git', 'describe', '--always', '--dirty', '--exclude=*'],
+            command.split(),
             cwd=root,
             capture_output=True,
             text=True,

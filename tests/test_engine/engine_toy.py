@@ -141,6 +141,7 @@ def build_runner(
     load_from=None,
     logger=None,
     ranks=1,
+    seed=3,
 ):
     """Return a Runner; nothing of an earlier one is left in the process."""
     # as in a new process: the Runner's seed is all it knows
@@ -185,7 +186,7 @@ def build_runner(
         custom_hooks=list(hooks),
         resume=resume,
         load_from=load_from,
-        randomness=dict(seed=3, diff_rank_seed=ranks > 1),
+        randomness=dict(seed=seed, diff_rank_seed=ranks > 1),
         log_level='ERROR',
         visualizer=None,
         env_cfg=dict(dist_cfg=dict(backend='gloo')),

@@ -61,6 +61,11 @@ def test_own_classes_of_a_data_set(check):
     refused(message, check, rename, metainfo=None)
 
 
+def test_unknown_data_set(check):
+    message = "no data set type 'CocoDatasett'"
+    refused(message, check, metainfo=None, type='CocoDatasett')
+
+
 def test_no_file(check):
     message = "no train annotation file '.*nope.json'; set data_root"
     refused(message, check, kind=FileNotFoundError, ann_file='nope.json')

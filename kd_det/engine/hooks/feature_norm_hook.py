@@ -12,7 +12,7 @@ from kd_det.registry import HOOKS
 
 @HOOKS.register_module()
 class FeatureNormHook(Hook):
-    r"""Log what ND is about, for each distiller that has embeddings.
+    """Log what ND is about, for each distiller that has embeddings.
 
     ``<distiller>.student_norm``, ``.teacher_norm``: mean norms;
     ``.norm_ratio``: the first over the second; ``.centroid_cosine``: mean

@@ -72,10 +72,6 @@ class LossScheduleHook(Hook):
         self.losses = {key: losses[key] for key in self.schedules}
         self._set(runner, changed_only=False)
 
-    def before_train_epoch(self, runner) -> None:
-        """Set the scales of this epoch."""
-        self._set(runner)
-
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         """Set the scales of this iteration."""
         self._set(runner)

@@ -9,7 +9,7 @@ from mmengine.dataset import worker_init_fn
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import IterBasedTrainLoop
-from torch.utils.data import get_worker_info
+from torch.utils.data import DataLoader, get_worker_info
 
 from kd_det import random_state
 from kd_det.engine.resumed_batches import ResumedBatches, ResumedIterator
@@ -21,11 +21,11 @@ class RandomStateHook(Hook):
     """Make a resumed run continue bit-identically, on a CPU.
 
     Checkpoints get the states of the Python, NumPy and torch generators of
-    every rank and the position in the epoch, under ``random_state``; a
-    resume restores both. Validation leaves the generators as they were, so
-    that it does not matter whether a run was killed before or after it.
-    Worker processes are seeded anew every epoch, where MMEngine lets them
-    repeat the augmentation of the first one.
+    every rank, the sampler's seed and the position in the epoch, under
+    ``random_state``; a resume restores all three. Validation leaves the
+    generators as they were, so that it does not matter whether a run was
+    killed before or after it. Worker processes are seeded anew every epoch,
+    where MMEngine lets them repeat the augmentation of the first one.
 
     Exact: with ``num_workers=0`` from any checkpoint; with workers that are
     not persistent, from the end of an epoch of an ``EpochBasedTrainLoop``.
@@ -83,6 +83,9 @@ class RandomStateHook(Hook):
                 f'{get_world_size()}: it draws other random numbers.'
             )
             self._stored = None
+        elif self._stored['sampler_seed'] is not None:
+            # a run without a seed has drawn another one by now
+            _sampler(loader).seed = self._stored['sampler_seed']
 
     def before_train_epoch(self, runner) -> None:
         """Go on from the checkpoint, if that is where this epoch begins."""
@@ -148,7 +151,11 @@ class RandomStateHook(Hook):
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Store the states; during validation those of training."""
         checkpoint['random_state'] = dict(
-            position=self._position, ranks=self._ranks or [self._own()]
+            position=self._position,
+            sampler_seed=getattr(
+                _sampler(runner.train_dataloader), 'seed', None
+            ),
+            ranks=self._ranks or [self._own()],
         )
 
     def _own(self) -> dict:
@@ -160,6 +167,13 @@ class RandomStateHook(Hook):
 
 def _counts_iterations(runner) -> bool:
     return isinstance(runner.train_loop, IterBasedTrainLoop)
+
+
+def _sampler(loader: DataLoader):
+    """Return what orders the indices; a batch sampler may hold it."""
+    if hasattr(loader.sampler, 'seed'):
+        return loader.sampler
+    return getattr(loader.batch_sampler, 'sampler', None)
 
 
 def _saves_now(runner) -> bool:

@@ -179,6 +179,21 @@ def test_a_resume_can_be_resumed(make_runner):
     assert same(straight, resumed)
 
 
+@pytest.mark.parametrize('case', ['middle', 'middle_aspect', 'iters'])
+def test_a_run_that_was_given_no_seed(make_runner, case):
+    """Each process draws a seed; the second must take the first one's."""
+    kwargs = dict(
+        CASES[case][1], hooks=[dict(type='kd_det.RandomStateHook')], seed=None
+    )
+    straight = make_runner('straight', **kwargs)
+    straight.train()
+    path = f'{straight.work_dir}/iter_9.pth'
+    resumed = make_runner('other', resume=True, load_from=path, **kwargs)
+    assert resumed.seed != straight.seed
+    resumed.train()
+    assert same(straight, resumed)
+
+
 def test_it_changes_nothing_in_a_run_without_validation(make_runner):
     plain = make_runner('plain')
     plain.train()

@@ -1,4 +1,4 @@
-"""The demo's teacher: Faster R-CNN R-50 from scratch on drawn shapes.
+"""The demo's teacher: Faster R-CNN R-34 from scratch on drawn shapes.
 
 The slim plan made smaller still, since minutes on two cores must do: half
 the backbone's width, 32 RoIs an image, half of them objects, and anchors of
@@ -8,12 +8,12 @@ half the size, since the shapes are 12 to 60 pixels long.
 _base_ = [
     '../_base_/models/frcnn_r50_slim.py',
     '../_base_/datasets/coco_folder.py',
-    '../_base_/schedules/adamw_8e.py',
+    '../_base_/schedules/adamw_10e.py',
     '../_base_/default_runtime.py',
 ]
 model = dict(
-    backbone=dict(base_channels=32, zero_init_residual=False),
-    neck=dict(in_channels=[128, 256, 512, 1024]),
+    backbone=dict(depth=34, base_channels=32, zero_init_residual=False),
+    neck=dict(in_channels=[32, 64, 128, 256]),
     rpn_head=dict(anchor_generator=dict(scales=[4])),
     roi_head=dict(bbox_roi_extractor=dict(roi_layer=dict(sampling_ratio=2))),
     train_cfg=dict(

@@ -9,14 +9,14 @@ model = dict(
     _scope_='kd_det',
     type='DistillModel',
     teacher=dict(
-        cfg='{{ fileDirname }}/baseline_frcnn_r50_demo_shapes.py',
-        ckpt='runs/baseline_frcnn_r50_demo_shapes/epoch_8.pth',
+        cfg='{{ fileDirname }}/baseline_frcnn_r34_demo_shapes.py',
+        ckpt='work_dirs/baseline_frcnn_r34_demo_shapes/epoch_10.pth',
     ),
     student=dict(cfg='{{ fileDirname }}/baseline_frcnn_r18_demo_shapes.py'),
     distillers=dict(
         roi=dict(
             type='RoIDistiller',
-            centroids='data/centroids/frcnn_r50_demo_shapes.npz',
+            centroids='data/centroids/frcnn_r34_demo_shapes.npz',
             losses=dict(
                 loss_nd=dict(type='NDLoss', loss_weight=1.5),
                 loss_kd=dict(type='KDLoss', tau=1.0, loss_weight=1.0),
