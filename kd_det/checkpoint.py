@@ -93,8 +93,8 @@ def _unreadable(path: str, error: Exception) -> UserError:
     reason = paragraphs[min(1, len(paragraphs) - 1)].strip()
     return UserError(
         f'Checkpoint {path!r} of {size} bytes cannot be read '
-        f'({type(error).__name__}: {reason[:120]!r}); it is truncated or not a '
-        'checkpoint: delete it, then copy or download it again.'
+        f'({type(error).__name__}: {reason[:120]!r}); it is truncated or not '
+        'a checkpoint: delete it, then copy or download it again.'
     )
 
 

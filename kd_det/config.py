@@ -38,13 +38,17 @@ def load_config(path: str, options: dict | None = None) -> Config:
         cfg = Config.fromfile(path)
     except FileNotFoundError:  # names the base that is missing
         raise
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError) as error:
         raise UserError(
             f'Config {path!r} cannot be read ({error}); mend it, or give '
             'another .py config.'
         ) from None
-    if options:
-        cfg.merge_from_dict(options)
+    try:
+        cfg.merge_from_dict(options or {})
+    except (TypeError, KeyError) as error:
+        raise UserError(
+            f'--cfg-options do not fit config {path!r} ({error}).'
+        ) from None
     if not isinstance(cfg.get('model'), dict):
         raise UserError(
             f'Config {path!r} has no model; give the config of a run, e.g. '

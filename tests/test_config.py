@@ -129,6 +129,16 @@ def test_no_config_of_a_run(tmp_path, text, message):
         load_config(write(tmp_path, text))
 
 
+def test_options_that_do_not_fit(plain):
+    message = "--cfg-options do not fit config '.*config.py'"
+    for options in (
+        {'val_evaluator.0.ann_file': dict(a=1)},
+        {'model.panoptic.7.num_classes': 3},
+    ):
+        with pytest.raises(UserError, match=message):
+            load_config(plain, options)
+
+
 def test_no_python(tmp_path):
     (tmp_path / 'config.txt').write_text('model = dict()')
     with pytest.raises(UserError, match='config.txt.*cannot be read'):

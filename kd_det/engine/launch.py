@@ -284,14 +284,15 @@ def centroids(
             'The config has no teacher; use one whose model is a kd_det '
             "'DistillModel'."
         )
-    name, spec = next(
-        (
-            item
-            for item in cfg.model.distillers.items()
-            if 'centroids' in item[1]
-        ),
-        next(iter(cfg.model.distillers.items())),
-    )
+    distillers = cfg.model.get('distillers') or {}
+    if not distillers:
+        raise UserError(
+            'The config has no distiller; add one such as '
+            "distillers=dict(roi=dict(type='RoIDistiller', …))."
+        )
+    named = [n for n, spec in distillers.items() if 'centroids' in spec]
+    name = (named or [*distillers])[0]
+    spec = distillers[name]
     out = out or spec.get('centroids')
     if not out:
         raise UserError(

@@ -40,7 +40,13 @@ def read_spec(spec: dict, side: str) -> tuple[ConfigDict, Config]:
     if source is None:
         whole.model = overrides
     elif isinstance(whole.get('model'), dict):
-        whole.merge_from_dict(dict(model=overrides))
+        try:
+            whole.merge_from_dict(dict(model=overrides))
+        except (TypeError, KeyError) as error:
+            raise UserError(
+                f'The {side} overrides what {source!r} does not have '
+                f'({error}).'
+            ) from None
     if 'type' not in (whole.get('model') or ()):
         raise UserError(
             f'The {side} has no model: give cfg=… (a config with a `model`) '

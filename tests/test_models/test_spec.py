@@ -74,6 +74,10 @@ def test_the_spec_itself_stays():
         (dict(cfg=3), 'has cfg=3; a file name'),
         (dict(), r'has no model.*got keys \[\]'),
         (dict(backbone=1), r"has no model.*got keys \['backbone'\]"),
+        (
+            dict(cfg=BASE, backbone=dict(type=dict(x=1))),
+            'The teacher overrides what .*faster_rcnn.* does not have',
+        ),
         (dict(cfg='mmdet::nope'), "package 'mmdet' has no such config"),
         (dict(cfg='mmdet::retinanet/x.py'), "'mmdet' has no such config"),
         (dict(cfg='nopackage::x.py'), "package 'nopackage' has no such"),

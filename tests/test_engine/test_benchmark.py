@@ -1,0 +1,28 @@
+"""The side-by-side timing of a teacher's switches."""
+
+import pytest
+from tiny import pair_cfg
+
+from kd_det.engine.benchmark import SWITCHES, teacher_switches
+from kd_det.errors import UserError
+
+
+class Run:
+    """As much of a run's config as is read."""
+
+    def __init__(self, model):
+        self.model = model
+
+
+def test_rows_are_the_switches(teacher):
+    rows = teacher_switches(Run(pair_cfg(teacher)), (64, 64), 1, rounds=3)
+    assert [row['switches'] for row in rows] == list(SWITCHES)
+    assert rows[0]['ratio'] == 1 and rows[0]['error'] == 0
+    assert all(row['ms'] > 0 for row in rows)
+    # folding reorders sums, bfloat16 loses digits: neither is a copy
+    assert 0 < rows[1]['error'] < 1e-4 < rows[3]['error'] < 0.2
+
+
+def test_needs_a_teacher():
+    with pytest.raises(UserError, match='no teacher to time'):
+        teacher_switches(Run(dict(type='FasterRCNN')), (64, 64), 1, 1)

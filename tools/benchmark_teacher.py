@@ -1,0 +1,37 @@
+"""Print what a config's teacher costs under each of its switches."""
+
+from kd_det.engine import launch
+from kd_det.engine.benchmark import teacher_switches
+
+
+def main() -> None:
+    """Parse the arguments and measure."""
+    parser = launch.make_parser(__doc__)
+    parser.add_argument(
+        '--teacher', metavar='CKPT', help='checkpoint of the teacher'
+    )
+    parser.add_argument(
+        '--size',
+        type=int,
+        nargs=2,
+        default=(192, 256),
+        metavar=('H', 'W'),
+        help='of the images, in pixels',
+    )
+    parser.add_argument('--batch-size', type=int, default=4, help='images')
+    parser.add_argument('--rounds', type=int, default=7, help='calls of each')
+    args = parser.parse_args()
+    rows = teacher_switches(
+        launch.prepare_from(args), args.size, args.batch_size, args.rounds
+    )
+    print(f'{"ms":>9}{"ratio":>8}{"error":>10}  switches')
+    for row in rows:
+        switches = ', '.join(f'{k}={v}' for k, v in row['switches'].items())
+        print(
+            f'{row["ms"]:>9.1f}{row["ratio"]:>8.2f}{row["error"]:>10.1e}  '
+            f'{switches or "none"}'
+        )
+
+
+if __name__ == '__main__':
+    launch.run_tool(main)
