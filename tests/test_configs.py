@@ -87,8 +87,11 @@ def parse(name: str) -> Name:
     return Name(method, detector, networks, settings, data)
 
 
+HOW_IT_RUNS = ('ckpt', 'fuse_conv_bn', 'channels_last', 'dtype')
+
+
 def without_ckpt(teacher: dict) -> dict:
-    return {key: value for key, value in teacher.items() if key != 'ckpt'}
+    return {k: v for k, v in teacher.items() if k not in HOW_IT_RUNS}
 
 
 def is_pair(cfg: Config) -> bool:

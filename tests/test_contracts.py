@@ -49,7 +49,9 @@ def student():
 def train(model, shapes, folder, epochs=EPOCHS):
     """Train some epochs; return the losses of each step and the Runner."""
     cfg = run_cfg(model, shapes, folder, train_cfg__max_epochs=epochs)
-    cfg.default_hooks = dict(checkpoint=dict(interval=99, save_last=False))
+    cfg.default_hooks = dict(
+        checkpoint=dict(type='CheckpointHook', interval=99, save_last=False)
+    )
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     runner = Runner.from_cfg(cfg)
     record = Record()

@@ -1,0 +1,98 @@
+"""The command-line tools as a user starts them, in a process of their own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import KD, ND, pair_cfg, run_cfg
+
+from kd_det.centroids import CentroidBank
+
+TOOLS = Path(__file__).parents[1] / 'tools'
+
+
+def run(tool, *args, cwd, code=0):
+    """Run a tool; return what it prints, its errors apart."""
+    done = subprocess.run(
+        [sys.executable, str(TOOLS / tool), *map(str, args)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    return done.stdout, done.stderr
+
+
+def refused(message, tool, *args, cwd):
+    """Exit code 2 and one sentence on stderr, no traceback."""
+    out, err = run(tool, *args, cwd=cwd, code=2)
+    assert 'Traceback' not in out + err
+    sentences = [line for line in err.splitlines() if 'error: ' in line]
+    assert len(sentences) == 1 and err.endswith(f'{sentences[0]}\n')
+    assert sentences[0].startswith('error: ') and message in sentences[0]
+
+
+@pytest.fixture(scope='module')
+def folder(shapes, teacher, tmp_path_factory):
+    """Where the tools are run: a config of a pair, nothing else."""
+    folder = tmp_path_factory.mktemp('tools')
+    model = pair_cfg(
+        dict(teacher, ckpt='nowhere.pth'), {**KD, **ND}, 'banks/bank.npz'
+    )
+    run_cfg(model, shapes, 'run').dump(folder / 'pair.py')
+    return folder
+
+
+def test_the_way_of_a_user(folder, teacher, shapes):
+    """Class means, training, evaluation; relative paths, new folders."""
+    weights = ('--teacher', teacher['ckpt'])
+    out, _ = run('compute_centroids.py', 'pair.py', *weights, cwd=folder)
+    assert 'Wrote banks/bank.npz' in out
+    assert 'Norms of the teacher embeddings' in out
+    bank = CentroidBank.load(folder / 'banks/bank.npz')
+    assert bank.provenance['source'] == 'proposals'
+
+    options = ('--work-dir', 'work', '--seed', 3, '--cfg-options')
+    change = 'optim_wrapper.optimizer.lr=0.02'
+    run('train.py', 'pair.py', *weights, *options, change, cwd=folder)
+    path = folder / 'work/epoch_1.pth'
+    checkpoint = torch.load(path, weights_only=False)
+    assert not any('teacher' in key for key in checkpoint['state_dict'])
+    assert checkpoint['meta']['seed'] == 3
+    assert checkpoint['optimizer']['param_groups'][0]['lr'] == 0.02
+
+    run(
+        'test.py',
+        *('pair.py', 'work/epoch_1.pth', '--work-dir', 'tested'),
+        *('--out', 'out/student'),
+        cwd=folder,
+    )
+    boxes = json.loads((folder / 'out/student.bbox.json').read_text())
+    assert {'image_id', 'bbox', 'score', 'category_id'} <= {*boxes[0]}
+    (scores,) = (folder / 'tested').glob('*/*.json')
+    assert 'coco/bbox_mAP' in json.loads(scores.read_text())
+
+
+@pytest.mark.parametrize(
+    ('tool', 'args', 'message'),
+    [
+        ('train.py', ['pair.py'], "There is no checkpoint 'nowhere.pth'"),
+        ('test.py', ['nope.py', 'x.pth'], "There is no config 'nope.py'"),
+        (
+            'compute_centroids.py',
+            ['pair.py', '--cfg-options', 'data_root=nope'],
+            "no train annotation file 'nope/annotations/",
+        ),
+    ],
+)
+def test_user_errors(folder, tool, args, message):
+    refused(message, tool, *args, cwd=folder)
+
+
+def test_wrong_arguments(folder):
+    _, err = run('train.py', '--nope', cwd=folder, code=2)
+    assert err.startswith('usage: train.py')
