@@ -25,7 +25,7 @@ CONFIGS = Path(kd_det.__file__).parents[1] / 'configs/demo'
 IMAGES = dict(num_train=800, num_val=150)
 THREADS = 4  # at most: more are no faster with networks this small
 DATA = Stage('data', 'data: images are drawn, nothing is downloaded', 10)
-TEACHER = Stage('teacher', 'teacher: Faster R-CNN R-34 from scratch', 220)
+TEACHER = Stage('teacher', 'teacher: Faster R-CNN R-34 from scratch', 270)
 ALONE = Stage('alone', 'student alone: Faster R-CNN R-18 from scratch', 70)
 DISTILLED = Stage(
     'distilled',
@@ -140,8 +140,9 @@ def prepare(stage: Stage, folder: Path, options: dict | None) -> Config:
         cfg.model.teacher.ckpt = last
         for distiller in cfg.model.distillers.values():
             distiller.centroids = f'{cfg.work_dir}/centroids.npz'
-    # evaluation is a stage of its own
-    cfg.train_cfg.val_interval = cfg.train_cfg.max_epochs + 1
+    # evaluation is a stage of its own; an interval would not do, since
+    # MMEngine always validates after the last epoch
+    cfg.train_cfg.val_begin = cfg.train_cfg.max_epochs + 1
     cfg.custom_hooks += [
         dict(type='kd_det.InitialWeightsHook'),
         dict(type='kd_det.ProgressHook'),

@@ -133,8 +133,14 @@ def prepare(
 
 
 def _join_ranks(cfg: Config) -> None:
+    if cfg.launcher == 'pytorch' and 'RANK' not in os.environ:
+        raise UserError(
+            '--launcher pytorch: this process is no rank of a job; start the '
+            'tool with `torchrun --nproc-per-node=GPUS tools/… CONFIG …`.'
+        )
     if torch.cuda.is_available():
-        init_dist(cfg.launcher, **cfg.env_cfg.dist_cfg)
+        dist_cfg = cfg.get('env_cfg', {}).get('dist_cfg', {})
+        init_dist(cfg.launcher, **dist_cfg)
         return
     # MMEngine's own start-up and wrapping expect a GPU in every rank
     if not torch.distributed.is_initialized():

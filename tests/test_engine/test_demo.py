@@ -26,16 +26,16 @@ SMALL = {
 }
 THIN = 'backbone.base_channels'
 WIDTHS = 'neck.in_channels'
-R18, R50 = [8, 16, 32, 64], [32, 64, 128, 256]
+CHANNELS = [8, 16, 32, 64]
 OPTIONS = dict(
-    teacher={**SMALL, f'model.{THIN}': 8, f'model.{WIDTHS}': R50},
-    alone={**SMALL, f'model.{THIN}': 8, f'model.{WIDTHS}': R18},
+    teacher={**SMALL, f'model.{THIN}': 8, f'model.{WIDTHS}': CHANNELS},
+    alone={**SMALL, f'model.{THIN}': 8, f'model.{WIDTHS}': CHANNELS},
     distilled={
         **SMALL,
         f'model.student.{THIN}': 8,
-        f'model.student.{WIDTHS}': R18,
+        f'model.student.{WIDTHS}': CHANNELS,
         f'model.teacher.{THIN}': 8,
-        f'model.teacher.{WIDTHS}': R50,
+        f'model.teacher.{WIDTHS}': CHANNELS,
         'custom_hooks.0.floor': None,  # a teacher of 4 steps
     },
 )

@@ -148,6 +148,12 @@ def test_teacher_of_a_config_without_one(write, teacher):
     refused(message, train, write(), teacher['ckpt'])
 
 
+def test_launcher_without_ranks(write, monkeypatch):
+    monkeypatch.delenv('RANK', raising=False)
+    message = '--launcher pytorch: .* start the tool with `torchrun'
+    refused(message, launch.prepare, write(), launcher='pytorch')
+
+
 def test_amp_without_an_accelerator(write):
     if torch.cuda.is_available():
         pytest.skip('there is one')
