@@ -1,4 +1,4 @@
-"""The demo's student alone: R-18, for 4 epochs where the teacher has 10."""
+"""The demo's student alone: R-18, for 4 epochs where the teacher has 8."""
 
 _base_ = './baseline_frcnn_r34_demo_shapes.py'
 model = dict(backbone=dict(depth=18))

@@ -8,7 +8,7 @@ half the size, since the shapes are 12 to 60 pixels long.
 _base_ = [
     '../_base_/models/frcnn_r50_slim.py',
     '../_base_/datasets/coco_folder.py',
-    '../_base_/schedules/adamw_10e.py',
+    '../_base_/schedules/adamw_8e.py',
     '../_base_/default_runtime.py',
 ]
 model = dict(

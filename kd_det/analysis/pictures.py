@@ -15,9 +15,10 @@ from kd_det.files import atomic_write
 RIGHT, WRONG, TRUTH = '#0a8f3c', '#d62728', '#111111'
 LEGEND = (
     (RIGHT, '-', 'right: class and place (IoU 0.5 or more) of an object'),
-    (WRONG, '-', 'wrong: other class, no object, or found twice'),
+    (WRONG, '-', 'wrong: other class or no object'),
     (TRUTH, ':', 'missed object'),
 )
+OVERLAP = 0.5  # IoU above which only the best of several boxes is drawn
 CELL = 2.5  # inches
 DPI = 120
 
@@ -36,11 +37,27 @@ class Boxes:
     labels: np.ndarray
     scores: np.ndarray | None = None
 
-    def above(self, threshold: float) -> 'Boxes':
-        """Return the predictions of at least a score, best first."""
-        order = np.argsort(-self.scores, kind='stable')
-        order = order[self.scores[order] >= threshold]
-        return Boxes(self.boxes[order], self.labels[order], self.scores[order])
+    def best(self, threshold: float, overlap: float) -> 'Boxes':
+        """Return predictions of at least a score, the best of each place.
+
+        Args:
+            threshold: Least score.
+            overlap: Boxes that overlap more are in the same place, whatever
+                their classes.
+
+        Returns:
+            The best first.
+        """
+        kept = []
+        ious = box_iou(self.boxes, self.boxes)
+        for k in np.argsort(-self.scores, kind='stable'):
+            if (
+                self.scores[k] >= threshold
+                and (ious[k, kept] <= overlap).all()
+            ):
+                kept.append(k)
+        kept = np.array(kept, int)
+        return Boxes(self.boxes[kept], self.labels[kept], self.scores[kept])
 
 
 def draw_comparison(
@@ -55,7 +72,7 @@ def draw_comparison(
     """Write a PNG: a row an image, the annotation first, then each model.
 
     Predictions are coloured by whether they are right, objects that a model
-    misses are dotted. An object can be found once, by the best score.
+    misses are dotted. Of boxes in one place the best alone is drawn.
 
     Args:
         path: The PNG.
@@ -75,7 +92,7 @@ def draw_comparison(
         _show(axes[row, 0], image, objects, [TRUTH] * len(objects.labels))
         _name(axes[row, 0], objects, [TRUTH] * len(objects.labels), classes)
         for axis, predictions in zip(axes[row, 1:], models.values()):
-            seen = predictions[row].above(threshold)
+            seen = predictions[row].best(threshold, OVERLAP)
             found = match(seen, objects)
             colors = [RIGHT if k >= 0 else WRONG for k in found]
             _show(axis, image, seen, colors)

@@ -26,13 +26,13 @@ IMAGES = dict(num_train=800, num_val=150)
 THREADS = 4  # at most: more are no faster with networks this small
 DATA = Stage('data', 'data: images are drawn, nothing is downloaded', 10)
 TEACHER = Stage('teacher', 'teacher: Faster R-CNN R-34 from scratch', 270)
-ALONE = Stage('alone', 'student alone: Faster R-CNN R-18 from scratch', 70)
+ALONE = Stage('alone', 'student alone: Faster R-CNN R-18 from scratch', 75)
 DISTILLED = Stage(
     'distilled',
     'student with ND: the same, with ND + KD from the teacher',
-    140,
+    115,
 )
-EVALUATION = Stage('evaluation', 'evaluation, times and picture', 40)
+EVALUATION = Stage('evaluation', 'evaluation, times and picture', 25)
 TRAININGS = {
     TEACHER: 'baseline_frcnn_r34_demo_shapes.py',
     ALONE: 'baseline_frcnn_r18_demo_shapes.py',

@@ -156,8 +156,8 @@ def draw(
         dataset.metainfo['classes'],
         THRESHOLD,
         f'The first {len(chosen)} validation images with {OBJECTS[0]} to '
-        f'{OBJECTS[-1]} objects; boxes of score {THRESHOLD} and more. mAP is '
-        f'that of all {len(dataset)} images.',
+        f'{OBJECTS[-1]} objects; boxes of score {THRESHOLD} and more, the '
+        f'best in each place. mAP is that of all {len(dataset)} images.',
     )
 
 
@@ -227,7 +227,7 @@ def table(results: dict) -> str:
         f'was trained for {epochs["teacher"]} epochs.',
         f'COCO AP in percent on {results["validation_images"]} validation '
         'images; ms: median at batch 1, '
-        f'{results["threads"]} threads, {results["device"]}.',
+        f'{results["threads"]} thread(s), {results["device"]}.',
         'One seed, minutes of training: a small difference may be chance.',
     ]
     return '\n'.join(lines)

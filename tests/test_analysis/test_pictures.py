@@ -39,8 +39,8 @@ def test_iou_and_match_are_those_of_loops():
             np.concatenate([seen.boxes, near, near]),
             np.concatenate([seen.labels, *[truth.labels[:3]] * 2]),
             rng.random(len(seen.labels) + 2 * len(near)),
-        ).above(0.2)
-        assert (np.diff(seen.scores) <= 0).all() and (seen.scores >= 0.2).all()
+        ).best(0, 1)
+        assert (np.diff(seen.scores) <= 0).all()
         free = set(range(len(truth.labels)))
         expected = []
         for box, label in zip(seen.boxes, seen.labels):
@@ -63,6 +63,20 @@ def test_iou_and_match_are_those_of_loops():
             ).reshape(len(seen.labels), len(truth.labels)),
         )
     assert found > 50
+
+
+def test_best_of_each_place():
+    boxes = np.array(
+        [[0, 0, 10, 10], [0, 0, 10, 9], [50, 0, 60, 10], [0, 0, 10, 4]]
+    )
+    labels, scores = np.array([0, 1, 0, 1]), np.array([0.6, 0.8, 0.3, 0.5])
+    seen = Boxes(boxes, labels, scores)
+    # overlaps with the first: 1, 0.9, 0, 0.4; of the last with the second 4/9
+    assert seen.best(0.1, 0.5).scores.tolist() == [0.8, 0.5, 0.3]
+    assert seen.best(0.4, 0.5).labels.tolist() == [1, 1]
+    assert seen.best(0.4, 0.95).scores.tolist() == [0.8, 0.6, 0.5]
+    assert seen.best(0.4, 0.42).scores.tolist() == [0.8]
+    assert len(seen.best(0.9, 0.5).labels) == 0
 
 
 def colour_count(path, color: str) -> int:

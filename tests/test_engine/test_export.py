@@ -1,0 +1,62 @@
+"""The exported student is plain MMDetection, and it is checked."""
+
+import pytest
+import torch
+from tiny import CLASSES, pair_cfg, tiny_spec
+
+from kd_det.checkpoint import load_checkpoint
+from kd_det.engine import export, launch
+from kd_det.errors import UserError
+from kd_det.testing import save_teacher, tiny_run
+
+
+@pytest.fixture
+def cfg(shapes, teacher, tmp_path):
+    """A prepared config of a pair on the shapes data."""
+    path = tmp_path / 'pair.py'
+    tiny_run(pair_cfg(teacher), shapes, tmp_path / 'w', CLASSES).dump(path)
+    return launch.prepare(str(path))
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """What a training leaves: a student, and parts under ``distill.``."""
+    spec = save_teacher(tiny_spec(), tmp_path / 'epoch.pth', CLASSES)
+    state = torch.load(spec['ckpt'], weights_only=True)
+    state['state_dict']['distill.roi.memory'] = torch.zeros(3)
+    state['optimizer'] = dict(state=torch.zeros(1000))
+    torch.save(state, spec['ckpt'])
+    return spec['ckpt']
+
+
+def test_files_are_plain(cfg, checkpoint, tmp_path, capsys):
+    config, weights = export.export_student(
+        cfg, checkpoint, str(tmp_path / 'out'), num_images=2
+    )
+    assert 'kd_det' not in config.read_text()
+    saved = load_checkpoint(str(weights))
+    assert set(saved) == {'meta', 'state_dict'}
+    assert tuple(saved['meta']['dataset_meta']['classes']) == CLASSES
+    assert not [key for key in saved['state_dict'] if 'distill' in key]
+    assert 'the same' in capsys.readouterr().out
+
+
+def test_other_boxes_leave_nothing(cfg, checkpoint, tmp_path, monkeypatch):
+    real = export.stock_detector
+
+    def disturbed(*files):
+        model = real(*files)
+        torch.nn.init.constant_(model.roi_head.bbox_head.fc_cls.bias, 1.0)
+        model.roi_head.bbox_head.fc_cls.bias.data[0] = 5.0
+        return model
+
+    monkeypatch.setattr(export, 'stock_detector', disturbed)
+    with pytest.raises(UserError, match='predicts other boxes'):
+        export.export_student(cfg, checkpoint, str(tmp_path / 'out'))
+    assert not list((tmp_path / 'out').iterdir())
+
+
+def test_another_network_is_refused(cfg, teacher, tmp_path):
+    with pytest.raises(UserError, match='does not fit the student'):
+        export.export_student(cfg, teacher['ckpt'], str(tmp_path / 'out'))
+    assert not (tmp_path / 'out').exists()
