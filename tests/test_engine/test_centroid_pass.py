@@ -31,10 +31,11 @@ from kd_det.errors import UserError
 from kd_det.files import sha256_of
 from kd_det.testing import save_teacher
 
+SCALE = (96, 96)  # of images of 64 pixels: the boxes must follow
 PIPELINE = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='Resize', scale=(64, 64), keep_ratio=True),
+    dict(type='Resize', scale=SCALE, keep_ratio=True),
     dict(
         type='PackDetInputs',
         meta_keys=('img_id', 'img_shape', 'scale_factor'),
@@ -49,7 +50,16 @@ def distiller(teacher):
 
 @pytest.fixture
 def cfg(shapes):
-    return run_cfg({}, shapes, '')
+    return resized({}, shapes)
+
+
+def resized(model, shapes):
+    cfg = run_cfg(model, shapes, '')
+    for loader in (cfg.train_dataloader, cfg.test_dataloader):
+        for transform in loader.dataset.pipeline:
+            if transform.type == 'Resize':
+                transform.scale = SCALE
+    return cfg
 
 
 def plain_loop(network, cfg, source):
@@ -149,11 +159,15 @@ def test_augmented_is_another_bank(distiller, cfg):
     assert np.abs(other.centroids - flipped.centroids).max() > 1e-3
 
 
-@pytest.mark.parametrize('augmented', [False, True])
-def test_workers_and_batch_size_do_not_matter(distiller, cfg, augmented):
-    expected = compute_bank(distiller, cfg, 'gt', augmented)
+@pytest.mark.parametrize(
+    ('source', 'augmented'), [('gt', True), ('proposals', False)]
+)
+def test_workers_and_batch_size_do_not_matter(
+    distiller, cfg, source, augmented
+):
+    expected = compute_bank(distiller, cfg, source, augmented)
     cfg.train_dataloader.update(num_workers=2, batch_size=7)
-    bank = compute_bank(distiller, cfg, 'gt', augmented)
+    bank = compute_bank(distiller, cfg, source, augmented)
     np.testing.assert_array_equal(bank.centroids, expected.centroids)
 
 
@@ -172,7 +186,7 @@ def test_the_teachers_own_preprocessing(shapes, tmp_path):
     own = dict(mean=[103.53, 116.28, 123.675], std=[1.0] * 3, bgr_to_rgb=False)
     spec = dict(tiny_spec(50), data_preprocessor=own)
     model = build(pair_cfg(save_teacher(spec, tmp_path / 't.pth')))
-    cfg = run_cfg({}, shapes, '')
+    cfg = resized({}, shapes)
     bank = compute_bank(model.distill['roi'], cfg)
     means, _ = plain_loop(model.teacher.model, cfg, 'gt')
     np.testing.assert_allclose(bank.centroids, means, rtol=1e-6, atol=1e-6)
