@@ -24,13 +24,17 @@ from kd_det.files import sha256_of
 CONFIGS = Path(kd_det.__file__).parents[1] / 'configs/demo'
 IMAGES = dict(num_train=800, num_val=150)
 THREADS = 4  # at most: more are no faster with networks this small
+# One core is left to whatever else runs. Two threads on two cores are a
+# sixth faster than one when nothing does, and three times slower when one
+# other process does, since each waits for the other at every operator.
+LEFT = 1
 DATA = Stage('data', 'data: images are drawn, nothing is downloaded', 10)
-TEACHER = Stage('teacher', 'teacher: Faster R-CNN R-34 from scratch', 270)
+TEACHER = Stage('teacher', 'teacher: Faster R-CNN R-34 from scratch', 185)
 ALONE = Stage('alone', 'student alone: Faster R-CNN R-18 from scratch', 75)
 DISTILLED = Stage(
     'distilled',
     'student with ND: the same, with ND + KD from the teacher',
-    115,
+    125,
 )
 EVALUATION = Stage('evaluation', 'evaluation, times and picture', 25)
 TRAININGS = {
@@ -68,7 +72,8 @@ def run(
         UserError: The folder of a stage holds something else.
     """
     folder = Path(work_dir).resolve()
-    torch.set_num_threads(min(THREADS, torch.get_num_threads()))
+    threads = min(THREADS, torch.get_num_threads() - LEFT)
+    torch.set_num_threads(max(1, threads))
     print(header(work_dir, seed), flush=True)
     stages = Stages(folder, STAGES, fresh)
     data = folder / DATA.key / 'shapes'
@@ -116,7 +121,7 @@ def header(work_dir: str | Path, seed: int) -> str:
     lines = [
         'kd_det demo: a teacher, a student alone, and the same student '
         'distilled with ND.',
-        f'Seed {seed}, {torch.get_num_threads()} threads; everything is '
+        f'Seed {seed}, {torch.get_num_threads()} thread(s); everything is '
         f'written to {work_dir}. Stages, on two free cores:',
     ]
     for number, stage in enumerate(STAGES, 1):
