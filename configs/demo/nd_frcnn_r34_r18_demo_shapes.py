@@ -10,7 +10,7 @@ model = dict(
     type='DistillModel',
     teacher=dict(
         cfg='{{ fileDirname }}/baseline_frcnn_r34_demo_shapes.py',
-        ckpt='work_dirs/baseline_frcnn_r34_demo_shapes/epoch_6.pth',
+        ckpt='work_dirs/baseline_frcnn_r34_demo_shapes/epoch_9.pth',
     ),
     student=dict(cfg='{{ fileDirname }}/baseline_frcnn_r18_demo_shapes.py'),
     distillers=dict(

@@ -29,12 +29,12 @@ THREADS = 4  # at most: more are no faster with networks this small
 # other process does, since each waits for the other at every operator.
 LEFT = 1
 DATA = Stage('data', 'data: images are drawn, nothing is downloaded', 10)
-TEACHER = Stage('teacher', 'teacher: Faster R-CNN R-34 from scratch', 185)
-ALONE = Stage('alone', 'student alone: Faster R-CNN R-18 from scratch', 75)
+TEACHER = Stage('teacher', 'teacher: Faster R-CNN R-34 from scratch', 265)
+ALONE = Stage('alone', 'student alone: Faster R-CNN R-18 from scratch', 90)
 DISTILLED = Stage(
     'distilled',
     'student with ND: the same, with ND + KD from the teacher',
-    125,
+    140,
 )
 EVALUATION = Stage('evaluation', 'evaluation, times and picture', 25)
 TRAININGS = {
