@@ -54,6 +54,10 @@ def load_config(path: str, options: dict | None = None) -> Config:
             f'Config {path!r} has no model; give the config of a run, e.g. '
             "'configs/nd_frcnn_r101_r18.py'."
         )
+    preprocessor = cfg.get('data_preprocessor')
+    if 'student' in cfg.model and preprocessor is not None:
+        # MMPretrain's data bases have it at the top, for the one model
+        cfg.model.student.data_preprocessor = cfg.pop('data_preprocessor')
     data_root, classes = cfg.get('data_root'), cfg.get('classes')
     if isinstance(classes, str):
         classes = (classes,)
@@ -71,6 +75,7 @@ def load_config(path: str, options: dict | None = None) -> Config:
             _point_metrics(cfg.get(f'{split}_evaluator'), dataset)
     if classes:
         _count_classes(cfg['model'], len(classes))
+        set_num_classes(cfg.get('data_preprocessor') or {}, len(classes))
     return cfg
 
 

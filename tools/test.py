@@ -1,4 +1,4 @@
-"""Evaluate a student, or any plain detector, with COCO mAP."""
+"""Evaluate a student, or any plain network, by its config's metric."""
 
 from kd_det.engine import launch
 
@@ -8,15 +8,25 @@ def main() -> None:
     parser = launch.make_parser(__doc__)
     parser.add_argument('checkpoint', help='checkpoint of the student')
     parser.add_argument(
-        '--out', metavar='PREFIX', help='write predictions to PREFIX.bbox.json'
+        '--out',
+        metavar='PREFIX',
+        help='write predictions to PREFIX.bbox.json (classes: PREFIX.pkl)',
     )
     parser.add_argument(
-        '--show-dir', help='write images with the predicted boxes here'
+        '--show-dir', help='write images with the predictions here'
+    )
+    parser.add_argument(
+        '--keys', help='key mapping of a file of another code base'
     )
     args = parser.parse_args()
     cfg = launch.prepare_from(args)
     runner = launch.tester(
-        cfg, args.checkpoint, args.out, args.show_dir, args.trust_pickle
+        cfg,
+        args.checkpoint,
+        args.out,
+        args.show_dir,
+        args.trust_pickle,
+        args.keys,
     )
     runner.test()
 

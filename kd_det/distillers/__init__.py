@@ -1,6 +1,8 @@
 """Where knowledge is read from both networks and aligned."""
 
 from kd_det.distillers.base import Distiller
+from kd_det.distillers.feature import FeatureDistiller
+from kd_det.distillers.logit import LogitDistiller
 from kd_det.distillers.roi import RoIDistiller
 
-__all__ = ['Distiller', 'RoIDistiller']
+__all__ = ['Distiller', 'FeatureDistiller', 'LogitDistiller', 'RoIDistiller']

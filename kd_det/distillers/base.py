@@ -5,7 +5,9 @@ import os.path as osp
 import torch
 from torch import Tensor, nn
 
+from kd_det import random_state
 from kd_det.centroids import CentroidBank
+from kd_det.connectors import Connector
 from kd_det.errors import UserError, nearest
 from kd_det.losses import DistillLoss
 from kd_det.registry import build_part
@@ -15,28 +17,36 @@ from kd_det.taps import FeatureTap
 class Distiller(nn.Module):
     """Base: which knowledge there is, and which loss gets what.
 
-    A subclass names what it ``provides`` and where the student is tapped,
-    and writes ``read``. A loss takes the fields named by the parameters of
-    its ``forward``.
+    A subclass names what it ``provides`` and where the networks are
+    tapped, and writes ``read``. A loss takes the fields named by the
+    parameters of its ``forward``.
 
     Args:
         losses: Name (``loss_…``) -> config of a ``DistillLoss``.
         centroids: File of the teacher's class means; provides
             ``centroids``. A file that is missing is made by CentroidHook.
-        taps: Overrides of the student's points, for unusual detectors.
+        connectors: Field of the student -> config of a ``Connector``,
+            through which the field passes before any loss. Its channels are
+            filled in from what the networks have.
+        taps: Overrides of the student's points, for unusual networks.
 
     Raises:
-        UserError: A loss is unknown, badly named, or asks for a field that
-            is not provided.
+        UserError: A loss or connector is unknown, badly named, or asks for
+            a field that is not provided.
     """
 
     provides: tuple[str, ...] = ()
     points: dict[str, str] = {}
+    # open while the teacher's ``extract_feat`` runs
+    teacher_points: dict[str, str] = {}
+    # images that may share a batch when the class means are computed
+    images_at_once = 1
 
     def __init__(
         self,
         losses: dict,
         centroids: str | None = None,
+        connectors: dict | None = None,
         taps: dict[str, str] | None = None,
     ) -> None:
         super().__init__()
@@ -53,7 +63,26 @@ class Distiller(nn.Module):
         self.wiring = {
             name: self._wire(name, loss) for name, loss in self.losses.items()
         }
+        self.asked = {f for fields in self.wiring.values() for f in fields}
+        self._connector_cfgs = self._check_connectors(connectors or {})
+        self.connectors = nn.ModuleDict()
         self.points = self._override(taps or {})
+
+    def _check_connectors(self, connectors: dict) -> dict:
+        if not isinstance(connectors, dict):
+            raise UserError(
+                f'connectors={connectors!r}; a dict of field -> '
+                "dict(type='…') is accepted."
+            )
+        mine = [f for f in self.provides if f.startswith('student_')]
+        for field in connectors:
+            if field not in mine:
+                raise UserError(
+                    f'connectors has {field!r}; the fields of '
+                    f'{type(self).__name__} that can pass through one are '
+                    f'{", ".join(mine)}{nearest(field, mine)}'
+                )
+        return connectors
 
     def _override(self, taps: dict[str, str]) -> dict[str, str]:
         for key, point in taps.items():
@@ -92,7 +121,8 @@ class Distiller(nn.Module):
     def bind(self, name: str, student: nn.Module, teacher: nn.Module) -> None:
         """Find the points in both networks and check that they match.
 
-        A centroid file that exists is read and verified here.
+        Connectors are built and a centroid file that exists is read and
+        verified here.
 
         Args:
             name: Name of this distiller in the config.
@@ -105,7 +135,11 @@ class Distiller(nn.Module):
         """
         self.name = name
         self.tap = FeatureTap(student, self.points)
-        self._teacher = (teacher,)  # in a tuple: it is no sub-module
+        # in tuples: they are no sub-modules
+        self._student, self._teacher = (student,), (teacher,)
+        with random_state.isolated():
+            for field, cfg in self._connector_cfgs.items():
+                self.connectors[field] = self._build_connector(field, cfg)
         if not self.centroid_file:
             return
         # there from the start, so that an averaged copy of the model made
@@ -118,9 +152,54 @@ class Distiller(nn.Module):
             self.set_bank(CentroidBank.load(self.centroid_file))
 
     @property
+    def student(self) -> nn.Module:
+        """The student network."""
+        return self._student[0]
+
+    @property
     def teacher(self) -> nn.Module:
         """The ``FrozenTeacher``."""
         return self._teacher[0]
+
+    def channels(self, field: str) -> tuple:
+        """Return the channels of a field in the student and the teacher.
+
+        Args:
+            field: Such as ``'student_embed'``.
+
+        Returns:
+            Two integers, or two lists of them for fields of several levels.
+        """
+        raise UserError(
+            f'{type(self).__name__} knows no channels of {field}; write '
+            'in_channels and out_channels in the connector.'
+        )
+
+    def check_widths(self, ours: int, theirs: int, fix: str) -> None:
+        """Stop if a loss compares embeddings of different widths.
+
+        Args:
+            ours: Width of the student's embedding.
+            theirs: Width of the teacher's.
+            fix: What to do about it, for the message.
+        """
+        pairs = {'teacher_embed', 'centroids'} & self.asked
+        compared = pairs and 'student_embed' in self.asked
+        if ours == theirs or 'student_embed' in self._connector_cfgs:
+            return
+        if compared or 'cross_logits' in self.asked:
+            raise UserError(
+                f"The student's embedding is {ours} wide, the teacher's "
+                f'{theirs}; {fix}.'
+            )
+
+    def _build_connector(self, field: str, cfg: dict) -> Connector:
+        if isinstance(cfg, dict) and not {'in_channels', 'out_channels'} <= {
+            *cfg
+        }:
+            ours, theirs = self.channels(field)
+            cfg = dict(dict(in_channels=ours, out_channels=theirs), **cfg)
+        return build_part(f'connectors.{field}', cfg, Connector)
 
     def expected_bank(self) -> dict:
         """Return what ``CentroidBank.verify`` must find: width and rows."""
@@ -148,19 +227,34 @@ class Distiller(nn.Module):
         self.bank = bank
         self.centroids = torch.from_numpy(bank.centroids).to(self.centroids)
 
-    def read(
-        self, records: dict[str, list], feats: tuple[Tensor, ...]
-    ) -> dict[str, Tensor]:
+    def read(self, student: dict, teacher: dict, feats: tuple) -> dict:
         """Return the knowledge of one step.
 
         Args:
-            records: What the student's tap recorded.
-            feats: The teacher's feature maps of the same images.
+            student: What the student's tap recorded: name -> list.
+            teacher: What the taps at ``teacher_points`` recorded.
+            feats: What the teacher's ``extract_feat`` returned for the same
+                images.
         """
         raise NotImplementedError
 
-    def forward(self, knowledge: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the weighted losses of one step by name."""
+    def connect(self, knowledge: dict) -> dict:
+        """Return the knowledge with each connector applied to its field."""
+        connected = {
+            field: connector(
+                knowledge[field],
+                knowledge[field.replace('student_', 'teacher_')],
+            )
+            for field, connector in self.connectors.items()
+        }
+        return {**knowledge, **connected}
+
+    def forward(self, knowledge: dict) -> dict[str, Tensor]:
+        """Return the weighted losses of one step by name.
+
+        Args:
+            knowledge: What ``read`` and then ``connect`` returned.
+        """
         if self.centroid_file:
             if self.bank is None:
                 raise UserError(

@@ -31,6 +31,7 @@ class RoIDistiller(Distiller):
     Args:
         losses: Name (``loss_…``) -> config of a ``DistillLoss``.
         centroids: File of the teacher's class means, see ``CentroidHook``.
+        connectors: See :class:`Distiller`.
         taps: Overrides of ``POINTS``, for unusual box heads.
     """
 
@@ -69,16 +70,20 @@ class RoIDistiller(Distiller):
                     f'{self.num_rows} columns, background included; write '
                     f'num_classes={self.num_rows}.'
                 )
-        asked = {field for fields in self.wiring.values() for field in fields}
-        both = {'teacher_embed', 'centroids'} & asked
-        if 'student_embed' in asked and both:
-            if ours.in_features != theirs.in_features:
-                raise UserError(
-                    f"The student's RoI embedding is {ours.in_features} "
-                    f"wide, the teacher's {theirs.in_features}; set "
-                    'student.roi_head.bbox_head.fc_out_channels='
-                    f'{theirs.in_features}.'
-                )
+        self.widths = ours.in_features, theirs.in_features
+        self.check_widths(
+            *self.widths,
+            'set student.roi_head.bbox_head.fc_out_channels='
+            f'{theirs.in_features}',
+        )
+
+    def channels(self, field: str) -> tuple[int, int]:
+        """See :meth:`Distiller.channels`."""
+        return (
+            self.widths
+            if field == 'student_embed'
+            else (super().channels(field))
+        )
 
     def expected_bank(self) -> dict:
         """Return width and rows of the teacher's class layer."""
@@ -105,16 +110,14 @@ class RoIDistiller(Distiller):
                 'the bank with --source proposals.'
             )
 
-    def read(
-        self, records: dict[str, list], feats: tuple[Tensor, ...]
-    ) -> dict[str, Tensor]:
+    def read(self, student: dict, teacher: dict, feats: tuple) -> dict:
         """Return the knowledge of one step; see :meth:`Distiller.read`."""
-        _, rois = records['rois'][0][:2]
-        labels = _labels(records)
+        _, rois = student['rois'][0][:2]
+        labels = _labels(student)
         teacher_embed, teacher_logits = self.look(feats, rois)
         return dict(
-            student_embed=_embed(records),
-            student_logits=records['logits'][0],
+            student_embed=_embed(student),
+            student_logits=student['logits'][0],
             teacher_embed=teacher_embed,
             teacher_logits=teacher_logits,
             labels=labels,

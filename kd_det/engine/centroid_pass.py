@@ -4,6 +4,7 @@ import copy
 import os.path as osp
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 
 import torch
 from mmengine.dist import all_reduce, get_rank
@@ -22,7 +23,13 @@ from kd_det.errors import UserError
 from kd_det.files import sha256_of
 
 SOURCES = ('gt', 'proposals')
-PACKAGES = ('torch', 'onedl-mmengine', 'onedl-mmcv', 'onedl-mmdetection')
+PACKAGES = (
+    'torch',
+    'onedl-mmengine',
+    'onedl-mmcv',
+    'onedl-mmdetection',
+    'onedl-mmpretrain',
+)
 
 
 def compute_bank(
@@ -34,9 +41,9 @@ def compute_bank(
 ) -> CentroidBank:
     """Average the teacher's embeddings of the training set by class.
 
-    Images pass one by one, each with random draws of its own, in float64
-    sums, so that the result depends neither on the batch nor on the number
-    of ranks or workers, which share the work.
+    Each image has random draws of its own and sums are in float64, so that
+    the result does not depend on the number of ranks or workers, which
+    share the work. A detector's images pass one by one.
 
     Args:
         distiller: A bound distiller; it knows how to embed.
@@ -57,7 +64,7 @@ def compute_bank(
     if source not in SOURCES:
         raise UserError(f'source={source!r}; accepted are {SOURCES}.')
     with random_state.isolated():
-        loader = _loader(cfg, augmented, seed)
+        loader = _loader(cfg, augmented, seed, distiller.images_at_once)
         sums, counts, norms = _accumulate(distiller, loader, source, seed)
     if not sums.isfinite().all():
         raise UserError(
@@ -107,7 +114,7 @@ def annotation_sha256(cfg: dict) -> str:
     return sha256(''.join(digests).encode()).hexdigest()
 
 
-def _loader(cfg: dict, augmented: bool, seed: int):
+def _loader(cfg: dict, augmented: bool, seed: int, batch_size: int):
     leaves = [
         copy.deepcopy(leaf)
         for leaf in leaf_datasets(cfg['train_dataloader']['dataset'])
@@ -122,7 +129,7 @@ def _loader(cfg: dict, augmented: bool, seed: int):
     dataset = _Seeded(DATASETS.build(dataset), seed)
     return Runner.build_dataloader(
         dict(
-            batch_size=1,
+            batch_size=batch_size,
             num_workers=train.get('num_workers', 0),
             sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
             dataset=dataset,
@@ -164,14 +171,15 @@ def _accumulate(
     # count, and the sum and the sum of squares of the norms
     scalars = torch.zeros(rows, 3, dtype=torch.float64)
     preprocessor = distiller.teacher.model.data_preprocessor
-    images = track(
-        zip(loader.sampler, loader),
+    first = islice(loader.sampler, 0, None, loader.batch_size)
+    batches = track(
+        zip(first, loader),
         'Teacher embeddings',
         total=len(loader),
         disable=get_rank() != 0,
     )
-    for index, data in images:
-        # each image draws on its own, whatever rank it falls to
+    for index, data in batches:
+        # each image (of a detector) draws on its own, whatever its rank
         torch.manual_seed(seed + index)
         batch = preprocessor(data, False)
         embed, labels = distiller.teacher_samples(

@@ -223,15 +223,18 @@ def tester(
     out: str | None = None,
     show_dir: str | None = None,
     trust_pickle: bool = False,
+    keys: str | None = None,
 ) -> Runner:
-    """Return what evaluates a student, or any plain detector, by ``test()``.
+    """Return what evaluates a student, or any plain network, by ``test()``.
 
     Args:
         cfg: From :func:`prepare`.
         checkpoint: Of training or of ``export_student.py``.
-        out: Prefix of the predictions, written as ``<out>.bbox.json``.
-        show_dir: Folder for images with the predicted boxes.
+        out: Prefix of the predictions, written as ``<out>.bbox.json``, a
+            classifier's as ``<out>.pkl``.
+        show_dir: Folder for images with the predicted boxes or classes.
         trust_pickle: Execute the pickle in the checkpoint.
+        keys: Name of a key mapping, for a file of another code base.
 
     Returns:
         A runner on the test data, with the weights loaded.
@@ -244,21 +247,25 @@ def tester(
         evaluators = cfg.test_evaluator
         if not isinstance(evaluators, list):
             evaluators = [evaluators]
-        for evaluator in evaluators:
-            if 'Coco' in str(evaluator.type):
-                evaluator.outfile_prefix = out
+        coco = [e for e in evaluators if 'Coco' in str(e.type)]
+        for evaluator in coco:
+            evaluator.outfile_prefix = out
+        if not coco:
+            dump = dict(type='DumpResults', out_file_path=f'{out}.pkl')
+            cfg.test_evaluator = [*evaluators, dump]
     if show_dir:
+        folder = osp.abspath(show_dir)
         hook = dict(
-            type='DetVisualizationHook',
-            draw=True,
-            test_out_dir=osp.abspath(show_dir),
+            type='DetVisualizationHook', draw=True, test_out_dir=folder
         )
+        if cfg.get('default_scope') == 'mmpretrain':
+            hook = dict(type='VisualizationHook', enable=True, out_dir=folder)
         cfg.merge_from_dict(dict(default_hooks=dict(visualization=hook)))
     state = load_checkpoint(checkpoint, trust=trust_pickle)
     runner = Runner.from_cfg(cfg)
     model = runner.model
     model = model.module if is_model_wrapper(model) else model
-    load_exactly(model, state, checkpoint, 'student')
+    load_exactly(model, state, checkpoint, 'student', keys)
     return runner
 
 

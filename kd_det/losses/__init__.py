@@ -1,7 +1,10 @@
 """Distillation losses: modules around ``kd_det.functional``."""
 
 from kd_det.losses.base import DistillLoss
-from kd_det.losses.kd import KDLoss
+from kd_det.losses.dist import DISTLoss
+from kd_det.losses.dkd import DKDLoss
+from kd_det.losses.kd import HardKDLoss, KDLoss
+from kd_det.losses.logit_loss import LogitLoss
 from kd_det.losses.nd import (
     FDRCosineLoss,
     FDRInfoNCELoss,
@@ -9,13 +12,23 @@ from kd_det.losses.nd import (
     NormLoss,
     SIFNLoss,
 )
+from kd_det.losses.nkd import NKDLoss
+from kd_det.losses.reviewkd import ReviewKDLoss
+from kd_det.losses.sdd import SDDLoss
 
 __all__ = [
+    'DISTLoss',
+    'DKDLoss',
     'DistillLoss',
     'FDRCosineLoss',
     'FDRInfoNCELoss',
+    'HardKDLoss',
     'KDLoss',
+    'LogitLoss',
     'NDLoss',
+    'NKDLoss',
     'NormLoss',
+    'ReviewKDLoss',
+    'SDDLoss',
     'SIFNLoss',
 ]

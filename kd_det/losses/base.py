@@ -53,6 +53,22 @@ class DistillLoss(nn.Module):
             tuple(p.name for p in asked if p.default is not p.empty),
         )
 
+    def hard(self, labels: Tensor) -> Tensor:
+        """Return class indices (N,) as they are, and stop at soft labels.
+
+        Raises:
+            UserError: The labels are floating and (N, K), as mixup and
+                cutmix make them.
+        """
+        if is_soft(labels):
+            raise UserError(
+                f'{type(self).__name__} needs one class a sample, but got '
+                f'soft labels {tuple(labels.shape)} of {labels.dtype}; take '
+                'mixup, cutmix and the like out of the train augments or use '
+                'a loss without labels, such as KDLoss.'
+            )
+        return labels
+
     def weigh(self, value: Tensor) -> Tensor:
         """Return ``value`` times weight and schedule scale."""
         return value * (self.loss_weight * self.scale)
@@ -82,3 +98,8 @@ class DistillLoss(nn.Module):
         # an average below one sample a rank is still a plain average
         divisor = torch.where(count > 0, count, 1.0)
         return self.weigh(per_sample.sum() / divisor)
+
+
+def is_soft(labels: Tensor) -> bool:
+    """Return whether labels are weights of classes (N, K), not indices."""
+    return labels.ndim == 2 and labels.is_floating_point()

@@ -1,14 +1,17 @@
-"""Knowledge distillation between logits."""
+"""Knowledge distillation between logits, soft and hard."""
 
 from torch import Tensor
+from torch.nn import functional as F
 
 from kd_det.functional import kd_loss
-from kd_det.losses.base import DistillLoss
+from kd_det.functional._common import check_shapes, float32_math
+from kd_det.losses.checks import check_positive
+from kd_det.losses.logit_loss import LogitLoss
 from kd_det.registry import MODELS
 
 
 @MODELS.register_module()
-class KDLoss(DistillLoss):
+class KDLoss(LogitLoss):
     r"""Mean over samples of the KL divergence between softened logits.
 
     .. math:: L = \frac{\tau^2}{N} \sum_n
@@ -18,16 +21,71 @@ class KDLoss(DistillLoss):
         tau: Temperature, above 0.
         loss_weight: Constant factor of the loss.
 
+    Raises:
+        UserError: ``tau`` is not above 0.
+
     Paper: Hinton et al., Distilling the Knowledge in a Neural Network,
     https://arxiv.org/abs/1503.02531
     """
 
     def __init__(self, tau: float = 1.0, loss_weight: float = 1.0) -> None:
         super().__init__(loss_weight)
-        self.tau = tau
+        self.tau = check_positive(self, 'tau', tau)
+
+    def per_sample(
+        self,
+        student_logits: Tensor,
+        teacher_logits: Tensor,
+        labels: Tensor | None = None,
+    ) -> Tensor:
+        """Return the unweighted loss (N,); labels do not matter."""
+        return kd_loss(student_logits, teacher_logits, self.tau)
 
     def forward(
         self, student_logits: Tensor, teacher_logits: Tensor
     ) -> Tensor:
         """Return the weighted loss of logits (N, K) as a scalar."""
-        return self.mean(kd_loss(student_logits, teacher_logits, self.tau))
+        return self.mean(self.per_sample(student_logits, teacher_logits))
+
+
+@MODELS.register_module()
+class HardKDLoss(LogitLoss):
+    r"""Cross-entropy with the class that the teacher predicts.
+
+    .. math:: L = -\frac1N \sum_n \log p^s_{n, g_n}, \qquad
+        g_n = \operatorname{argmax}_k z^t_{nk}
+
+    Of tied logits the first class is the predicted one. The labels of the
+    data do not enter, so mixed images need nothing special.
+
+    Args:
+        loss_weight: Constant factor of the loss.
+
+    Paper: Touvron et al., Training data-efficient image transformers,
+    https://arxiv.org/abs/2012.12877
+    """
+
+    def per_sample(
+        self,
+        student_logits: Tensor,
+        teacher_logits: Tensor,
+        labels: Tensor | None = None,
+    ) -> Tensor:
+        """Return the unweighted loss (N,); labels do not matter."""
+        return _hard_kd(student_logits, teacher_logits)
+
+    def forward(
+        self, student_logits: Tensor, teacher_logits: Tensor
+    ) -> Tensor:
+        """Return the weighted loss of logits (N, K) as a scalar."""
+        return self.mean(self.per_sample(student_logits, teacher_logits))
+
+
+@float32_math
+def _hard_kd(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    check_shapes(
+        student_logits=(student_logits, 'N K'),
+        teacher_logits=(teacher_logits, 'N K'),
+    )
+    predicted = teacher_logits.argmax(1)
+    return F.cross_entropy(student_logits, predicted, reduction='none')

@@ -12,7 +12,9 @@ from kd_det.functional import (
     norm_loss,
     sifn_loss,
 )
-from kd_det.losses.base import DistillLoss
+from kd_det.functional._common import check_shapes, float32_math
+from kd_det.losses.base import DistillLoss, is_soft
+from kd_det.losses.checks import check_choice, check_positive
 from kd_det.registry import MODELS
 
 POLICIES = ('all', 'foreground')
@@ -35,12 +37,9 @@ class EmbeddingLoss(DistillLoss):
         self, background: str = 'all', loss_weight: float = 1.0
     ) -> None:
         super().__init__(loss_weight)
-        if background not in POLICIES:
-            raise UserError(
-                f'{type(self).__name__}: background={background!r}; '
-                f'accepted are {POLICIES}.'
-            )
-        self.background = background
+        self.background = check_choice(
+            self, 'background', background, POLICIES
+        )
 
     def keep(self, foreground: Tensor | None) -> Tensor | None:
         """Return the mask of rows that count, or None for all."""
@@ -62,13 +61,39 @@ class EmbeddingLoss(DistillLoss):
         background rows, which will not count, are given the label of some
         class that has a centroid: no row is gathered, so nothing waits for
         the device.
+
+        Soft labels (N, K) make one centroid a sample, the mixture of those
+        of its classes, and the labels point at it. A centroid enters as it
+        is: one of a larger norm weighs more in the direction.
         """
         keep = self.keep(foreground)
+        if is_soft(labels):
+            mixtures = _mix(labels, centroids)
+            index = torch.arange(len(labels), device=labels.device)
+            return mixtures, index, keep
         if keep is None:
             return centroids, labels, None
         centroids = centroids[:-1]
         stand_in = centroids.any(dim=1).int().argmax()
         return centroids, torch.where(keep, labels, stand_in), keep
+
+
+@float32_math
+def _mix(labels: Tensor, centroids: Tensor) -> Tensor:
+    """Return the label-weighted sums of centroids, (N, D)."""
+    check_shapes(centroids=(centroids, 'K D'), labels=(labels, 'N K'))
+    # else the mixture would quietly be that of the other classes
+    absent = (labels > 0).any(0) & ~centroids.any(1)
+    message = 'centroids must be non-zero for every class in the soft labels'
+    if absent.device.type != 'cpu':
+        torch._assert_async(~absent.any(), message)
+    elif absent.any():
+        classes = ', '.join(map(str, absent.nonzero()[:, 0].tolist()))
+        raise UserError(
+            f'{message}, but those of classes {classes} are zero; compute '
+            'the centroids on data with these classes.'
+        )
+    return labels.to(centroids.dtype) @ centroids
 
 
 @MODELS.register_module()
@@ -77,6 +102,9 @@ class NDLoss(EmbeddingLoss):
 
     .. math:: L = \frac1N \sum_i 1 -
         \frac{s_i \cdot \hat c_{y_i}}{\max(\|s_i\|, \|t_i\|)}
+
+    Soft labels (N, K), as mixup makes them, mix the class means: :math:`c`
+    is then :math:`\sum_k y_{ik} c_k`.
 
     Args:
         background: Policy for background rows, see :class:`EmbeddingLoss`.
@@ -166,6 +194,7 @@ class SIFNLoss(EmbeddingLoss):
         foreground: Tensor | None = None,
     ) -> Tensor:
         """Return the weighted loss of embeddings (N, D) as a scalar."""
+        labels = self.hard(labels)
         norms = student_embed.detach().float().norm(dim=1)
         previous = self.previous_norms[labels]
         previous = torch.where(previous.isnan(), norms, previous)
@@ -191,6 +220,8 @@ class FDRCosineLoss(EmbeddingLoss):
     r"""Direction alone: the angle to the teacher's class mean.
 
     .. math:: L = \frac1N \sum_i 1 - \cos(s_i, c_{y_i})
+
+    Soft labels (N, K) mix the class means, see :class:`NDLoss`.
 
     Args:
         background: Policy for background rows, see :class:`EmbeddingLoss`.
@@ -236,7 +267,7 @@ class FDRInfoNCELoss(EmbeddingLoss):
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__(background, loss_weight)
-        self.tau = tau
+        self.tau = check_positive(self, 'tau', tau)
 
     def forward(
         self,
@@ -246,7 +277,9 @@ class FDRInfoNCELoss(EmbeddingLoss):
         foreground: Tensor | None = None,
     ) -> Tensor:
         """Return the weighted loss of embeddings (N, D) as a scalar."""
-        centroids, labels, keep = self.targets(centroids, labels, foreground)
+        centroids, labels, keep = self.targets(
+            centroids, self.hard(labels), foreground
+        )
         per_sample = fdr_infonce_loss(
             student_embed, centroids, labels, self.tau
         )

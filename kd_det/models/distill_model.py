@@ -13,6 +13,7 @@ from kd_det.models.preprocessor import PairPreprocessor
 from kd_det.models.spec import read_spec
 from kd_det.models.teacher import FrozenTeacher
 from kd_det.registry import MODELS, build_part
+from kd_det.taps import FeatureTap
 
 
 @MODELS.register_module()
@@ -104,12 +105,27 @@ class DistillModel(BaseModel):
             losses = dict(self.student(inputs, data_samples, mode='loss'))
         if 'loss' in losses:  # MMEngine logs the total under this name
             losses['loss_task'] = losses.pop('loss')
-        feats = self.teacher.extract_feat(teacher_inputs)
+        seen, feats = self._show_teacher(teacher_inputs)
         for name, distiller in self.distill.items():
-            knowledge = distiller.read(records[name], feats)
+            knowledge = distiller.connect(
+                distiller.read(records[name], seen[name], feats)
+            )
             for key, value in distiller(knowledge).items():
                 losses[f'{name}.{key}'] = value
         return losses
+
+    def _show_teacher(self, inputs: Tensor) -> tuple[dict[str, dict], tuple]:
+        """Run the teacher's ``extract_feat`` under the distillers' taps."""
+        with ExitStack() as stack:
+            # made anew: a tap kept would be copied when the pair is, and
+            # listen to copies of the teacher's layers
+            records = {
+                name: stack.enter_context(
+                    FeatureTap(self.teacher.model, distiller.teacher_points)
+                )
+                for name, distiller in self.distill.items()
+            }
+            return records, self.teacher.extract_feat(inputs)
 
 
 def require_pair(hook: object, model: nn.Module) -> None:

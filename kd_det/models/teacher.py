@@ -1,5 +1,6 @@
 """FrozenTeacher: a network held still, with checked weights."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -8,8 +9,9 @@ from mmengine.runner.checkpoint import get_state_dict
 from torch import Tensor, nn
 
 from kd_det.checkpoint import download, load_checkpoint
-from kd_det.errors import UserError
+from kd_det.errors import UserError, nearest
 from kd_det.files import sha256_of
+from kd_det.models.key_mappings import KEY_MAPPINGS
 from kd_det.models.spec import check_spec, read_spec
 
 DTYPES = {'float16': torch.float16, 'bfloat16': torch.bfloat16}
@@ -23,7 +25,8 @@ class FrozenTeacher(nn.Module):
 
     Args:
         spec: Config of the network, see :func:`read_spec`, and of how it is
-            run: ``ckpt`` (file or URL, needed), ``trust_pickle``, ``dtype``
+            run: ``ckpt`` (file or URL, needed), ``keys`` (key mapping of a
+            file of another code base), ``trust_pickle``, ``dtype``
             (``'float16'`` or ``'bfloat16'`` for the backbone and neck),
             ``channels_last``, ``fuse_conv_bn``.
 
@@ -46,6 +49,7 @@ class FrozenTeacher(nn.Module):
         spec = dict(spec)
         ckpt = spec.pop('ckpt', None)
         trust = spec.pop('trust_pickle', False)
+        keys = spec.pop('keys', None)
         dtype = spec.pop('dtype', None)
         if dtype is not None and dtype not in DTYPES:
             raise UserError(
@@ -70,7 +74,7 @@ class FrozenTeacher(nn.Module):
         checkpoint = load_checkpoint(ckpt, trust=trust)
         model_cfg, self.cfg = read_spec(spec, 'teacher')
         self.model = MODELS.build(model_cfg)
-        load_exactly(self.model, checkpoint, ckpt)
+        load_exactly(self.model, checkpoint, ckpt, keys=keys)
         self.ckpt = ckpt
         self.sha256 = sha256_of(Path(ckpt).expanduser())
         self.classes = stored_classes(checkpoint)
@@ -79,7 +83,7 @@ class FrozenTeacher(nn.Module):
 
             self.model = fuse_conv_bn(self.model.eval())
         for part in ('backbone', 'neck'):
-            if hasattr(self.model, part):
+            if getattr(self.model, part, None) is not None:
                 getattr(self.model, part).to(memory_format=self.memory_format)
         # every path takes it, also the network's own predict
         self._extract_feat = self.model.extract_feat
@@ -94,16 +98,25 @@ class FrozenTeacher(nn.Module):
         return self  # nothing in it changes: copies of the pair share it
 
     @torch.no_grad()
-    def extract_feat(self, inputs: Tensor) -> tuple[Tensor, ...]:
-        """Return the feature maps the heads read, in the weights' type."""
+    def extract_feat(self, inputs: Tensor) -> tuple:
+        """Return what the heads read, in the weights' type.
+
+        That is a tuple of feature maps, or of whatever a classifier's
+        backbone and neck give.
+        """
         inputs = inputs.to(memory_format=self.memory_format)
         with torch.autocast(
             inputs.device.type, self.dtype, enabled=self.dtype is not None
         ):
             feats = self._extract_feat(inputs)
-        dtype = next(self.model.parameters()).dtype
-        # contiguous: the compiled RoIAlign reads channels_last maps wrongly
-        return tuple(feat.to(dtype).contiguous() for feat in feats)
+        return _plain(feats, next(self.model.parameters()).dtype)
+
+
+def _plain(feats, dtype: torch.dtype):
+    if isinstance(feats, (tuple, list)):  # a token model's are nested
+        return tuple(_plain(feat, dtype) for feat in feats)
+    # contiguous: the compiled RoIAlign reads channels_last maps wrongly
+    return feats.to(dtype).contiguous()
 
 
 def stored_classes(checkpoint: dict) -> tuple[str, ...]:
@@ -117,7 +130,11 @@ def stored_classes(checkpoint: dict) -> tuple[str, ...]:
 
 
 def load_exactly(
-    model: nn.Module, checkpoint: dict, path: str, side: str = 'teacher'
+    model: nn.Module,
+    checkpoint: dict,
+    path: str,
+    side: str = 'teacher',
+    keys: str | None = None,
 ) -> None:
     """Load a checkpoint whose keys and shapes are exactly the model's.
 
@@ -128,12 +145,13 @@ def load_exactly(
         checkpoint: With a ``state_dict``, or one itself.
         path: Where it comes from, for the message.
         side: What to call the network in the message.
+        keys: Name of a key mapping, for a file of another code base.
 
     Raises:
         UserError: Naming the first keys missing, unexpected or of another
             shape; nothing has been loaded then.
     """
-    state = checkpoint.get('state_dict', checkpoint)
+    state = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
     if not isinstance(state, dict):
         raise UserError(
             f'Checkpoint {path!r} holds a {type(state).__name__} as its '
@@ -144,6 +162,8 @@ def load_exactly(
         for key, value in state.items()
         if not str(key).startswith('distill.')
     }
+    if keys is not None:
+        state = _mapping(keys)(state)
     own = get_state_dict(model)
     wrong = [
         f'{key} is {_shape(state[key])} in the file and '
@@ -177,6 +197,16 @@ def load_exactly(
         f'{type(model).__name__}: {"; ".join(problems)}; give the '
         'checkpoint of this config or the config of this checkpoint.'
     )
+
+
+def _mapping(name: str) -> Callable[[dict], dict]:
+    if name not in KEY_MAPPINGS:
+        raise UserError(
+            f'keys={name!r} is no key mapping; accepted are '
+            f'{", ".join(sorted(KEY_MAPPINGS))}'
+            f'{nearest(name, KEY_MAPPINGS)}'
+        )
+    return KEY_MAPPINGS[name]
 
 
 def _shape(value) -> tuple[int, ...] | str:

@@ -63,12 +63,12 @@ def save_teacher(
     """Write random weights for a spec and return it with that ``ckpt``.
 
     Args:
-        spec: See :func:`tiny_faster_rcnn`.
+        spec: See :func:`tiny_faster_rcnn` and ``tiny_classifier``.
         path: File to write.
         classes: Class names to store, as MMEngine's checkpoints do.
         seed: Of the weights.
     """
-    init_default_scope('mmdet')
+    init_default_scope(spec.get('_scope_', 'mmdet'))
     with random_state.isolated():
         torch.manual_seed(seed)
         model = MODELS.build(read_spec(spec, 'teacher')[0])

@@ -92,8 +92,11 @@ def feature_norms(
         teacher = knowledge['teacher_embed'][keep].float()
         values['teacher_norm'] = teacher.norm(dim=1).mean()
         values['norm_ratio'] = values['student_norm'] / values['teacher_norm']
-    if distiller.bank is not None and 'labels' in knowledge:
-        means = distiller.centroids[knowledge['labels'][keep]]
+    labels = knowledge.get('labels')
+    # mixed labels have no class mean of their own
+    hard = labels is not None and not labels.is_floating_point()
+    if distiller.bank is not None and hard:
+        means = distiller.centroids[labels[keep]]
         if means.shape == student.shape:
             cosine = cosine_similarity(student, means, dim=1)
             values['centroid_cosine'] = cosine.mean()

@@ -10,6 +10,7 @@ from mmengine.config.utils import (
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.registry import DATASETS
 from mmengine.utils import get_installed_path
 from rich.progress import track
 
@@ -30,7 +31,7 @@ class TeacherCheckHook(Hook):
     preprocessing. Random generators are left as they were.
 
     Args:
-        num_images: Validation images to use, from the first.
+        num_images: Validation images to use, evenly spread over the set.
         floor: Least accepted score, in the metric's unit; None never stops.
         metric: Key of the score among the evaluator's metrics, by its end.
 
@@ -74,7 +75,7 @@ class TeacherCheckHook(Hook):
         claim = claimed_score(model.teacher.source)
         runner.logger.info(
             f'Teacher {model.teacher.ckpt!r}: {self.metric} {score:.3f} on '
-            f'the first {images} validation images; '
+            f'{images} validation images; '
             + (f'its metafile claims {claim}.' if claim else 'no claim known.')
         )
         if self.floor is not None and score < self.floor:
@@ -96,10 +97,14 @@ class TeacherCheckHook(Hook):
 
     @torch.no_grad()
     def _evaluate(self, runner, teacher) -> tuple[dict[str, float], int]:
+        loader = self._loader_cfg(runner.cfg, teacher)
+        dataset = DATASETS.build(loader['dataset'])
+        if len(dataset) > self.num_images:
+            # a folder tree is sorted by class: the first would be one class
+            dataset.get_subset_(spread(len(dataset), self.num_images))
         loader = runner.build_dataloader(
-            self._loader_cfg(runner.cfg, teacher), seed=runner.seed
+            dict(loader, dataset=dataset), seed=runner.seed
         )
-        dataset = loader.dataset
         evaluator = runner.build_evaluator(
             copy.deepcopy(runner.cfg.val_evaluator)
         )
@@ -123,11 +128,15 @@ class TeacherCheckHook(Hook):
         loader = copy.deepcopy(cfg.val_dataloader)
         own = teacher.cfg.get('test_dataloader')
         for leaf in leaf_datasets(loader['dataset']):
-            leaf['indices'] = self.num_images
             if own:
                 source = next(leaf_datasets(own['dataset']))
                 leaf['pipeline'] = copy.deepcopy(source['pipeline'])
         return loader
+
+
+def spread(length: int, count: int) -> list[int]:
+    """Return ``count`` indices evenly spread over ``range(length)``."""
+    return [index * length // count for index in range(count)]
 
 
 def claimed_score(source: str) -> str:

@@ -1,0 +1,144 @@
+"""ABFConnector: ReviewKD's attention-based fusion of levels."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kd_det.connectors.base import Connector
+from kd_det.errors import UserError
+from kd_det.registry import MODELS
+
+MAX_MID = 512
+
+
+@MODELS.register_module()
+class ABFConnector(Connector):
+    r"""Fuse the student's levels, the deepest first, into the teacher's.
+
+    With :math:`F_i` the student's map at level i and :math:`r_{i+1}` what
+    the next deeper level passed on, resized to the size of :math:`F_i`:
+
+    .. math::
+        x_i &= \mathrm{BN}(\mathrm{conv}_{1 \times 1} F_i), \qquad
+        (a, b) = \sigma(\mathrm{conv}_{1 \times 1} [x_i, r_{i+1}]) \\
+        r_i &= \mathrm{resize}(a \, x_i + b \, r_{i+1}), \qquad
+        y_i = \mathrm{BN}(\mathrm{conv}_{3 \times 3} \, r_i)
+
+    a and b are maps of one channel and need not add up to 1; the deepest
+    level has :math:`r_i = \mathrm{resize}(x_i)`. :math:`y_i` is compared
+    with the teacher's level. Resizing takes the nearest entry.
+
+    Sizes come from the maps. :math:`r_i` is resized to the teacher's level
+    where the sizes differ, as in the authors' code for classification; their
+    code for detection never resizes there, since the levels of two FPNs
+    agree in size, and then neither does this.
+
+    Args:
+        in_channels: Channels of the student's levels, shallow to deep.
+        out_channels: Channels of the teacher's.
+        mid_channels: Channels of x and r; min(512, ``in_channels[-1]``)
+            without it.
+
+    Raises:
+        UserError: The channels are no two lists of one length, or one is no
+            integer above 0.
+
+    Paper: https://arxiv.org/abs/2104.09044
+
+    Differs from the authors' code: the sizes need not be given, and the
+    maps need not be square.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        out_channels: Sequence[int],
+        mid_channels: int | None = None,
+    ) -> None:
+        super().__init__(in_channels, out_channels)
+        for name in ('in_channels', 'out_channels'):
+            levels = getattr(self, name)
+            if not isinstance(levels, Sequence) or not levels:
+                raise UserError(
+                    f'ABFConnector: {name}={levels!r}; a list of integers '
+                    'above 0 is accepted, one a level from shallow to deep.'
+                )
+            for i, channels in enumerate(levels):
+                self.check_count(f'{name}[{i}]', channels)
+        if len(in_channels) != len(out_channels):
+            raise UserError(
+                f'ABFConnector: in_channels={in_channels!r} has '
+                f'{len(in_channels)} levels, out_channels={out_channels!r} '
+                f'has {len(out_channels)}; as many are accepted.'
+            )
+        if mid_channels is None:
+            mid_channels = min(MAX_MID, in_channels[-1])
+        self.check_count('mid_channels', mid_channels)
+        deepest = len(in_channels) - 1
+        self.blocks = nn.ModuleList(
+            _ABF(ours, mid_channels, theirs, fuse=i < deepest)
+            for i, (ours, theirs) in enumerate(zip(in_channels, out_channels))
+        )
+
+    def forward(
+        self, field: Sequence[Tensor], like: Sequence[Tensor]
+    ) -> tuple[Tensor, ...]:
+        """Return maps of the teacher's shapes, shallow to deep.
+
+        Args:
+            field: The student's maps (N, C, H, W), shallow to deep.
+            like: The teacher's, as many; only their shapes are used.
+
+        Raises:
+            UserError: The number of levels or a number of channels is
+                another than at the build, or batch norm would see a single
+                pixel to train on.
+        """
+        if not len(field) == len(like) == len(self.blocks):
+            raise UserError(
+                f'ABFConnector was built for {len(self.blocks)} levels, but '
+                f'got {len(field)} of the student and {len(like)} of the '
+                'teacher; name as many points on both sides.'
+            )
+        fused, deeper = [], None
+        for level in reversed(range(len(field))):
+            self.check_shapes(field[level], like[level], level)
+            self.check_batch(field[level])
+            size = like[level].shape[2:]
+            out, deeper = self.blocks[level](field[level], deeper, size)
+            fused.append(out)
+        return tuple(reversed(fused))
+
+
+class _ABF(nn.Module):
+    """The fusion of one level with what the deeper one passed on."""
+
+    def __init__(
+        self, in_channels: int, mid: int, out_channels: int, fuse: bool
+    ) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(in_channels, mid, 1, bias=False)
+        self.reduce_norm = nn.BatchNorm2d(mid)
+        self.attention = nn.Conv2d(2 * mid, 2, 1) if fuse else None
+        self.expand = nn.Conv2d(mid, out_channels, 3, padding=1, bias=False)
+        self.expand_norm = nn.BatchNorm2d(out_channels)
+        for conv in (self.reduce, self.expand):
+            nn.init.kaiming_uniform_(conv.weight, a=1)
+
+    def forward(
+        self, x: Tensor, deeper: Tensor | None, size: torch.Size
+    ) -> tuple[Tensor, Tensor]:
+        """Return the output of this level and what it passes on."""
+        x = self.reduce_norm(self.reduce(x))
+        if self.attention is not None:
+            deeper = _resize(deeper, x.shape[2:])
+            gates = self.attention(torch.cat([x, deeper], 1)).sigmoid()
+            x = x * gates[:, :1] + deeper * gates[:, 1:]
+        x = _resize(x, size)
+        return self.expand_norm(self.expand(x)), x
+
+
+def _resize(x: Tensor, size: torch.Size) -> Tensor:
+    return x if x.shape[2:] == size else F.interpolate(x, size, mode='nearest')

@@ -1,0 +1,77 @@
+"""Connector: a trainable map of one student field to the teacher's shape."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from kd_det.errors import UserError
+
+Channels = int | Sequence[int]
+Field = Tensor | Sequence[Tensor]
+
+
+class Connector(nn.Module):
+    """Base of all connectors.
+
+    A connector trains with the student and is no part of it: a checkpoint
+    keeps it under ``distill.``. A distiller fills in the channels from what
+    it sees of both networks. A subclass builds its layers and writes
+    ``forward``.
+
+    Args:
+        in_channels: Channels of the student's field; one a level for a field
+            of several levels.
+        out_channels: The same of the teacher's.
+    """
+
+    def __init__(self, in_channels: Channels, out_channels: Channels) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+
+    def forward(self, field: Field, like: Field) -> Field:
+        """Return the student's field in the shape of the teacher's.
+
+        Args:
+            field: The student's, such as an embedding (N, D).
+            like: The teacher's field; only its shape is used.
+        """
+        raise NotImplementedError
+
+    def check_count(self, name: str, value: int) -> int:
+        """Return a number of channels, or raise a UserError."""
+        if not isinstance(value, int) or value < 1:
+            raise UserError(
+                f'{type(self).__name__}: {name}={value!r}; an integer above '
+                '0 is accepted.'
+            )
+        return value
+
+    def check_shapes(
+        self, field: Tensor, like: Tensor, level: int = 0
+    ) -> None:
+        """Stop unless channels and samples are those it was built for."""
+        ours, theirs = tuple(field.shape), tuple(like.shape)
+        channels = _at(self.in_channels, level), _at(self.out_channels, level)
+        if len(ours) != len(theirs) or (ours[1], theirs[1]) != channels:
+            raise UserError(
+                f'{type(self).__name__} was built for {channels[0]} channels '
+                f'of the student and {channels[1]} of the teacher, but got '
+                f'the shapes {ours} and {theirs}; correct in_channels and '
+                'out_channels or leave them out, and the distiller fills '
+                'them in.'
+            )
+
+    def check_batch(self, field: Tensor) -> None:
+        """Stop where batch norm would see a single value a channel."""
+        if self.training and field.numel() == field.shape[1]:
+            raise UserError(
+                f'{type(self).__name__} got a batch of one sample, shape '
+                f'{tuple(field.shape)}, and its batch norm needs two to '
+                'train; raise batch_size, or set drop_last=True in '
+                'train_dataloader if the last batch is the short one.'
+            )
+
+
+def _at(channels: Channels, level: int) -> int:
+    return channels if isinstance(channels, int) else channels[level]

@@ -1,0 +1,277 @@
+"""LogitDistiller: knowledge around the class layer of classifiers."""
+
+import logging
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from kd_det.distillers.base import Distiller
+from kd_det.errors import UserError
+from kd_det.functional import region_pool
+from kd_det.registry import MODELS
+from kd_det.taps import FeatureTap, find_module
+
+REGIONS = {'student_region_logits', 'teacher_region_logits'}
+
+
+@MODELS.register_module()
+class LogitDistiller(Distiller):
+    """Distil a classifier's embedding, logits and regional logits.
+
+    The embedding is what goes into the class layer, the logits are what
+    comes out. A head with several class layers, as DeiT's for its class and
+    distillation token, counts with the mean of both. Regional logits are
+    the class layer applied to means over cells of the last feature map;
+    ``cross_logits`` are the teacher's class layer applied to the student's
+    embedding.
+
+    Args:
+        losses: Name (``loss_…``) -> config of a ``DistillLoss``.
+        centroids: File of the teacher's class means, see ``CentroidHook``.
+        connectors: See :class:`Distiller`.
+        taps: Overrides of the student's points ``map``, ``targets`` and
+            ``classifier`` (the class layer; found in the head without it).
+        scales: Cells a side of the grids of regional logits.
+        via_4x4: Pool to 4x4 cells first, as the authors of SDD do.
+    """
+
+    provides = (
+        'student_logits',
+        'teacher_logits',
+        'student_embed',
+        'teacher_embed',
+        'student_region_logits',
+        'teacher_region_logits',
+        'cross_logits',
+        'labels',
+    )
+    points = {
+        'map': 'backbone',
+        # its arguments are the logits and the labels of the step
+        'targets': 'head.loss_module:input',
+        'classifier': '',
+    }
+    images_at_once = 128
+
+    def __init__(
+        self,
+        losses: dict,
+        centroids: str | None = None,
+        connectors: dict | None = None,
+        taps: dict[str, str] | None = None,
+        scales: tuple[int, ...] = (1, 2, 4),
+        via_4x4: bool = False,
+    ) -> None:
+        super().__init__(losses, centroids, connectors, taps)
+        self.scales = tuple(scales)
+        self.via_4x4 = via_4x4
+        # a trial that stops the build: the loss would stop the first step
+        region_pool(torch.zeros(1, 1, 4, 4), self.scales, via_4x4)
+        if REGIONS & self.asked:
+            self.teacher_points = {'map': 'backbone'}
+        self._warned = False
+
+    def bind(self, name: str, student: nn.Module, teacher: nn.Module) -> None:
+        """See :meth:`Distiller.bind`."""
+        points = dict(self.points)
+        chosen = points.pop('classifier')
+        self.ours = [chosen] if chosen else class_layers(student, 'student')
+        self.theirs = class_layers(teacher.model, 'teacher')
+        self.points = points | _classifier_points(self.ours)
+        if not REGIONS & self.asked:
+            del self.points['map']
+        ours = find_module(student, self.ours[0])
+        theirs = find_module(teacher.model, self.theirs[0])
+        self.widths = ours.in_features, theirs.in_features
+        self.num_rows = theirs.out_features
+        if ours.out_features != self.num_rows:
+            raise UserError(
+                f'The student has {ours.out_features} classes, the teacher '
+                f'{self.num_rows}; LogitDistiller needs the same class list '
+                'on both sides.'
+            )
+        self.check_widths(*self.widths, ADAPTOR)
+        super().bind(name, student, teacher)
+
+    def channels(self, field: str) -> tuple[int, int]:
+        """See :meth:`Distiller.channels`."""
+        if field == 'student_embed':
+            return self.widths
+        return super().channels(field)
+
+    def expected_bank(self) -> dict:
+        """Return width and rows of the teacher's class layer."""
+        return dict(width=self.widths[1], num_rows=self.num_rows)
+
+    def check_coverage(self) -> None:
+        """Stop if a class has no mean."""
+        absent = (self.bank.counts == 0).nonzero()[0]
+        if len(absent):
+            raise UserError(
+                f'Centroid bank {self.centroid_file!r} has no mean of '
+                f'{len(absent)} classes, the first is row {absent[0]}; give '
+                'the training set images of every class and compute it '
+                'again.'
+            )
+
+    def read(self, student: dict, teacher: dict, feats: tuple) -> dict:
+        """Return the knowledge of one step; see :meth:`Distiller.read`."""
+        embed, logits = _read_classifier(student, self.ours)
+        teacher_embed, teacher_logits = self.look(feats)
+        knowledge = dict(
+            student_embed=embed,
+            student_logits=logits,
+            teacher_embed=teacher_embed,
+            teacher_logits=teacher_logits,
+            labels=student['targets'][0][1],
+        )
+        if REGIONS & self.asked:
+            maps = [_last_map(side) for side in (student, teacher)]
+            self._warn_if_coarse(maps)
+            knowledge['student_region_logits'] = self._regions(
+                maps[0], self.student, self.ours
+            )
+            with torch.no_grad():
+                knowledge['teacher_region_logits'] = self._regions(
+                    maps[1], self.teacher.model, self.theirs
+                )
+        return knowledge
+
+    def connect(self, knowledge: dict) -> dict:
+        """See :meth:`Distiller.connect`; adds ``cross_logits``."""
+        knowledge = super().connect(knowledge)
+        if 'cross_logits' in self.asked:
+            knowledge['cross_logits'] = _classify(
+                knowledge['student_embed'], self.teacher.model, self.theirs
+            )
+        return knowledge
+
+    @torch.no_grad()
+    def look(self, feats: tuple) -> tuple[Tensor, Tensor]:
+        """Return the teacher's embeddings (N, D) and logits (N, K).
+
+        Args:
+            feats: What its ``extract_feat`` returned.
+        """
+        model = self.teacher.model
+        with FeatureTap(model, _classifier_points(self.theirs)) as records:
+            model.head(feats)
+        return _read_classifier(records, self.theirs)
+
+    @torch.no_grad()
+    def teacher_samples(
+        self, inputs: Tensor, data_samples: list, source: str
+    ) -> tuple[Tensor, Tensor]:
+        """Return embeddings (N, D) and labels (N,), for the class means.
+
+        Args:
+            inputs: Images as the teacher wants them.
+            data_samples: With ``gt_label``.
+            source: ``'gt'``; a classifier has no proposals.
+
+        Raises:
+            UserError: For another source.
+        """
+        if source != 'gt':
+            raise UserError(
+                f'source={source!r}: a classifier has no proposals; accepted '
+                "is 'gt'."
+            )
+        embed, _ = self.look(self.teacher.extract_feat(inputs))
+        return embed, torch.cat([sample.gt_label for sample in data_samples])
+
+    def _regions(
+        self, feature_map: Tensor, model: nn.Module, layers: list[str]
+    ) -> Tensor:
+        width = find_module(model, layers[0]).in_features
+        if feature_map.ndim != 4 or feature_map.shape[1] != width:
+            raise UserError(
+                f'The last map of {type(model.backbone).__name__} has shape '
+                f'{tuple(feature_map.shape)}, its class layer takes {width} '
+                'channels; regional logits need a class layer that follows '
+                'global average pooling (N, C, H, W) -> (N, C).'
+            )
+        cells = region_pool(feature_map, self.scales, self.via_4x4)
+        logits = _classify(cells.transpose(1, 2), model, layers)
+        return logits.transpose(1, 2)
+
+    def _warn_if_coarse(self, maps: list[Tensor]) -> None:
+        if self._warned:
+            return
+        self._warned = True
+        for side, feature_map in zip(('student', 'teacher'), maps):
+            size = min(feature_map.shape[-2:])
+            fine = [scale for scale in self.scales if scale > size]
+            if fine:
+                print_log(
+                    f"LogitDistiller: the {side}'s last map is only {size} "
+                    f'cells wide, so scale {fine[0]} shows nothing finer '
+                    'there; it only gives the coarser cells more weight.',
+                    'current',
+                    level=logging.WARNING,
+                )
+
+
+ADAPTOR = (
+    "add connectors=dict(student_embed=dict(type='EmbeddingAdaptor')) to the "
+    'distiller'
+)
+
+
+def class_layers(model: nn.Module, side: str) -> list[str]:
+    """Return the paths of the linear layers that give a head's logits.
+
+    Args:
+        model: A classifier with a ``head`` that has ``num_classes``.
+        side: What to call it in a message.
+
+    Raises:
+        UserError: There is none.
+    """
+    head = getattr(model, 'head', None)
+    classes = getattr(head, 'num_classes', None)
+    found = [
+        f'head.{path}'
+        for path, module in (head.named_modules() if head else ())
+        if isinstance(module, nn.Linear) and module.out_features == classes
+    ]
+    if not found:
+        raise UserError(
+            f'The {side} {type(model).__name__} has no linear class layer in '
+            'its head; LogitDistiller is for classifiers such as '
+            "mmpretrain's ImageClassifier with a LinearClsHead."
+        )
+    return found
+
+
+def _classifier_points(layers: list[str]) -> dict[str, str]:
+    points = {}
+    for number, path in enumerate(layers):
+        points[f'embed{number}'] = f'{path}:input'
+        points[f'logits{number}'] = path
+    return points
+
+
+def _read_classifier(
+    records: dict[str, list], layers: list[str]
+) -> tuple[Tensor, Tensor]:
+    numbers = range(len(layers))
+    return (
+        _mean([records[f'embed{number}'][0][0] for number in numbers]),
+        _mean([records[f'logits{number}'][0] for number in numbers]),
+    )
+
+
+def _classify(embed: Tensor, model: nn.Module, layers: list[str]) -> Tensor:
+    modules = [find_module(model, path) for path in layers]
+    return _mean([m(embed.to(m.weight.dtype)) for m in modules])
+
+
+def _mean(tensors: list[Tensor]) -> Tensor:
+    return torch.stack(tensors).mean(0) if len(tensors) > 1 else tensors[0]
+
+
+def _last_map(records: dict[str, list]) -> Tensor:
+    record = records['map'][0]
+    return record[-1] if isinstance(record, (tuple, list)) else record

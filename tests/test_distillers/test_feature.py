@@ -1,0 +1,129 @@
+"""FeatureDistiller: maps of classifiers and detectors, level by level."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from test_distillers.test_logit import batch_of, losses_of
+from tiny import losses_of as detector_losses
+from tiny import pair_cfg
+
+from kd_det.errors import UserError
+from kd_det.registry import MODELS
+from kd_det.testing import tiny_classifier_pair
+
+REVIEW = dict(loss_review=dict(type='ReviewKDLoss'))
+ABF = dict(student_feats=dict(type='ABFConnector', mid_channels=8))
+STAGES = ['backbone.layer2', 'backbone.layer3', 'backbone.layer4', 'neck']
+# the last ReLU of a stage runs on what the last block adds up
+TAPS = dict(student=STAGES, teacher=STAGES)
+
+
+def build(folder, **kwargs):
+    init_default_scope('mmpretrain')
+    kwargs = dict(dict(losses=REVIEW), **kwargs)
+    cfg = tiny_classifier_pair(
+        folder, dict(feature=dict(type='FeatureDistiller', **kwargs))
+    )
+    torch.manual_seed(0)
+    model = MODELS.build(cfg)
+    model.init_weights()
+    return model.train()
+
+
+def knowledge_of(model, name):
+    seen = {}
+    model.distill[name].register_forward_pre_hook(
+        lambda _, args: seen.update(args[0])
+    )
+    return seen
+
+
+def test_reads_the_named_maps(tmp_path):
+    model = build(tmp_path, taps=TAPS, connectors=ABF)
+    seen = knowledge_of(model, 'feature')
+    batch = batch_of()
+    losses = losses_of(model, batch)
+    assert losses['feature.loss_review'] > 0
+    inputs = model.data_preprocessor(copy.deepcopy(batch))['inputs']
+    with torch.no_grad():
+        x, expected = model.teacher.model.backbone.conv1(inputs), []
+        network = model.teacher.model.backbone
+        x = network.layer1(network.norm1(x).relu())
+        for stage in (network.layer2, network.layer3, network.layer4):
+            x = stage(x)
+            expected.append(x)
+        expected.append(x.mean((2, 3), keepdim=True))
+    for ours, theirs in zip(seen['teacher_feats'], expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    shapes = [feat.shape for feat in seen['student_feats']]
+    assert shapes == [feat.shape for feat in expected]
+
+
+def test_connector_gets_its_channels_from_the_networks(tmp_path):
+    model = build(tmp_path, taps=TAPS, connectors=ABF)
+    connector = model.distill['feature'].connectors['student_feats']
+    assert connector.in_channels == [8, 16, 32, 32]
+    assert connector.out_channels == [32, 64, 128, 128]
+
+
+def test_looking_for_channels_leaves_no_trace(tmp_path):
+    """The generator, the modes and the running means stay."""
+    plain = build(tmp_path, taps=TAPS, connectors=ABF)
+    state = torch.get_rng_state()
+    again = build(tmp_path, taps=TAPS, connectors=ABF)
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(module.training for module in again.student.modules())
+    for key, value in again.student.state_dict().items():
+        assert torch.equal(value, plain.student.state_dict()[key]), key
+        if 'running_mean' in key:
+            assert not value.any()
+
+
+def test_channels_differ_without_connector(tmp_path):
+    with pytest.raises(UserError, match=r'\[8.*\[32.*add connectors'):
+        build(tmp_path, taps=TAPS)
+
+
+def test_levels_differ(tmp_path):
+    taps = dict(student=STAGES[:2], teacher=STAGES)
+    with pytest.raises(UserError, match='has 2 maps.*teacher 4'):
+        build(tmp_path, taps=taps, connectors=ABF)
+
+
+@pytest.mark.parametrize(
+    'taps, message',
+    [
+        (dict(student='neck'), 'accepted is dict'),
+        (dict(student=[]), 'accepted is dict'),
+        (dict(pupil=['neck']), 'accepted is dict'),
+        (['neck'], 'accepted is dict'),
+        (dict(student=['backbone.layer9']), "did you mean 'backbone.layer"),
+        (dict(student=['head.fc']), 'gives nothing'),
+    ],
+)
+def test_bad_taps(tmp_path, taps, message):
+    with pytest.raises(UserError, match=message):
+        build(tmp_path, taps=taps)
+
+
+def test_detectors_necks_are_the_default(teacher, batch):
+    """An FPN is as wide on both sides: nothing to say about channels."""
+    cfg = pair_cfg(teacher)
+    cfg.distillers = dict(
+        feature=dict(type='FeatureDistiller', losses=REVIEW, connectors=ABF)
+    )
+    init_default_scope('mmdet')
+    torch.manual_seed(0)
+    model = MODELS.build(cfg).train()
+    seen = knowledge_of(model, 'feature')
+    losses = detector_losses(model, batch)
+    assert losses['feature.loss_review'] > 0
+    inputs = model.data_preprocessor(copy.deepcopy(batch))['inputs']
+    expected = model.teacher.extract_feat(inputs)
+    assert len(expected) == 5
+    for ours, theirs in zip(seen['teacher_feats'], expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    for ours, theirs in zip(seen['student_feats'], expected, strict=True):
+        assert ours.shape == theirs.shape
