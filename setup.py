@@ -20,6 +20,7 @@ setup(
         'torch>=2.4',
         'torchvision>=0.19',
         'numpy>=2.0',
+        'pillow>=10',
         'onedl-mmengine>=0.10.12',
         'onedl-mmcv>=2.3.6',
         'onedl-mmdetection>=3.5.1',

@@ -26,7 +26,7 @@ MODELS = _child(
 )
 HOOKS = _child('hook', MMENGINE_HOOKS, 'engine.hooks')
 METRICS = _child('metric', MMENGINE_METRICS, 'evaluation')
-DATASETS = _child('dataset', MMENGINE_DATASETS, 'datasets')
+DATASETS = _child('dataset', MMENGINE_DATASETS, 'datasets.cifar')
 TRANSFORMS = _child('transform', MMENGINE_TRANSFORMS, 'datasets')
 DATA_SAMPLERS = _child('data sampler', MMENGINE_DATA_SAMPLERS, 'datasets')
 
@@ -69,4 +69,5 @@ def build_part(name: str, cfg: dict, base: type):
             f'{name} ({kind}) {error}; accepted are '
             f'{", ".join(inspect.signature(found).parameters)}.'
         ) from None
-    return MODELS.build(cfg)
+    # the class itself: its name may be unknown in the default scope
+    return MODELS.build(dict(cfg, type=found))

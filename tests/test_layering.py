@@ -13,7 +13,8 @@ FILES = sorted(PACKAGE.rglob('*.py'))
 # A module imports what stands below it, and its own package.
 LAYERS = (
     {'errors', 'files', 'random_state', 'compat', 'functional'},
-    {'registry', 'checkpoint', 'config', 'datasets'},
+    {'registry', 'checkpoint', 'config'},
+    {'datasets'},
     {'losses', 'connectors', 'taps', 'centroids'},
     {'distillers'},
     {'models'},

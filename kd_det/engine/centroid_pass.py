@@ -1,8 +1,6 @@
 """One pass of the frozen teacher over the training set: its class means."""
 
 import copy
-import os.path as osp
-from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 
@@ -19,8 +17,8 @@ from kd_det import random_state
 from kd_det.centroids import CentroidBank
 from kd_det.config import leaf_datasets
 from kd_det.distillers import Distiller
+from kd_det.engine.provenance import training_files, training_sha256
 from kd_det.errors import UserError
-from kd_det.files import sha256_of
 
 SOURCES = ('gt', 'proposals')
 PACKAGES = (
@@ -73,7 +71,8 @@ def compute_bank(
         )
     if counts.sum() == 0:
         raise UserError(
-            f'No object was found in {", ".join(annotation_files(cfg))}: the '
+            'Nothing to embed was found in '
+            f'{", ".join(training_files(cfg))}: the '
             'category ids match none of the classes, or there are none.'
         )
     means = sums / counts.clamp(min=1)[:, None]
@@ -87,7 +86,7 @@ def compute_bank(
         dict(
             teacher_sha256=distiller.teacher.sha256,
             teacher_config=distiller.teacher.source,
-            annotation_sha256=annotation_sha256(cfg),
+            annotation_sha256=training_sha256(cfg),
             source=source,
             augmented=augmented,
             seed=seed,
@@ -96,22 +95,6 @@ def compute_bank(
     )
     print_log(norm_table(bank, norms), 'current')
     return bank
-
-
-def annotation_files(cfg: dict) -> list[str]:
-    """Return the paths of the training annotation files."""
-    return [
-        osp.join(leaf.get('data_root') or '', leaf['ann_file'])
-        for leaf in leaf_datasets(cfg['train_dataloader']['dataset'])
-    ]
-
-
-def annotation_sha256(cfg: dict) -> str:
-    """Return the sha256 of that file, of several that of their sha256."""
-    digests = [sha256_of(path) for path in annotation_files(cfg)]
-    if len(digests) == 1:
-        return digests[0]
-    return sha256(''.join(digests).encode()).hexdigest()
 
 
 def _loader(cfg: dict, augmented: bool, seed: int, batch_size: int):

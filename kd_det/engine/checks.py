@@ -6,29 +6,38 @@ from collections.abc import Iterable
 
 from mmengine.config import Config
 from mmengine.fileio import list_from_file
-from mmengine.registry import DATASETS
 
 from kd_det.config import SPLITS, leaf_datasets
+from kd_det.engine.classification_checks import check_classification
+from kd_det.engine.dataset_types import is_classification, type_of
 from kd_det.errors import UserError, nearest
 
 
 def check_data(cfg: Config, splits: tuple[str, ...] = SPLITS) -> None:
-    """Check the COCO annotation files a config names against its classes.
+    """Check the data that a config names against its classes.
+
+    COCO annotation files, and what :func:`check_classification` knows.
 
     Args:
         cfg: The run's config.
         splits: Which of ``train``, ``val``, ``test`` will be read.
 
     Raises:
-        FileNotFoundError: An annotation file is missing.
-        UserError: It is no COCO json, its categories do not include the
-            classes, stand in another order, or no object uses them.
+        FileNotFoundError: A file or a folder is missing.
+        UserError: A type of data set is unknown; an annotation file is no
+            COCO json, its categories do not include the classes, stand in
+            another order, or no object uses them; see also
+            :func:`check_classification`.
     """
     seen = set()
     for split in splits:
         loader = cfg.get(f'{split}_dataloader')
         for leaf in leaf_datasets(loader['dataset']) if loader else ():
-            if 'Coco' not in str(leaf.get('type')):
+            kind = type_of(leaf)
+            _check_class_file(leaf)
+            if is_classification(kind):
+                check_classification(leaf, split)
+            if 'Coco' not in kind.__name__:
                 continue
             folder, file = leaf.get('data_root'), leaf.get('ann_file')
             path = osp.join(folder or '', file or '')
@@ -38,26 +47,21 @@ def check_data(cfg: Config, splits: tuple[str, ...] = SPLITS) -> None:
                 _check_annotations(path, classes, split)
 
 
+def _check_class_file(leaf: dict) -> None:
+    classes = (leaf.get('metainfo') or {}).get('classes')
+    # MMEngine would read a file, and take any other text as the classes
+    if isinstance(classes, str) and not osp.isfile(classes):
+        raise UserError(
+            f'metainfo has classes={classes!r}, which is no file; write '
+            f'a tuple of names: classes=({classes!r},).'
+        )
+
+
 def _classes(leaf: dict) -> tuple[str, ...]:
     classes = (leaf.get('metainfo') or {}).get('classes')
     if isinstance(classes, str):
-        if not osp.isfile(classes):  # MMEngine would read one
-            raise UserError(
-                f'metainfo has classes={classes!r}, which is no file; write '
-                f'a tuple of names: classes=({classes!r},).'
-            )
         classes = list_from_file(classes)
-    if not classes:
-        # get() alone does not look into the default scope
-        with DATASETS.switch_scope_and_registry(None) as registry:
-            kind = registry.get(leaf['type'])
-        if kind is None:
-            raise UserError(
-                f'There is no data set type {leaf["type"]!r}; write one of '
-                "MMDetection, e.g. 'CocoDataset'."
-            )
-        classes = kind.METAINFO.get('classes', ())
-    return tuple(classes)
+    return tuple(classes or type_of(leaf).METAINFO.get('classes', ()))
 
 
 def _check_annotations(

@@ -1,5 +1,6 @@
 """The pair of networks as one MMEngine model."""
 
+from kd_det.models import backbones  # noqa: F401  registers them
 from kd_det.models.distill_model import DistillModel, require_pair
 from kd_det.models.teacher import FrozenTeacher
 

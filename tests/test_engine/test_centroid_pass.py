@@ -21,12 +21,8 @@ from torch.nn.functional import pad
 
 from kd_det import random_state
 from kd_det.centroids import CentroidBank
-from kd_det.engine.centroid_pass import (
-    annotation_files,
-    annotation_sha256,
-    compute_bank,
-    norm_table,
-)
+from kd_det.engine.centroid_pass import compute_bank, norm_table
+from kd_det.engine.provenance import training_files, training_sha256
 from kd_det.errors import UserError
 from kd_det.files import sha256_of
 from kd_det.testing import save_teacher
@@ -142,7 +138,7 @@ def test_round_trip(distiller, cfg, tmp_path):
         'x',
         classes=bank.classes,
         teacher_sha256=distiller.teacher.sha256,
-        annotation_sha256=annotation_sha256(cfg),
+        annotation_sha256=training_sha256(cfg),
         **distiller.expected_bank(),
     )
 
@@ -201,7 +197,7 @@ def test_wrappers(distiller, cfg, shapes, tmp_path):
     )
     bank = compute_bank(distiller, cfg)
     assert bank.counts.tolist() == expected.counts.tolist()
-    assert annotation_sha256(cfg) == expected.provenance['annotation_sha256']
+    assert training_sha256(cfg) == expected.provenance['annotation_sha256']
 
     def drop(table):
         del table['annotations'][10:]
@@ -213,12 +209,12 @@ def test_wrappers(distiller, cfg, shapes, tmp_path):
     )
     bank = compute_bank(distiller, cfg)
     assert bank.counts.sum() == 39 + 10
-    assert len(annotation_files(cfg)) == 2
-    before = annotation_sha256(cfg)
+    assert len(training_files(cfg)) == 2
+    before = training_sha256(cfg)
     assert bank.provenance['annotation_sha256'] == before
-    with open(annotation_files(cfg)[1], 'a') as file:
+    with open(training_files(cfg)[1], 'a') as file:
         file.write('\n')
-    assert annotation_sha256(cfg) != before
+    assert training_sha256(cfg) != before
 
 
 def test_crowds_do_not_count(distiller, shapes, tmp_path):
@@ -246,7 +242,7 @@ def test_no_object_at_all(distiller, shapes, tmp_path):
     folder = other_annotations(
         shapes, tmp_path / 'other', lambda table: table.update(annotations=[])
     )
-    with pytest.raises(UserError, match='No object was found in .*train.json'):
+    with pytest.raises(UserError, match='Nothing to embed was found in .*train.json'):
         compute_bank(distiller, run_cfg({}, folder, ''))
 
 

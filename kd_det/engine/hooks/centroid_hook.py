@@ -7,11 +7,8 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
 from kd_det.centroids import CentroidBank
-from kd_det.engine.centroid_pass import (
-    annotation_files,
-    annotation_sha256,
-    compute_bank,
-)
+from kd_det.engine.centroid_pass import compute_bank
+from kd_det.engine.provenance import training_files, training_sha256
 from kd_det.models import require_pair
 from kd_det.registry import HOOKS
 
@@ -62,7 +59,7 @@ class CentroidHook(Hook):
             source = self.source or distiller.default_source()
             runner.logger.info(
                 f'Centroid file {file!r} is missing: one pass of the teacher '
-                f'over {", ".join(annotation_files(runner.cfg))} ({source}) '
+                f'over {", ".join(training_files(runner.cfg))} ({source}) '
                 'makes it.'
             )
             bank = compute_bank(distiller, runner.cfg, source, self.augmented)
@@ -81,7 +78,7 @@ class CentroidHook(Hook):
         distiller.bank.verify(
             distiller.centroid_file,
             classes=classes,
-            annotation_sha256=annotation_sha256(runner.cfg),
+            annotation_sha256=training_sha256(runner.cfg),
             **distiller.expected_bank(),
         )
         distiller.check_coverage()

@@ -1,0 +1,26 @@
+"""CIFAR-100: pad by 4, crop 32, flip; batches of 64.
+
+mdistiller and SDD use 64 images on one GPU. The ND scripts use 128, 64 on
+each of two GPUs: run two ranks, or set `train_dataloader.batch_size=128`.
+The mean and the deviation are those of both, of 0 to 1 pixels times 255.
+
+Validation shows the test split, as all published numbers are of it; no
+checkpoint is chosen by it.
+"""
+
+_base_ = 'mmpretrain::_base_/datasets/cifar100_bs16.py'
+data_root = 'data/cifar100/'
+dataset_type = 'kd_det.CIFAR100'  # MMPretrain's own would download
+data_preprocessor = dict(
+    mean=[255 * 0.5071, 255 * 0.4867, 255 * 0.4408],
+    std=[255 * 0.2675, 255 * 0.2565, 255 * 0.2761],
+)
+train_dataloader = dict(
+    batch_size=64, dataset=dict(type=dataset_type, data_root=data_root)
+)
+val_dataloader = dict(
+    batch_size=256, dataset=dict(type=dataset_type, data_root=data_root)
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(topk=(1, 5))
+test_evaluator = val_evaluator

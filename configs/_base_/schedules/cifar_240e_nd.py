@@ -1,0 +1,8 @@
+"""`cifar_240e.py` as the ND scripts have it: Nesterov, 0.1, batches of 128.
+
+They use 0.02 for ShuffleNets and MobileNetV2.
+"""
+
+_base_ = './cifar_240e.py'
+optim_wrapper = dict(optimizer=dict(lr=0.1, nesterov=True))
+auto_scale_lr = dict(base_batch_size=128)

@@ -1,0 +1,16 @@
+"""SGD for 100 epochs at 0.2, a tenth after 30, 60 and 90: batches of 512.
+
+What mdistiller and SDD train with.
+"""
+
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=100, val_interval=1)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='SGD', lr=0.2, momentum=0.9, weight_decay=1e-4),
+)
+param_scheduler = dict(
+    type='MultiStepLR', by_epoch=True, milestones=[30, 60, 90], gamma=0.1
+)
+auto_scale_lr = dict(base_batch_size=512)

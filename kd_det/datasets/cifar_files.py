@@ -1,0 +1,274 @@
+"""The files of CIFAR-10 and CIFAR-100 (python version), nothing executed.
+
+They are pickles. A pickle may call whatever it names, so the few names that
+theirs need are stand-ins here, and any other name is refused.
+"""
+
+import os.path as osp
+import pickle
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from kd_det.errors import UserError
+
+PAGE = 'https://www.cs.toronto.edu/~kriz/cifar.html'
+SIDE = 32
+WIDTH = 3 * SIDE * SIDE  # bytes of an image: red, then green, then blue
+_FIX = f'get the python version again from {PAGE}'
+
+
+class Layout(NamedTuple):
+    """Names of the files of a set, and of what they hold.
+
+    Attributes:
+        name: Of the set, for messages.
+        root: Where the configs look for ``folder``.
+        folder: What the official archive unpacks to.
+        train: Files of the training split, in order.
+        test: Of the test split.
+        meta: File of the class names.
+        label_key: Entry of the labels in a file of images.
+        names_key: Entry of the class names in ``meta``.
+        num_classes: Labels are below it.
+    """
+
+    name: str
+    root: str
+    folder: str
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    meta: str
+    label_key: str
+    names_key: str
+    num_classes: int
+
+
+CIFAR10_LAYOUT = Layout(
+    'CIFAR-10',
+    'data/cifar10',
+    'cifar-10-batches-py',
+    tuple(f'data_batch_{number}' for number in range(1, 6)),
+    ('test_batch',),
+    'batches.meta',
+    'labels',
+    'label_names',
+    10,
+)
+CIFAR100_LAYOUT = Layout(
+    'CIFAR-100',
+    'data/cifar100',
+    'cifar-100-python',
+    ('train',),
+    ('test',),
+    'meta',
+    'fine_labels',
+    'fine_label_names',
+    100,
+)
+
+
+def split_files(root: str | Path, layout: Layout, split: str) -> list[str]:
+    """Return the paths of a split's files, which all exist.
+
+    Args:
+        root: The folder that holds ``layout.folder``.
+        layout: Of the set.
+        split: ``'train'`` or ``'test'``.
+
+    Raises:
+        UserError: There is no such split.
+        FileNotFoundError: A file is missing.
+    """
+    if split not in ('train', 'test'):
+        raise UserError(
+            f"{layout.name} has no split {split!r}; accepted are 'train' and "
+            "'test'."
+        )
+    names = getattr(layout, split)
+    paths = [osp.join(root, layout.folder, name) for name in names]
+    for path in paths:
+        if not osp.isfile(path):
+            sheets = (
+                ' (tools/convert_cifar_sheets.py writes it from sheets)'
+                if layout is CIFAR10_LAYOUT
+                else ''
+            )
+            raise FileNotFoundError(
+                f'There is no {layout.name} file {path!r}; it belongs in '
+                f'{osp.join(layout.root, layout.folder)}: unpack the python '
+                f'version of {PAGE} in {layout.root}{sheets}, or set '
+                'data_root to the folder that holds '
+                f'{layout.folder}.'
+            )
+    return paths
+
+
+def read_split(
+    root: str | Path, layout: Layout, split: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read the images and labels of a split.
+
+    Args:
+        root: The folder that holds ``layout.folder``.
+        layout: Of the set.
+        split: ``'train'`` or ``'test'``.
+
+    Returns:
+        Images (N, 32, 32, 3), uint8, RGB; labels (N,), int64.
+
+    Raises:
+        UserError: There is no such split, or a file is damaged, asks for
+            what could run code, or holds other shapes or labels.
+        FileNotFoundError: A file is missing.
+    """
+    parts = [
+        _read_batch(path, layout) for path in split_files(root, layout, split)
+    ]
+    rows = np.concatenate([rows for rows, _ in parts])
+    images = rows.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)
+    labels = np.concatenate([labels for _, labels in parts])
+    return np.ascontiguousarray(images), labels
+
+
+def read_class_names(
+    root: str | Path, layout: Layout
+) -> tuple[str, ...] | None:
+    """Return the class names in label order, or None without their file.
+
+    Raises:
+        UserError: The file is damaged, asks for what could run code, or
+            holds no names.
+    """
+    path = osp.join(root, layout.folder, layout.meta)
+    if not osp.isfile(path):
+        return None
+    names = read_pickle(path).get(layout.names_key)
+    if not isinstance(names, list) or not all(
+        isinstance(name, (str, bytes)) for name in names
+    ):
+        raise UserError(
+            f'CIFAR file {path!r} has {layout.names_key}={names!r:.80}; a '
+            f'list of names is needed: {_FIX}.'
+        )
+    return tuple(_text(name) for name in names)
+
+
+def _read_batch(path: str, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
+    table = read_pickle(path)
+    rows, labels = table.get('data'), table.get(layout.label_key)
+    if not isinstance(rows, np.ndarray) or not isinstance(labels, list):
+        entries = ', '.join(map(str, table)) or 'nothing'
+        raise UserError(
+            f'CIFAR file {path!r} has {entries}; an array data and a list '
+            f'{layout.label_key} are needed: {_FIX}.'
+        )
+    if rows.ndim != 2 or rows.shape[1] != WIDTH or len(rows) != len(labels):
+        raise UserError(
+            f'CIFAR file {path!r} has data of shape {rows.shape} and '
+            f'{len(labels)} labels; (N, {WIDTH}) and N are needed: {_FIX}.'
+        )
+    for label in labels:
+        if type(label) is not int or not 0 <= label < layout.num_classes:
+            raise UserError(
+                f'CIFAR file {path!r} has the label {label!r:.80}; integers '
+                f'from 0 to {layout.num_classes - 1} are accepted: {_FIX}.'
+            )
+    return rows, np.array(labels, dtype=np.int64)
+
+
+def read_pickle(path: str | Path) -> dict:
+    """Read a pickled dict of plain values and byte arrays, executing nothing.
+
+    Returns:
+        The dict; keys are text.
+
+    Raises:
+        UserError: The file is damaged, no dict, or names anything else.
+    """
+    path = str(path)
+    try:
+        with open(path, 'rb') as file:
+            # the official files are Python 2's: their text comes as bytes
+            table = _Reader(file, encoding='bytes').load()
+        table = {_text(key): _value(item) for key, item in table.items()}
+    except _ForeignName as error:
+        raise UserError(
+            f'CIFAR file {path!r} asks for {str(error)!r}, which could run '
+            f'code; {_FIX}.'
+        ) from None
+    except Exception as error:  # whatever the damaged bytes ask for
+        raise UserError(
+            f'CIFAR file {path!r} of {osp.getsize(path)} bytes is no CIFAR '
+            f'file ({type(error).__name__}: {str(error)[:80]!r}); {_FIX}.'
+        ) from None
+    return table
+
+
+def _text(key: str | bytes) -> str:
+    return key.decode() if isinstance(key, bytes) else key
+
+
+def _value(item):
+    return item.value if isinstance(item, _Array) else item
+
+
+class _ForeignName(pickle.UnpicklingError):
+    pass
+
+
+class _Reader(pickle.Unpickler):
+    def find_class(self, module: str, name: str):
+        # NumPy 2 calls its insides numpy._core
+        full = f'{module}.{name}'.replace('numpy._core.', 'numpy.core.')
+        if full not in _STAND_INS:
+            raise _ForeignName(full)
+        return _STAND_INS[full]
+
+
+class _Array:
+    """Takes what NumPy would rebuild an array of bytes from."""
+
+    value = None
+
+    def __init__(self, *_) -> None:
+        pass  # the kind of array, always a plain one
+
+    def __setstate__(self, state: tuple) -> None:
+        _, shape, dtype, fortran, content = state
+        self.fill(content, dtype, shape, 'F' if fortran else 'C')
+
+    def fill(
+        self, content: bytes, dtype: '_Dtype', shape: tuple, order: str
+    ) -> '_Array':
+        if not isinstance(dtype, _Dtype) or dtype.code != 'u1':
+            raise ValueError('an array that is not of bytes')
+        flat = np.frombuffer(content, dtype=np.uint8)
+        self.value = flat.reshape(shape, order=order)
+        return self
+
+
+class _Dtype:
+    def __init__(self, code: str | bytes, *_) -> None:
+        self.code = _text(code)
+
+    def __setstate__(self, state: tuple) -> None:
+        pass  # byte order and the like: bytes have none
+
+
+def _from_buffer(content, dtype, shape, order) -> _Array:  # protocol 5
+    return _Array().fill(content, dtype, shape, order)
+
+
+def _encode(text: str, *_) -> bytes:  # bytes, in protocol 2 of Python 3
+    return text.encode('latin1')
+
+
+_STAND_INS = {
+    'numpy.core.multiarray._reconstruct': _Array,
+    'numpy.core.numeric._frombuffer': _from_buffer,
+    'numpy.ndarray': _Array,
+    'numpy.dtype': _Dtype,
+    '_codecs.encode': _encode,
+}

@@ -1,0 +1,69 @@
+"""Which images and labels does a run train on?"""
+
+import os.path as osp
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import PurePath
+
+import numpy as np
+
+from kd_det.config import leaf_datasets
+from kd_det.engine.dataset_types import is_classification, make, type_of
+from kd_det.files import sha256_of
+
+
+def training_files(cfg: dict) -> list[str]:
+    """Return where the training labels come from, for messages.
+
+    An annotation file of each data set, or the folder that stands for it.
+    """
+    return [_file(leaf) for leaf in _leaves(cfg)]
+
+
+def training_sha256(cfg: dict) -> str:
+    """Return a sha256 that tells training sets apart.
+
+    Of a detection set it is that of the annotation file. Of a
+    classification set it is that of its samples in order: the name below
+    the image folder, or the pixels where they are no files, and the label;
+    the same images in another place, or listed in a file instead of a
+    folder tree, count as the same. Of several sets it is that of their
+    sha256.
+    """
+    digests = [
+        _digest_of_samples(leaf)
+        if is_classification(type_of(leaf))
+        else sha256_of(_file(leaf))
+        for leaf in _leaves(cfg)
+    ]
+    if len(digests) == 1:
+        return digests[0]
+    return sha256(''.join(digests).encode()).hexdigest()
+
+
+def _leaves(cfg: dict) -> Iterator[dict]:
+    return leaf_datasets(cfg['train_dataloader']['dataset'])
+
+
+def _file(leaf: dict) -> str:
+    if not is_classification(type_of(leaf)):
+        return osp.join(leaf.get('data_root') or '', leaf['ann_file'])
+    dataset = make(leaf, lazy=True)
+    # a folder tree has no file; CIFAR has one prefix, of another name
+    folder = next(iter(dataset.data_prefix.values()))
+    return osp.normpath(dataset.ann_file or folder)
+
+
+def _digest_of_samples(leaf: dict) -> str:
+    dataset = make(leaf, lazy=False)
+    digest = sha256()
+    for index in range(len(dataset)):
+        sample = dataset.get_data_info(index)
+        if 'img_path' in sample:
+            path = osp.relpath(sample['img_path'], dataset.img_prefix)
+            image = PurePath(path).as_posix().encode()
+        else:
+            image = np.ascontiguousarray(sample['img']).tobytes()
+        label = str(sample['gt_label']).encode()
+        digest.update(b'%d %b %b\n' % (len(image), image, label))
+    return digest.hexdigest()

@@ -1,0 +1,75 @@
+"""VGG-8 and VGG-13 with batch norm, without hidden linear layers."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from kd_det.models.backbones.base import (
+    KAIMING,
+    Stage,
+    StagedBackbone,
+    choose,
+)
+from kd_det.registry import MODELS
+
+
+@MODELS.register_module()
+class CIFARVGG(StagedBackbone):
+    """Five stages of 3x3 convolutions, three max poolings between them.
+
+    The last map has an eighth of the image's size: 4x4 of 32 pixels, and
+    28x28 of the 224 pixels of CUB, for which the same network is used.
+
+    Tap points: ``block0`` to ``block4`` (the stages' maps) and
+    ``block0.relu:input`` to ``block4.relu:input`` (the same before the
+    activation).
+
+    Args:
+        depth: 8 (one convolution a stage) or 13 (two).
+        out_indices: Stages whose maps are returned, 0 to 4.
+        init_cfg: As in MMEngine; Kaiming normal by default.
+
+    Raises:
+        UserError: An argument is none of the accepted.
+
+    Paper: Simonyan and Zisserman, Very Deep Convolutional Networks for
+    Large-Scale Image Recognition, https://arxiv.org/abs/1409.1556
+
+    Differs from the public CIFAR code: images of 64 pixels are not pooled a
+    fourth time.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        out_indices: Sequence[int] = (4,),
+        init_cfg: dict | list[dict] | None = KAIMING,
+    ) -> None:
+        super().__init__(5, out_indices, init_cfg)
+        convs = {8: 1, 13: 2}[choose('CIFARVGG depth', depth, (8, 13))]
+        self.block0 = _stage(3, 64, convs, pool=False)
+        self.block1 = _stage(64, 128, convs)
+        self.block2 = _stage(128, 256, convs)
+        self.block3 = _stage(256, 512, convs)
+        self.block4 = _stage(512, 512, convs, pool=False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return maps of images (N, 3, H, W)."""
+        return self.run(
+            x, self.block0, self.block1, self.block2, self.block3, self.block4
+        )
+
+
+def _stage(
+    channels_in: int, channels: int, convs: int, pool: bool = True
+) -> Stage:
+    rest = [_unit(channels, channels, pool=False) for _ in range(convs - 1)]
+    return Stage([_unit(channels_in, channels, pool), *rest])
+
+
+def _unit(channels_in: int, channels: int, pool: bool) -> nn.Sequential:
+    layers = OrderedDict(pool=nn.MaxPool2d(2)) if pool else OrderedDict()
+    layers['conv'] = nn.Conv2d(channels_in, channels, 3, padding=1)
+    layers['bn'] = nn.BatchNorm2d(channels)
+    return nn.Sequential(layers)
