@@ -1,6 +1,8 @@
 """FeatureTap: what passes through named sub-modules during one forward."""
 
-from torch import nn
+import re
+
+from torch import Tensor, nn
 
 from kd_det.errors import UserError, nearest
 
@@ -10,8 +12,10 @@ class FeatureTap:
 
     A point is a dotted module path, with ``:input`` behind it for what goes
     in (a tuple of all positional arguments) instead of what comes out. Each
-    point records one entry a call, in order. On leaving the ``with`` block
-    every hook is removed, also after an exception.
+    point records one entry a call, in order; with ``[-1]`` at its end only
+    the last call, with ``[0]`` the first and so on. What goes into an
+    in-place module is copied, or one would see what came out. On leaving
+    the ``with`` block every hook is removed, also after an exception.
 
     Args:
         module: The network to listen to.
@@ -19,7 +23,8 @@ class FeatureTap:
             ``{'embed': 'roi_head.bbox_head.fc_cls:input'}``.
 
     Raises:
-        UserError: A path leads to no sub-module.
+        UserError: A path leads to no sub-module, or a call that is asked
+            for did not happen.
 
     Example:
         >>> tap = FeatureTap(model, {'logits': 'head.fc'})
@@ -31,17 +36,19 @@ class FeatureTap:
     def __init__(self, module: nn.Module, points: dict[str, str]) -> None:
         self.points = {}
         for name, point in points.items():
-            path, side = _split(point)
-            self.points[name] = find_module(module, path), side
+            path, side, call = _split(point)
+            self.points[name] = find_module(module, path), side, call
         self._handles = []
 
     def __enter__(self) -> dict[str, list]:
-        records = {name: [] for name in self.points}
-        for name, (module, side) in self.points.items():
+        self._records = records = {name: [] for name in self.points}
+        for name, (module, side, _) in self.points.items():
             record = records[name].append
             if side == 'input':
                 handle = module.register_forward_pre_hook(
-                    lambda _, args, record=record: record(args)
+                    lambda module, args, record=record: record(
+                        _kept(module, args)
+                    )
                 )
             else:
                 handle = module.register_forward_hook(
@@ -50,20 +57,48 @@ class FeatureTap:
             self._handles.append(handle)
         return records
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, error: type | None, *_) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        records, self._records = self._records, None
+        if error:
+            return
+        for name, (module, _, call) in self.points.items():
+            if call is not None:
+                records[name][:] = [_pick(records[name], call, module)]
 
 
-def _split(point: str) -> tuple[str, str]:
+def _kept(module: nn.Module, args: tuple) -> tuple:
+    if not getattr(module, 'inplace', False):
+        return args
+    return tuple(a.clone() if isinstance(a, Tensor) else a for a in args)
+
+
+def _pick(record: list, call: int, module: nn.Module):
+    try:
+        return record[call]
+    except IndexError:
+        raise UserError(
+            f'A tap point asks for call [{call}] of a '
+            f'{type(module).__name__} that was called {len(record)} times.'
+        ) from None
+
+
+def _split(point: str) -> tuple[str, str, int | None]:
+    point, bracket, call = point.partition('[')
+    if bracket and not re.fullmatch(r'-?\d+\]', call):
+        raise UserError(
+            f'Tap point {point!r} ends in {bracket + call!r}; write [-1] for '
+            'the last call, [0] for the first.'
+        )
     path, _, side = point.partition(':')
     if side not in ('', 'input', 'output'):
         raise UserError(
             f'Tap point {point!r} ends in {side!r}; write the module path '
             "alone for its output or with ':input' for what goes in."
         )
-    return path, side or 'output'
+    return path, side or 'output', int(call[:-1]) if bracket else None
 
 
 def find_module(module: nn.Module, path: str) -> nn.Module:

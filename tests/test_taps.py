@@ -81,3 +81,39 @@ def test_wrong_path_names_the_nearest(net):
 def test_wrong_side(net):
     with pytest.raises(UserError, match="ends in 'inputs'; write"):
         FeatureTap(net, {'a': '0:inputs'})
+
+
+class Shared(nn.Module):
+    """One in-place ReLU called twice, as in the blocks of mmdet's ResNet."""
+
+    def __init__(self):
+        super().__init__()
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        return self.relu(self.relu(x + 0.0) - 1.0)
+
+
+def test_input_of_an_in_place_module_is_what_went_in():
+    net = Shared()
+    x = torch.tensor([-1.0, 0.5, 3.0])
+    points = {'last': 'relu:input[-1]', 'first': 'relu[0]', 'all': 'relu'}
+    with FeatureTap(net, points) as records:
+        out = net(x)
+    assert out.tolist() == [0, 0, 2]
+    ((before,),) = records['last']
+    assert before.tolist() == [-1, -0.5, 2]
+    assert len(records['first']) == 1 and len(records['all']) == 2
+
+
+def test_a_call_that_did_not_happen():
+    net = Shared()
+    with pytest.raises(UserError, match=r'call \[2\] of a ReLU .* 2 times'):
+        with FeatureTap(net, {'third': 'relu[2]'}):
+            net(torch.zeros(1))
+
+
+@pytest.mark.parametrize('point', ['relu[x]', 'relu[1', 'relu[]'])
+def test_bad_call(point):
+    with pytest.raises(UserError, match=r'write \[-1\] for the last'):
+        FeatureTap(Shared(), {'a': point})
