@@ -3,6 +3,8 @@
 import torch
 from mmengine.model import BaseDataPreprocessor
 
+from kd_det.errors import UserError
+
 
 class PairPreprocessor(BaseDataPreprocessor):
     """Run the student's preprocessor, and the teacher's where it differs.
@@ -13,6 +15,10 @@ class PairPreprocessor(BaseDataPreprocessor):
     Args:
         student: The student's data preprocessor.
         teacher: The teacher's.
+
+    Raises:
+        UserError: The student mixes images that the teacher would see
+            unmixed.
     """
 
     def __init__(
@@ -22,6 +28,13 @@ class PairPreprocessor(BaseDataPreprocessor):
         # in a dict: each is already a sub-module of its own network
         self._sides = dict(student=student, teacher=teacher)
         self.shared = _agree(student, teacher)
+        if not self.shared and getattr(student, 'batch_augments', None):
+            raise UserError(
+                'The student mixes images (train_cfg.augments), and the '
+                'teacher normalises them differently, so it would see other '
+                'images; give both the same data_preprocessor, or take '
+                'train_cfg.augments out of the student.'
+            )
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Return the student's batch, with ``teacher_inputs`` if needed."""

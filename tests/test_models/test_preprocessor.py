@@ -1,12 +1,20 @@
 """Each network gets the image normalised its own way."""
 
 import copy
+import os
+from pathlib import Path
 
 import pytest
 import torch
+from mmengine.registry import init_default_scope
+from mmpretrain.structures import DataSample
 from tiny import build, losses_of, pair_cfg, tiny_spec
 
-from kd_det.testing import save_teacher
+from kd_det.config import load_config
+from kd_det.datasets.cifar_sheets import read_sheets
+from kd_det.errors import UserError
+from kd_det.registry import MODELS
+from kd_det.testing import save_teacher, tiny_classifier_pair
 
 OWN = dict(
     type='DetDataPreprocessor',
@@ -109,3 +117,73 @@ def test_the_students_own_augmentation_is_in_no_way_of_sharing(tmp_path):
     )
     teacher = save_teacher(tiny_spec(50), tmp_path / 't.pth')
     assert build(pair_cfg(teacher, student=student)).data_preprocessor.shared
+
+
+def classifiers(tmp_path, **student):
+    """A pair of classifiers, the student changed."""
+    distiller = dict(
+        type='LogitDistiller', losses=dict(loss_kd=dict(type='KDLoss'))
+    )
+    cfg = tiny_classifier_pair(tmp_path, dict(logit=distiller))
+    cfg.student.update(student)
+    init_default_scope('mmpretrain')
+    return MODELS.build(cfg)
+
+
+OTHER = dict(num_classes=10, mean=[120.0, 110.0, 100.0], std=[60.0] * 3)
+MIXUP = dict(augments=[dict(type='Mixup', alpha=0.8)])
+
+
+def test_a_classifier_of_other_constants_gets_its_own_tensor(tmp_path):
+    model = classifiers(tmp_path, data_preprocessor=OTHER)
+    assert not model.data_preprocessor.shared
+    image = torch.arange(3 * 32 * 32).reshape(3, 32, 32) % 256
+    samples = [DataSample().set_gt_label(1)]
+    data = model.data_preprocessor(
+        dict(inputs=[image], data_samples=samples), True
+    )
+    mean = torch.tensor(OTHER['mean'])[:, None, None]
+    torch.testing.assert_close(data['inputs'][0], (image - mean) / 60)
+    torch.testing.assert_close(
+        data['teacher_inputs'][0], (image - 127.5) / 64
+    )
+
+
+def test_mixed_images_need_one_preprocessing(tmp_path):
+    with pytest.raises(UserError, match='The student mixes images'):
+        classifiers(tmp_path, data_preprocessor=OTHER, train_cfg=MIXUP)
+    assert classifiers(tmp_path, train_cfg=MIXUP).data_preprocessor.shared
+
+
+@pytest.mark.skipif(
+    'KD_DET_DATA' not in os.environ,
+    reason='KD_DET_DATA names no folder with CIFAR-10 and its teachers',
+)
+def test_given_teacher_keeps_its_accuracy_in_a_pair(tmp_path):
+    """The student has CIFAR's constants, the teacher wants ImageNet's."""
+    folder = Path(os.environ['KD_DET_DATA'])
+    ckpt = folder / 'teachers_cifar10/resnet56-4bfd9763.th'
+    config = Path(__file__).parents[2] / 'configs/cifar'
+    cfg = load_config(
+        str(config / 'kd_resnet56_resnet8_cifar10.py'),
+        {'model.teacher.ckpt': str(ckpt)},
+    )
+    init_default_scope('mmpretrain')
+    model = MODELS.build(cfg.model)
+    assert not model.data_preprocessor.shared
+    images, labels = read_sheets(folder / 'cifar10', 'test')
+    inputs = torch.from_numpy(images[:500]).permute(0, 3, 1, 2)
+    samples = [DataSample().set_gt_label(int(label)) for label in labels[:500]]
+    data = model.data_preprocessor(
+        dict(inputs=list(inputs), data_samples=samples), True
+    )
+    seen = {}
+    model.distill['logit'].register_forward_pre_hook(
+        lambda _, args: seen.update(args[0])
+    )
+    with torch.no_grad():
+        model(**data, mode='loss')
+    right = seen['teacher_logits'].argmax(1) == seen['labels']
+    alone = model.teacher.model(data['teacher_inputs'], mode='tensor')
+    assert torch.equal(alone.argmax(1), seen['teacher_logits'].argmax(1))
+    assert right.float().mean() > 0.92
