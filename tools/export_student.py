@@ -1,4 +1,4 @@
-"""Write a distilled student as a plain MMDetection config and checkpoint."""
+"""Write a distilled student as the config and checkpoint of a plain network."""
 
 from kd_det.engine import launch
 from kd_det.engine.export import export_student
@@ -13,7 +13,7 @@ def main() -> None:
         '--num-images',
         type=int,
         default=4,
-        help='test images on which stock MMDetection must predict the same',
+        help='test images on which stock code must predict the same',
     )
     args = parser.parse_args()
     cfg = launch.prepare_from(args)

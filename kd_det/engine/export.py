@@ -1,4 +1,4 @@
-"""A distilled student as plain MMDetection files, verified by loading."""
+"""A distilled student as the files of a plain network, checked by loading."""
 
 from pathlib import Path
 
@@ -13,7 +13,11 @@ from kd_det.checkpoint import load_checkpoint
 from kd_det.engine.checks import check_data
 from kd_det.engine.launch import student_of
 from kd_det.errors import UserError
-from kd_det.evaluation.stock import same_boxes, stock_detector
+from kd_det.evaluation.stock import (
+    count_predictions,
+    same_predictions,
+    stock_network,
+)
 from kd_det.files import atomic_write
 from kd_det.models.teacher import load_exactly
 
@@ -25,12 +29,13 @@ def export_student(
     num_images: int = 4,
     trust_pickle: bool = False,
 ) -> tuple[Path, Path]:
-    """Write ``student.py`` and ``student.pth`` that need no kd_det.
+    """Write ``student.py`` and ``student.pth`` of the student alone.
 
     The config is the run's with the student as its model; the checkpoint
     holds the student's weights and class names alone. Both are then loaded
-    by MMDetection's own ``init_detector``, and its predictions on test
-    images compared with the student's.
+    by MMDetection's own ``init_detector`` or MMPretrain's ``get_model``, and
+    its predictions on test images compared with the student's. They need
+    kd_det only where the network or data set itself is one of kd_det.
 
     Args:
         cfg: From ``launch.prepare``.
@@ -75,14 +80,19 @@ def export_student(
     with atomic_write(weight_file) as file:
         torch.save(slim, file)
     try:
-        boxes = _compare(student, plain, config_file, weight_file, num_images)
+        count = _compare(student, plain, config_file, weight_file, num_images)
     except BaseException:
         config_file.unlink()
         weight_file.unlink()
         raise
+    stock, what = (
+        ('MMPretrain', 'scores')
+        if plain.get('default_scope') == 'mmpretrain'
+        else ('MMDetection', 'boxes')
+    )
     print(
-        f'Wrote {config_file} and {weight_file}; stock MMDetection loads '
-        f'them and predicts the same {boxes} boxes on {num_images} images.'
+        f'Wrote {config_file} and {weight_file}; stock {stock} loads them '
+        f'and predicts the same {count} {what} on {num_images} images.'
     )
     return config_file, weight_file
 
@@ -95,16 +105,17 @@ def _compare(
     weight_file: Path,
     num_images: int,
 ) -> int:
-    stock = stock_detector(config_file, weight_file)
-    loader = Runner.build_dataloader(cfg.test_dataloader)
-    boxes = 0
+    scope = cfg.get('default_scope', 'mmdet')
+    stock = stock_network(config_file, weight_file, scope)
+    loader = Runner.build_dataloader(dict(cfg.test_dataloader, batch_size=1))
+    count = 0
     for _, batch in zip(range(num_images), loader):
         ours, theirs = student.test_step(batch), stock.test_step(batch)
-        boxes += sum(len(sample.pred_instances) for sample in ours)
-        if not same_boxes(ours, theirs):
+        count += count_predictions(ours)
+        if not same_predictions(ours, theirs):
             raise UserError(
-                f'Stock MMDetection predicts other boxes from {config_file}'
-                ' than the student; the config has parts it reads '
-                'differently, so compare the two model configs.'
+                f'Stock {scope} does not predict from '
+                f'{config_file} what the student does; the config has parts '
+                'it reads differently, so compare the two model configs.'
             )
-    return boxes
+    return count

@@ -1,13 +1,18 @@
 """The exported student is plain MMDetection, and it is checked."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from image_folders import write_tree
 from tiny import CLASSES, pair_cfg, tiny_spec
 
 from kd_det.checkpoint import load_checkpoint
 from kd_det.engine import export, launch
 from kd_det.errors import UserError
-from kd_det.testing import save_teacher, tiny_run
+from kd_det.testing import save_teacher, tiny_classifier, tiny_run
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
 
 
 @pytest.fixture
@@ -42,7 +47,7 @@ def test_files_are_plain(cfg, checkpoint, tmp_path, capsys):
 
 
 def test_other_boxes_leave_nothing(cfg, checkpoint, tmp_path, monkeypatch):
-    real = export.stock_detector
+    real = export.stock_network
 
     def disturbed(*files):
         model = real(*files)
@@ -50,8 +55,8 @@ def test_other_boxes_leave_nothing(cfg, checkpoint, tmp_path, monkeypatch):
         model.roi_head.bbox_head.fc_cls.bias.data[0] = 5.0
         return model
 
-    monkeypatch.setattr(export, 'stock_detector', disturbed)
-    with pytest.raises(UserError, match='predicts other boxes'):
+    monkeypatch.setattr(export, 'stock_network', disturbed)
+    with pytest.raises(UserError, match='does not predict from'):
         export.export_student(cfg, checkpoint, str(tmp_path / 'out'))
     assert not list((tmp_path / 'out').iterdir())
 
@@ -60,3 +65,38 @@ def test_another_network_is_refused(cfg, teacher, tmp_path):
     with pytest.raises(UserError, match='does not fit the student'):
         export.export_student(cfg, teacher['ckpt'], str(tmp_path / 'out'))
     assert not (tmp_path / 'out').exists()
+
+
+def test_a_classifier(tmp_path, capsys):
+    classes = ('cat', 'dog', 'owl')
+    for split in ('train', 'validation'):
+        write_tree(tmp_path / 'data' / split, classes)
+    spec = tiny_classifier(num_classes=3)
+    pair = dict(
+        _scope_='kd_det',
+        type='DistillModel',
+        student=spec,
+        teacher=save_teacher(spec, tmp_path / 'teacher.pth', classes),
+        distillers=dict(
+            logit=dict(
+                type='LogitDistiller', losses=dict(loss_kd=dict(type='KDLoss'))
+            )
+        ),
+    )
+    path = tmp_path / 'pair.py'
+    path.write_text(
+        f"_base_ = '{CONFIGS}/_base_/datasets/image_folder.py'\n"
+        "default_scope = 'mmpretrain'\n"
+        'test_cfg = dict()\n'
+        f"data_root = '{tmp_path}/data'\n"
+        f'classes = {classes}\n'
+        f'model = {pair}\n'
+    )
+    config, weights = export.export_student(
+        launch.prepare(str(path)), pair['teacher']['ckpt'], str(tmp_path / 'o')
+    )
+    assert 'kd_det' not in config.read_text()
+    assert set(load_checkpoint(str(weights))) == {'meta', 'state_dict'}
+    said = capsys.readouterr().out
+    assert 'stock MMPretrain loads them' in said
+    assert 'the same 4 scores on 4 images' in said
