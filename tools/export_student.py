@@ -1,4 +1,4 @@
-"""Write a distilled student as the config and checkpoint of a plain network."""
+"""Write a distilled student as config and checkpoint of a plain network."""
 
 from kd_det.engine import launch
 from kd_det.engine.export import export_student

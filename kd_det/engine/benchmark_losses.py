@@ -36,7 +36,7 @@ def benchmark(
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        print(f"{clock_name()}, {threads} of torch's threads, {rounds} rounds")
+        print(f'{clock_name()}, threads: {threads}, rounds: {rounds}')
         with random_state.isolated():
             random_state.seed_all(0)
             for section in sections:

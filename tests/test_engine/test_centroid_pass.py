@@ -242,7 +242,7 @@ def test_no_object_at_all(distiller, shapes, tmp_path):
     folder = other_annotations(
         shapes, tmp_path / 'other', lambda table: table.update(annotations=[])
     )
-    with pytest.raises(UserError, match='Nothing to embed was found in .*train.json'):
+    with pytest.raises(UserError, match='Nothing to embed .*train.json'):
         compute_bank(distiller, run_cfg({}, folder, ''))
 
 

@@ -20,29 +20,39 @@ class LossScheduleHook(Hook):
     without its ``loss_``.
 
     Args:
-        schedules: ``'<distiller>.<loss>'`` -> config of a schedule of
+        schedules: Distiller -> loss -> config of a schedule of
             ``kd_det.engine.schedules``, or a list of them to multiply.
 
     Raises:
-        UserError: A loss or a schedule does not exist, or a schedule counts
-            epochs in a loop that has none.
+        UserError: A distiller, loss or schedule does not exist, or a
+            schedule counts epochs in a loop that has none.
 
     Example:
         >>> custom_hooks = [dict(
         ...     type='kd_det.LossScheduleHook',
-        ...     schedules={
-        ...         'roi.loss_kd': dict(type='WarmUp', epochs=20, origin=0)})]
+        ...     schedules=dict(
+        ...         roi=dict(loss_kd=dict(type='WarmUp', epochs=20))))]
     """
 
     priority = 'NORMAL'
 
-    def __init__(self, schedules: dict[str, dict | list[dict]]) -> None:
+    def __init__(
+        self, schedules: dict[str, dict[str, dict | list[dict]]]
+    ) -> None:
+        for name, losses in schedules.items():
+            if not isinstance(losses, dict) or 'type' in losses:
+                raise UserError(
+                    f'LossScheduleHook: schedules has {name!r}: {losses!r}; '
+                    'accepted is a distiller with its losses: '
+                    "dict(roi=dict(loss_kd=dict(type='WarmUp', epochs=5)))."
+                )
         self.schedules = {
-            key: [
+            f'{name}.{key}': [
                 build_schedule(cfg)
                 for cfg in ([cfgs] if isinstance(cfgs, dict) else cfgs)
             ]
-            for key, cfgs in schedules.items()
+            for name, losses in schedules.items()
+            for key, cfgs in losses.items()
         }
 
     def before_train(self, runner) -> None:

@@ -43,10 +43,12 @@ def run(make_runner, schedules, **kwargs):
 def test_by_epoch_and_by_iteration(make_runner):
     runner, found = run(
         make_runner,
-        {
-            'roi.loss_kd': dict(type='WarmUp', epochs=2),
-            'roi.loss_norm': dict(type='WarmUp', epochs=8, by_epoch=False),
-        },
+        dict(
+            roi=dict(
+                loss_kd=dict(type='WarmUp', epochs=2),
+                loss_norm=dict(type='WarmUp', epochs=8, by_epoch=False),
+            )
+        ),
     )
     runner.train()
     # 4 epochs of 4 iterations
@@ -66,7 +68,7 @@ def test_a_list_multiplies(make_runner):
         dict(type='WarmUp', epochs=4, origin=1),
         dict(type='Stop', begin=3),
     ]
-    runner, found = run(make_runner, {'roi.loss_kd': schedules})
+    runner, found = run(make_runner, dict(roi=dict(loss_kd=schedules)))
     runner.train()
     kd = [scale for _, scale in found]
     assert kd == [0.25] * 4 + [0.5] * 4 + [0.75] * 4 + [0.0] * 4
@@ -74,7 +76,7 @@ def test_a_list_multiplies(make_runner):
 
 
 def test_the_loss_follows_the_scale(make_runner):
-    schedules = {'roi.loss_kd': dict(type='WarmUp', epochs=4)}
+    schedules = dict(roi=dict(loss_kd=dict(type='WarmUp', epochs=4)))
     runner, _ = run(make_runner, schedules)
     runner.train()
     kd, norm = (
@@ -87,10 +89,12 @@ def test_the_loss_follows_the_scale(make_runner):
 
 
 def test_a_resume_has_the_same_scales(make_runner):
-    schedules = {
-        'roi.loss_kd': dict(type='CosineDecay', begin=0, end=4),
-        'roi.loss_norm': dict(type='WarmUp', epochs=16, by_epoch=False),
-    }
+    schedules = dict(
+        roi=dict(
+            loss_kd=dict(type='CosineDecay', begin=0, end=4),
+            loss_norm=dict(type='WarmUp', epochs=16, by_epoch=False),
+        )
+    )
     straight, expected = run(make_runner, schedules, name='straight')
     straight.train()
     checkpoint = dict(type='CheckpointHook', interval=1)
@@ -105,14 +109,16 @@ def test_a_resume_has_the_same_scales(make_runner):
 
 
 def test_iteration_based_loop(make_runner):
-    schedules = {'roi.loss_kd': dict(type='Stop', begin=4, by_epoch=False)}
+    schedules = dict(
+        roi=dict(loss_kd=dict(type='Stop', begin=4, by_epoch=False))
+    )
     runner, found = run(make_runner, schedules, train=ITERS)
     runner.train()
     assert [scale for _, scale in found] == [1, 1, 1, 1, 0, 0]
 
 
 def test_epochs_in_an_iteration_based_loop_are_refused(make_runner):
-    schedules = {'roi.loss_kd': dict(type='Stop', begin=1)}
+    schedules = dict(roi=dict(loss_kd=dict(type='Stop', begin=1)))
     runner, found = run(make_runner, schedules, train=ITERS)
     with pytest.raises(UserError, match='by_epoch=False'):
         runner.train()
@@ -120,7 +126,7 @@ def test_epochs_in_an_iteration_based_loop_are_refused(make_runner):
 
 
 def test_an_unknown_loss_is_told_before_the_first_step(make_runner):
-    schedules = {'roi.loss_k': dict(type='Stop', begin=1)}
+    schedules = dict(roi=dict(loss_k=dict(type='Stop', begin=1)))
     runner, found = run(make_runner, schedules)
     message = "'roi.loss_k'; accepted are roi.loss_norm, roi.loss_kd; did"
     with pytest.raises(UserError, match=message):
@@ -131,7 +137,13 @@ def test_an_unknown_loss_is_told_before_the_first_step(make_runner):
 def test_a_plain_model_has_no_such_loss(make_runner):
     hook = dict(
         type='kd_det.LossScheduleHook',
-        schedules={'roi.loss_kd': dict(type='Stop', begin=1)},
+        schedules=dict(roi=dict(loss_kd=dict(type='Stop', begin=1))),
     )
     with pytest.raises(UserError, match='those of a DistillModel'):
         make_runner(model=ToyModel, hooks=[hook]).train()
+
+
+def test_schedules_stand_under_their_distiller(make_runner):
+    flat = {'roi.loss_kd': dict(type='Stop', begin=1)}
+    with pytest.raises(UserError, match='accepted is a distiller with its'):
+        run(make_runner, flat)

@@ -19,9 +19,9 @@ HOOKS = [
     dict(type='kd_det.FeatureNormHook', interval=1),
     dict(
         type='kd_det.LossScheduleHook',
-        schedules={
-            'roi.loss_norm': dict(type='WarmUp', epochs=8, by_epoch=False)
-        },
+        schedules=dict(
+            roi=dict(loss_norm=dict(type='WarmUp', epochs=8, by_epoch=False))
+        ),
     ),
 ]
 
