@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from mmengine.config import Config
 
+from kd_det.compat import mmrazor
 from kd_det.errors import UserError
 
 SPLITS = ('train', 'val', 'test')
@@ -54,6 +55,8 @@ def load_config(path: str, options: dict | None = None) -> Config:
             f'Config {path!r} has no model; give the config of a run, e.g. '
             "'configs/nd_frcnn_r101_r18.py'."
         )
+    if mmrazor.is_named([*cfg.values()]):
+        mmrazor.ensure_importable()
     preprocessor = cfg.get('data_preprocessor')
     if 'student' in cfg.model and preprocessor is not None:
         # MMPretrain's data bases have it at the top, for the one model

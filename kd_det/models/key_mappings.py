@@ -1,8 +1,10 @@
 """Key mappings: weights of other code bases under the names of ours.
 
 A mapping takes a ``state_dict`` and returns one in the layout of an
-mmpretrain ``ImageClassifier``: ``backbone.…`` and ``head.fc.…``. Keys that it
-does not know stay as they are, so that a strict load can name them.
+mmpretrain ``ImageClassifier``: ``backbone.…`` and ``head.fc.…``; those of
+mmrazor return one network of a pair in its own layout, detectors too. Keys
+that a mapping does not know stay as they are, so that a strict load can name
+them.
 """
 
 import re
@@ -56,6 +58,25 @@ def _mobilenet_v1_part(match: re.Match) -> str:
     return f'backbone.layer{len(begins)}.{index - begins[-1]}.{name}'
 
 
+# what a distillation of mmrazor saves: the student, the teacher, and the
+# connectors and losses
+MMRAZOR = ('architecture.', 'teacher.', 'distiller.')
+
+
+def _part_of_mmrazor(prefix: str) -> Mapping:
+    """Make a mapping that takes one network out of mmrazor's pair."""
+
+    def take(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+        bare = {k.removeprefix('module.'): v for k, v in state_dict.items()}
+        return {
+            key.removeprefix(prefix): value
+            for key, value in bare.items()
+            if key.startswith(prefix) or not key.startswith(MMRAZOR)
+        }
+
+    return take
+
+
 KEY_MAPPINGS: dict[str, Mapping] = {
     # the CIFAR-10 ResNets of github.com/akamaster/pytorch_resnet_cifar10
     'akamaster': _renaming(
@@ -87,4 +108,15 @@ KEY_MAPPINGS: dict[str, Mapping] = {
             (r'^((?:conv[12]|bn[12]|layer\d|blocks)\.)', r'backbone.\1'),
         ),
     ),
+    # ResNets and RegNets of torchvision
+    'torchvision': _renaming(
+        'torchvision',
+        (
+            (r'^fc\.', 'head.fc.'),
+            (r'^((?:conv1|bn1|layer\d|stem|trunk_output)\.)', r'backbone.\1'),
+        ),
+    ),
+    # a checkpoint of mmrazor's distillation: its student, its teacher
+    'mmrazor': _part_of_mmrazor('architecture.'),
+    'mmrazor_teacher': _part_of_mmrazor('teacher.'),
 }

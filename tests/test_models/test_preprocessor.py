@@ -144,9 +144,7 @@ def test_a_classifier_of_other_constants_gets_its_own_tensor(tmp_path):
     )
     mean = torch.tensor(OTHER['mean'])[:, None, None]
     torch.testing.assert_close(data['inputs'][0], (image - mean) / 60)
-    torch.testing.assert_close(
-        data['teacher_inputs'][0], (image - 127.5) / 64
-    )
+    torch.testing.assert_close(data['teacher_inputs'][0], (image - 127.5) / 64)
 
 
 def test_mixed_images_need_one_preprocessing(tmp_path):

@@ -6,7 +6,6 @@ from kd_det.models.backbones.cifar_resnet50 import CIFARResNet50
 from kd_det.models.backbones.cifar_shufflenet_v1 import CIFARShuffleNetV1
 from kd_det.models.backbones.cifar_shufflenet_v2 import CIFARShuffleNetV2
 from kd_det.models.backbones.cifar_vgg import CIFARVGG
-from kd_det.models.backbones.imagenet_resnet import ImageNetResNet
 from kd_det.models.backbones.mobilenet_v1 import MobileNetV1
 from kd_det.models.backbones.regnet_y import RegNetY16GF
 from kd_det.models.backbones.wrn import WRN
@@ -18,7 +17,6 @@ __all__ = [
     'CIFARShuffleNetV1',
     'CIFARShuffleNetV2',
     'CIFARVGG',
-    'ImageNetResNet',
     'MobileNetV1',
     'RegNetY16GF',
     'WRN',

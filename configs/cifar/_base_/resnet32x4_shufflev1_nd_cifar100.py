@@ -1,0 +1,20 @@
+"""ResNet-32x4 -> ShuffleNetV1 on CIFAR-100 by ND's recipe."""
+
+_base_ = './recipe_nd_mobile_cifar100.py'
+model = dict(
+    _scope_='kd_det',
+    type='DistillModel',
+    teacher=dict(
+        cfg='{{ fileDirname }}/../baseline_resnet32x4_cifar100.py',
+        ckpt='work_dirs/baseline_resnet32x4_cifar100/epoch_240.pth',
+    ),
+    student=dict(
+        cfg='{{ fileDirname }}/../baseline_shufflev1_ndrecipe_cifar100.py'
+    ),
+    distillers=dict(
+        logit=dict(
+            centroids='data/centroids/resnet32x4_cifar100.npz',
+            connectors=dict(student_embed=dict(type='EmbeddingAdaptor')),
+        )
+    ),
+)

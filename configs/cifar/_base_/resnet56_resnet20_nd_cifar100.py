@@ -1,0 +1,17 @@
+"""ResNet-56 -> ResNet-20 on CIFAR-100 by ND's recipe."""
+
+_base_ = './recipe_nd_cifar100.py'
+model = dict(
+    _scope_='kd_det',
+    type='DistillModel',
+    teacher=dict(
+        cfg='{{ fileDirname }}/../baseline_resnet56_cifar100.py',
+        ckpt='work_dirs/baseline_resnet56_cifar100/epoch_240.pth',
+    ),
+    student=dict(
+        cfg='{{ fileDirname }}/../baseline_resnet20_ndrecipe_cifar100.py'
+    ),
+    distillers=dict(
+        logit=dict(centroids='data/centroids/resnet56_cifar100.npz')
+    ),
+)

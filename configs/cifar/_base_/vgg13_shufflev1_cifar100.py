@@ -1,0 +1,12 @@
+"""VGG-13 -> ShuffleNetV1 on CIFAR-100, without a method."""
+
+_base_ = './recipe_mobile_cifar100.py'
+model = dict(
+    _scope_='kd_det',
+    type='DistillModel',
+    teacher=dict(
+        cfg='{{ fileDirname }}/../baseline_vgg13_cifar100.py',
+        ckpt='work_dirs/baseline_vgg13_cifar100/epoch_240.pth',
+    ),
+    student=dict(cfg='{{ fileDirname }}/../baseline_shufflev1_cifar100.py'),
+)

@@ -1,0 +1,4 @@
+"""ResNet-8 alone on CIFAR-10, by ND's recipe."""
+
+_base_ = ['_base_/resnet.py', '_base_/recipe_nd_cifar10.py']
+model = dict(backbone=dict(depth=8), head=dict(num_classes=10))

@@ -1,0 +1,7 @@
+"""ResNet-8x4 alone on CIFAR-100."""
+
+_base_ = ['_base_/resnet.py', '_base_/recipe_cifar100.py']
+model = dict(
+    backbone=dict(depth=8, widths=(32, 64, 128, 256)),
+    head=dict(in_channels=256),
+)

@@ -1,0 +1,3 @@
+"""ShuffleNetV1 alone on CIFAR-100, by ND's recipe."""
+
+_base_ = ['_base_/shufflev1.py', '_base_/recipe_nd_mobile_cifar100.py']

@@ -1,0 +1,3 @@
+"""ShuffleNetV2 alone on CIFAR-100."""
+
+_base_ = ['_base_/shufflev2.py', '_base_/recipe_mobile_cifar100.py']

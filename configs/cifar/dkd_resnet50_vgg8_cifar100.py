@@ -1,0 +1,5 @@
+"""DKD: ResNet-50 -> VGG-8 on CIFAR-100."""
+
+_base_ = ['_base_/dkd.py', '_base_/resnet50_vgg8_cifar100.py']
+model = _base_.pop('method')
+model.distillers.logit.losses.loss_dkd.beta = 8.0

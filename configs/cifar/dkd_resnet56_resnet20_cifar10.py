@@ -1,0 +1,5 @@
+"""DKD: ResNet-56 -> ResNet-20 on CIFAR-10."""
+
+_base_ = ['_base_/dkd.py', '_base_/resnet56_resnet20_cifar10.py']
+model = _base_.pop('method')
+model.distillers.logit.losses.loss_dkd.beta = 2.0

@@ -1,0 +1,5 @@
+"""DKD: VGG-13 -> ShuffleNetV1 on CIFAR-100."""
+
+_base_ = ['_base_/dkd.py', '_base_/vgg13_shufflev1_cifar100.py']
+model = _base_.pop('method')
+model.distillers.logit.losses.loss_dkd.beta = 6.0

@@ -1,0 +1,7 @@
+"""DKD++: ResNet-32x4 -> ResNet-8x4 on CIFAR-100."""
+
+_base_ = ['_base_/dkdpp.py', '_base_/resnet32x4_resnet8x4_nd_cifar100.py']
+model = _base_.pop('method')
+model.distillers.logit.losses.loss_dkd.alpha = 2.0
+model.distillers.logit.losses.loss_dkd.beta = 8.0
+model.distillers.logit.losses.loss_nd.loss_weight = 0.5

@@ -1,0 +1,10 @@
+"""DKD++: ResNet-56 -> ResNet-20 on CIFAR-10 in 30 epochs."""
+
+_base_ = [
+    '_base_/dkdpp_short.py',
+    '_base_/resnet56_resnet20_nd_short_cifar10.py',
+]
+model = _base_.pop('method')
+model.distillers.logit.losses.loss_dkd.alpha = 2.5
+model.distillers.logit.losses.loss_dkd.beta = 4.0
+model.distillers.logit.losses.loss_nd.loss_weight = 3.5

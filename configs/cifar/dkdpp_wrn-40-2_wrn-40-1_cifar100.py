@@ -1,0 +1,7 @@
+"""DKD++: WRN-40-2 -> WRN-40-1 on CIFAR-100."""
+
+_base_ = ['_base_/dkdpp.py', '_base_/wrn-40-2_wrn-40-1_nd_cifar100.py']
+model = _base_.pop('method')
+model.distillers.logit.losses.loss_dkd.alpha = 1.0
+model.distillers.logit.losses.loss_dkd.beta = 6.0
+model.distillers.logit.losses.loss_nd.loss_weight = 1.0

@@ -1,0 +1,4 @@
+"""KD: ResNet-32x4 -> ShuffleNetV1 on CIFAR-100."""
+
+_base_ = ['_base_/kd.py', '_base_/resnet32x4_shufflev1_cifar100.py']
+model = _base_.pop('method')

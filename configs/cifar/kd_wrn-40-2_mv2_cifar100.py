@@ -1,0 +1,4 @@
+"""KD: WRN-40-2 -> MobileNetV2 on CIFAR-100."""
+
+_base_ = ['_base_/kd.py', '_base_/wrn-40-2_mv2_cifar100.py']
+model = _base_.pop('method')

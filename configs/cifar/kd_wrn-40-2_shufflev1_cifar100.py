@@ -1,0 +1,4 @@
+"""KD: WRN-40-2 -> ShuffleNetV1 on CIFAR-100."""
+
+_base_ = ['_base_/kd.py', '_base_/wrn-40-2_shufflev1_cifar100.py']
+model = _base_.pop('method')

@@ -1,0 +1,6 @@
+"""KD++: ResNet-32x4 -> ShuffleNetV1 on CIFAR-100."""
+
+_base_ = ['_base_/kdpp.py', '_base_/resnet32x4_shufflev1_nd_cifar100.py']
+model = _base_.pop('method')
+model.distillers.logit.losses.loss_kd.loss_weight = 2.5
+model.distillers.logit.losses.loss_nd.loss_weight = 1.5

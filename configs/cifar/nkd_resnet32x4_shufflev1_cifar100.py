@@ -1,0 +1,4 @@
+"""NKD: ResNet-32x4 -> ShuffleNetV1 on CIFAR-100."""
+
+_base_ = ['_base_/nkd.py', '_base_/resnet32x4_shufflev1_cifar100.py']
+model = _base_.pop('method')

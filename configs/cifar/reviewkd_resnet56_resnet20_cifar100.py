@@ -1,0 +1,5 @@
+"""ReviewKD: ResNet-56 -> ResNet-20 on CIFAR-100."""
+
+_base_ = ['_base_/reviewkd.py', '_base_/resnet56_resnet20_cifar100.py']
+model = _base_.pop('method')
+model.distillers.feats.losses.loss_reviewkd.loss_weight = 0.6

@@ -1,0 +1,6 @@
+"""ReviewKD++: ResNet-56 -> ResNet-8 on CIFAR-10."""
+
+_base_ = ['_base_/reviewkdpp.py', '_base_/resnet56_resnet8_nd_cifar10.py']
+model = _base_.pop('method')
+model.distillers.feats.losses.loss_reviewkd.loss_weight = 1.2
+model.distillers.logit.losses.loss_nd.loss_weight = 1.0

@@ -1,0 +1,6 @@
+"""SD-DKD: ResNet-32x4 -> ResNet-8x4 on CIFAR-100."""
+
+_base_ = ['_base_/sddkd.py', '_base_/resnet32x4_resnet8x4_cifar100.py']
+model = _base_.pop('method')
+model.distillers.logit.scales = (1, 2)
+model.distillers.logit.losses.loss_sdd.base.beta = 8.0

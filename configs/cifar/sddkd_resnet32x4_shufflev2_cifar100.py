@@ -1,0 +1,5 @@
+"""SD-DKD: ResNet-32x4 -> ShuffleNetV2 on CIFAR-100."""
+
+_base_ = ['_base_/sddkd.py', '_base_/resnet32x4_shufflev2_cifar100.py']
+model = _base_.pop('method')
+model.distillers.logit.losses.loss_sdd.base.beta = 8.0

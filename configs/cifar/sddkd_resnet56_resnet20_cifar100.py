@@ -1,0 +1,6 @@
+"""SD-DKD: ResNet-56 -> ResNet-20 on CIFAR-100."""
+
+_base_ = ['_base_/sddkd.py', '_base_/resnet56_resnet20_cifar100.py']
+model = _base_.pop('method')
+model.distillers.logit.scales = (1, 2)
+model.distillers.logit.losses.loss_sdd.base.beta = 2.0

@@ -1,0 +1,6 @@
+"""SD-DKD: ResNet-56 -> ResNet-8 on CIFAR-10 in 30 epochs."""
+
+_base_ = ['_base_/sddkd_short.py', '_base_/resnet56_resnet8_short_cifar10.py']
+model = _base_.pop('method')
+model.distillers.logit.scales = (1, 2)
+model.distillers.logit.losses.loss_sdd.base.beta = 2.0

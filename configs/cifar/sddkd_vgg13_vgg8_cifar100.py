@@ -1,0 +1,6 @@
+"""SD-DKD: VGG-13 -> VGG-8 on CIFAR-100."""
+
+_base_ = ['_base_/sddkd.py', '_base_/vgg13_vgg8_cifar100.py']
+model = _base_.pop('method')
+model.distillers.logit.scales = (1, 2)
+model.distillers.logit.losses.loss_sdd.base.beta = 6.0

@@ -1,0 +1,5 @@
+"""SD-DKD: WRN-40-2 -> MobileNetV2 on CIFAR-100."""
+
+_base_ = ['_base_/sddkd.py', '_base_/wrn-40-2_mv2_cifar100.py']
+model = _base_.pop('method')
+model.distillers.logit.losses.loss_sdd.base.beta = 6.0

@@ -1,0 +1,5 @@
+"""SD-KD: ResNet-56 -> ResNet-20 on CIFAR-10."""
+
+_base_ = ['_base_/sdkd.py', '_base_/resnet56_resnet20_cifar10.py']
+model = _base_.pop('method')
+model.distillers.logit.scales = (1, 2)

@@ -1,0 +1,5 @@
+"""SD-KD: VGG-13 -> VGG-8 on CIFAR-100."""
+
+_base_ = ['_base_/sdkd.py', '_base_/vgg13_vgg8_cifar100.py']
+model = _base_.pop('method')
+model.distillers.logit.scales = (1, 2)

@@ -1,0 +1,5 @@
+"""SD-NKD: ResNet-32x4 -> MobileNetV2 on CIFAR-100."""
+
+_base_ = ['_base_/sdnkd.py', '_base_/resnet32x4_mv2_cifar100.py']
+model = _base_.pop('method')
+model.distillers.logit.losses.loss_sdd.base.gamma = 8.0

@@ -1,0 +1,5 @@
+"""SD-NKD: VGG-13 -> ShuffleNetV1 on CIFAR-100."""
+
+_base_ = ['_base_/sdnkd.py', '_base_/vgg13_shufflev1_cifar100.py']
+model = _base_.pop('method')
+model.distillers.logit.losses.loss_sdd.base.gamma = 6.0

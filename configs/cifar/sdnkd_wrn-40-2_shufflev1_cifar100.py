@@ -1,0 +1,5 @@
+"""SD-NKD: WRN-40-2 -> ShuffleNetV1 on CIFAR-100."""
+
+_base_ = ['_base_/sdnkd.py', '_base_/wrn-40-2_shufflev1_cifar100.py']
+model = _base_.pop('method')
+model.distillers.logit.losses.loss_sdd.base.gamma = 8.0

@@ -1,0 +1,4 @@
+"""KD: ResNet-32x4 -> MobileNetV2 on CUB-200."""
+
+_base_ = ['../cifar/_base_/kd.py', '_base_/resnet32x4_mv2.py']
+model = _base_.pop('method')

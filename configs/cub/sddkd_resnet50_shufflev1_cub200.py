@@ -1,0 +1,5 @@
+"""SD-DKD: ResNet-50 -> ShuffleNetV1 on CUB-200."""
+
+_base_ = ['../cifar/_base_/sddkd.py', '_base_/resnet50_shufflev1.py']
+model = _base_.pop('method')
+model.distillers.logit.losses.loss_sdd.base.beta = 8.0

@@ -1,0 +1,4 @@
+"""SD-KD: ResNet-50 -> ShuffleNetV1 on CUB-200."""
+
+_base_ = ['../cifar/_base_/sdkd.py', '_base_/resnet50_shufflev1.py']
+model = _base_.pop('method')

@@ -1,0 +1,5 @@
+"""SD-KD: VGG-13 -> VGG-8 on CUB-200."""
+
+_base_ = ['../cifar/_base_/sdkd.py', '_base_/vgg13_vgg8.py']
+model = _base_.pop('method')
+model.distillers.logit.scales = (1, 2)

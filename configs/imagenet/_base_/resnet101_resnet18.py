@@ -1,0 +1,12 @@
+"""ResNet-101 -> ResNet-18 on ImageNet, without a method."""
+
+_base_ = './recipe.py'
+model = dict(
+    _scope_='kd_det',
+    type='DistillModel',
+    teacher=dict(
+        cfg='mmpretrain::resnet/resnet101_8xb32_in1k.py',
+        ckpt='https://mmassets.onedl.ai/mmclassification/v0/resnet/resnet101_8xb32_in1k_20210831-539c63f8.pth',
+    ),
+    student=dict(cfg='{{ fileDirname }}/../baseline_resnet18_imagenet.py'),
+)

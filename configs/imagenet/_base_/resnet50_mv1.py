@@ -1,0 +1,12 @@
+"""ResNet-50 -> MobileNetV1 on ImageNet, without a method."""
+
+_base_ = './recipe.py'
+model = dict(
+    _scope_='kd_det',
+    type='DistillModel',
+    teacher=dict(
+        cfg='mmpretrain::resnet/resnet50_8xb32_in1k.py',
+        ckpt='https://mmassets.onedl.ai/mmclassification/v0/resnet/resnet50_8xb32_in1k_20210831-ea4938fc.pth',
+    ),
+    student=dict(cfg='{{ fileDirname }}/../baseline_mv1_imagenet.py'),
+)

@@ -1,0 +1,20 @@
+"""ViT-S -> ResNet-18 on ImageNet by ND's recipe."""
+
+_base_ = './recipe_nd.py'
+model = dict(
+    _scope_='kd_det',
+    type='DistillModel',
+    teacher=dict(
+        cfg='mmpretrain::deit/deit-small_4xb256_in1k.py',
+        ckpt='https://mmassets.onedl.ai/mmclassification/v0/deit/deit-small_pt-4xb256_in1k_20220218-9425b9bb.pth',
+    ),
+    student=dict(
+        cfg='{{ fileDirname }}/../baseline_resnet18_ndrecipe_imagenet.py'
+    ),
+    distillers=dict(
+        logit=dict(
+            centroids='data/centroids/vit-s_imagenet.npz',
+            connectors=dict(student_embed=dict(type='EmbeddingAdaptor')),
+        )
+    ),
+)

@@ -1,0 +1,5 @@
+"""DKD: ResNet-101 -> ResNet-18 on ImageNet."""
+
+_base_ = ['_base_/dkd.py', '_base_/resnet101_resnet18.py']
+model = _base_.pop('method')
+model.distillers.logit.losses.loss_dkd.beta = 0.5

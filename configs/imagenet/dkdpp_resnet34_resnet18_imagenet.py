@@ -1,0 +1,7 @@
+"""DKD++: ResNet-34 -> ResNet-18 on ImageNet."""
+
+_base_ = ['_base_/dkdpp.py', '_base_/resnet34_resnet18_nd.py']
+model = _base_.pop('method')
+model.distillers.logit.losses.loss_dkd.alpha = 0.8
+model.distillers.logit.losses.loss_dkd.beta = 0.5
+model.distillers.logit.losses.loss_nd.loss_weight = 1.0

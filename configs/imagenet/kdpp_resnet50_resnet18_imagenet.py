@@ -1,0 +1,6 @@
+"""KD++: ResNet-50 -> ResNet-18 on ImageNet."""
+
+_base_ = ['_base_/kdpp.py', '_base_/resnet50_resnet18_nd.py']
+model = _base_.pop('method')
+model.distillers.logit.losses.loss_kd.loss_weight = 4.0
+model.distillers.logit.losses.loss_nd.loss_weight = 1.0

@@ -1,0 +1,5 @@
+"""SD-KD: ResNet-34 -> ResNet-18 on ImageNet."""
+
+_base_ = ['../cifar/_base_/sdkd.py', '_base_/resnet34_resnet18.py']
+model = _base_.pop('method')
+model.distillers.logit.scales = (1, 2)

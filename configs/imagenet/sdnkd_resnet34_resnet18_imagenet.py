@@ -1,0 +1,6 @@
+"""SD-NKD: ResNet-34 -> ResNet-18 on ImageNet."""
+
+_base_ = ['_base_/sdnkd.py', '_base_/resnet34_resnet18.py']
+model = _base_.pop('method')
+model.distillers.logit.scales = (1, 2)
+model.distillers.logit.losses.loss_sdd.base.gamma = 0.5

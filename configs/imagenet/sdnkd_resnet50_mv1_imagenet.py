@@ -1,0 +1,5 @@
+"""SD-NKD: ResNet-50 -> MobileNetV1 on ImageNet."""
+
+_base_ = ['_base_/sdnkd.py', '_base_/resnet50_mv1.py']
+model = _base_.pop('method')
+model.distillers.logit.losses.loss_sdd.base.gamma = 2.0

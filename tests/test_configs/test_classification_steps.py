@@ -1,0 +1,116 @@
+"""Every classification config builds and trains a step."""
+
+import functools
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from classification_words import DATA, FILES, parse
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DefaultScope
+from mmpretrain.structures import DataSample
+
+from kd_det.centroids import CentroidBank
+from kd_det.config import load_config
+from kd_det.models import FrozenTeacher, distill_model
+from kd_det.models.spec import read_spec
+from kd_det.registry import MODELS
+
+# images and pixels a side: as small as the networks and batch norm allow
+SIZES = dict(cifar=(4, 32), cub=(2, 64), imagenet=(2, 64))
+BY_TEACHER = sorted(FILES, key=lambda path: parse(path.stem).teacher)
+
+
+class Supplies:
+    """Weights and class means, drawn at random, for every config."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.checkpoint = functools.cache(self._checkpoint)
+
+    def _checkpoint(self, source: str) -> str:
+        model = MODELS.build(read_spec(dict(cfg=source), 'teacher')[0])
+        path = f'{self.folder}/{Path(source).stem}.pth'
+        torch.save(dict(state_dict=model.state_dict()), path)
+        return path
+
+    def bank(self, name) -> str:
+        """Class means of the teacher that a name tells."""
+        data = DATA[name.data]
+        _, width = data.networks[name.networks[0]]
+        rows = data.num_classes
+        path = f'{self.folder}/bank_{rows}_{width}.npz'
+        means = np.random.default_rng(0).random((rows, width), np.float32)
+        names = tuple(f'class {row}' for row in range(rows))
+        CentroidBank(means, np.ones(rows, np.int64), names).save(path)
+        return path
+
+    def load(self, path: Path) -> dict:
+        """Read a config with what is not there replaced."""
+        cfg = load_config(str(path))
+        if 'teacher' in cfg.model:
+            # the file that `keys` translates is not there
+            cfg.model.teacher.pop('keys', None)
+            cfg.model.teacher.ckpt = self.checkpoint(cfg.model.teacher.cfg)
+            for distiller in cfg.model.distillers.values():
+                if 'centroids' in distiller:
+                    distiller.centroids = self.bank(parse(path.stem))
+        else:
+            cfg.model.data_preprocessor = cfg.data_preprocessor
+        return cfg
+
+
+@pytest.fixture(scope='module')
+def supplies():
+    """Made once; a teacher does not change: the next pair may have it too."""
+    last = {}
+
+    def reuse(spec: dict) -> FrozenTeacher:
+        key = str(spec)
+        if key not in last:
+            last.clear()  # the large ones would add up
+            last[key] = FrozenTeacher(spec)
+        return last[key]
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        pytest.MonkeyPatch.context() as patch,
+        DefaultScope.overwrite_default_scope('mmpretrain'),
+    ):
+        patch.setattr(distill_model, 'FrozenTeacher', reuse)
+        yield Supplies(Path(folder))
+
+
+def random_batch(name) -> dict:
+    count, size = SIZES[DATA[name.data].folder]
+    images = torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8)
+    samples = [DataSample().set_gt_label(label) for label in range(count)]
+    return dict(inputs=list(images), data_samples=samples)
+
+
+@pytest.mark.parametrize('path', BY_TEACHER, ids=lambda path: path.stem)
+def test_trains_a_step(path, supplies):
+    name, cfg = parse(path.stem), supplies.load(path)
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model).train()
+    if name.is_pair:  # only the public CIFAR-10 networks see other colours
+        assert model.data_preprocessor.shared == (name.data != 'cifar10')
+    optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    before = {key: value.clone() for key, value in model.named_parameters()}
+    logs = model.train_step(random_batch(name), optim_wrapper)
+    wanted = {
+        f'{distiller}.{loss}'
+        for distiller, spec in cfg.model.get('distillers', {}).items()
+        for loss in spec.losses
+    }
+    assert logs.keys() == {'loss', *wanted} | (
+        {'loss_task'} if wanted else set()
+    )
+    for key, value in logs.items():
+        assert torch.isfinite(value).all(), key
+        assert value > 0, key
+    for key, value in model.named_parameters():
+        assert torch.isfinite(value).all(), key
+        assert not torch.equal(value, before[key]), f'{key} did not move'
