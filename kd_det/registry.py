@@ -7,9 +7,11 @@ from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
+from kd_det.compat import mmrazor
 from kd_det.compat.torchvision import ensure_importable
 from kd_det.errors import UserError, nearest
 
@@ -28,6 +30,7 @@ HOOKS = _child('hook', MMENGINE_HOOKS, 'engine.hooks')
 METRICS = _child('metric', MMENGINE_METRICS, 'evaluation')
 DATASETS = _child('dataset', MMENGINE_DATASETS, 'datasets.cifar')
 TRANSFORMS = _child('transform', MMENGINE_TRANSFORMS, 'datasets')
+TASK_UTILS = _child('task util', MMENGINE_TASK_UTILS, 'distillers.mmrazor')
 DATA_SAMPLERS = _child('data sampler', MMENGINE_DATA_SAMPLERS, 'datasets')
 
 
@@ -48,6 +51,8 @@ def build_part(name: str, cfg: dict, base: type):
             f'{name} is {cfg!r}; a dict with the type of a {base.__name__} '
             'is accepted.'
         )
+    if mmrazor.is_type(cfg):
+        mmrazor.ensure_importable()
     kind = cfg.get('type')
     found = MODELS.get(kind) if kind and isinstance(kind, str) else kind
     if not (isinstance(found, type) and issubclass(found, base)):

@@ -111,7 +111,7 @@ def desk(folder, monkeypatch):
     monkeypatch.chdir(folder)
 
 
-# test_configs.py trains the examples of that page
+# test_detection_configs.py trains the examples of that page
 @each([page for page in PAGES if page.stem != 'new_backbone'])
 def test_python(page, desk):
     namespace = {'__name__': 'page'}
@@ -139,7 +139,8 @@ def check_config(cfg: Config) -> None:
 
 @functools.cache
 def check_network(text: str) -> None:
-    how = {'ckpt', 'trust_pickle', 'dtype', 'channels_last', 'fuse_conv_bn'}
+    how = {'ckpt', 'keys', 'trust_pickle', 'dtype'}
+    how |= {'channels_last', 'fuse_conv_bn'}
     spec = {k: v for k, v in ast.literal_eval(text).items() if k not in how}
     with torch.device('meta'):  # weights without memory
         MODELS.build(read_spec(spec, 'network')[0])
@@ -232,6 +233,7 @@ NEEDED = {  # positional arguments
     'compute_centroids': ['config'],
     'make_shapes': [],
     'demo': [],
+    'benchmark_losses': [],
 }
 
 
@@ -241,6 +243,7 @@ def test_every_option_of_a_tool_is_documented(tool, monkeypatch):
         'compute_centroids': 'user_guides/centroids.md',
         'make_shapes': 'user_guides/data.md',
         'demo': 'get_started.md',
+        'benchmark_losses': 'notes/benchmarks.md',
     }
     general = 'user_guides/train_and_test.md'  # has what all tools have
     files = {general, pages.get(tool, general)}

@@ -12,7 +12,8 @@ FILES = sorted(PACKAGE.rglob('*.py'))
 
 # A module imports what stands below it, and its own package.
 LAYERS = (
-    {'errors', 'files', 'random_state', 'compat', 'functional'},
+    {'errors', 'files', 'random_state', 'functional'},
+    {'compat'},
     {'registry', 'checkpoint', 'config'},
     {'datasets'},
     {'losses', 'connectors', 'taps', 'centroids'},

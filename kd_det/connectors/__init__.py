@@ -3,5 +3,14 @@
 from kd_det.connectors.abf import ABFConnector
 from kd_det.connectors.adaptor import EmbeddingAdaptor
 from kd_det.connectors.base import Connector
+from kd_det.connectors.conv import ConvAdaptor, LinearAdaptor
+from kd_det.connectors.mmrazor import MMRazorConnector
 
-__all__ = ['ABFConnector', 'Connector', 'EmbeddingAdaptor']
+__all__ = [
+    'ABFConnector',
+    'Connector',
+    'ConvAdaptor',
+    'EmbeddingAdaptor',
+    'LinearAdaptor',
+    'MMRazorConnector',
+]

@@ -58,21 +58,7 @@ class ABFConnector(Connector):
         mid_channels: int | None = None,
     ) -> None:
         super().__init__(in_channels, out_channels)
-        for name in ('in_channels', 'out_channels'):
-            levels = getattr(self, name)
-            if not isinstance(levels, Sequence) or not levels:
-                raise UserError(
-                    f'ABFConnector: {name}={levels!r}; a list of integers '
-                    'above 0 is accepted, one a level from shallow to deep.'
-                )
-            for i, channels in enumerate(levels):
-                self.check_count(f'{name}[{i}]', channels)
-        if len(in_channels) != len(out_channels):
-            raise UserError(
-                f'ABFConnector: in_channels={in_channels!r} has '
-                f'{len(in_channels)} levels, out_channels={out_channels!r} '
-                f'has {len(out_channels)}; as many are accepted.'
-            )
+        self.check_levels()
         if mid_channels is None:
             mid_channels = min(MAX_MID, in_channels[-1])
         self.check_count('mid_channels', mid_channels)

@@ -47,6 +47,26 @@ class Connector(nn.Module):
             )
         return value
 
+    def check_levels(self) -> None:
+        """Stop unless the channels are two lists of one length."""
+        for name in ('in_channels', 'out_channels'):
+            levels = getattr(self, name)
+            if not isinstance(levels, Sequence) or not levels:
+                raise UserError(
+                    f'{type(self).__name__}: {name}={levels!r}; a list of '
+                    'integers above 0 is accepted, one a level from shallow '
+                    'to deep.'
+                )
+            for i, channels in enumerate(levels):
+                self.check_count(f'{name}[{i}]', channels)
+        ours, theirs = self.in_channels, self.out_channels
+        if len(ours) != len(theirs):
+            raise UserError(
+                f'{type(self).__name__}: in_channels={ours!r} has '
+                f'{len(ours)} levels, out_channels={theirs!r} has '
+                f'{len(theirs)}; as many are accepted.'
+            )
+
     def check_shapes(
         self, field: Tensor, like: Tensor, level: int = 0
     ) -> None:

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 from kd_det import random_state
 from kd_det.centroids import CentroidBank
-from kd_det.connectors import Connector
+from kd_det.compat import mmrazor
+from kd_det.connectors import Connector, MMRazorConnector
 from kd_det.errors import UserError, nearest
-from kd_det.losses import DistillLoss
+from kd_det.losses import DistillLoss, MMRazorLoss
 from kd_det.registry import build_part
 from kd_det.taps import FeatureTap
 
@@ -41,6 +42,8 @@ class Distiller(nn.Module):
     teacher_points: dict[str, str] = {}
     # images that may share a batch when the class means are computed
     images_at_once = 1
+    # what a connector works on beside the fields; no loss can ask for it
+    connectable: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -75,8 +78,11 @@ class Distiller(nn.Module):
                 "dict(type='…') is accepted."
             )
         mine = [f for f in self.provides if f.startswith('student_')]
-        for field in connectors:
-            if field not in mine:
+        mine += self.connectable
+        for field, cfg in connectors.items():
+            # those of mmrazor come in pairs, one of them the teacher's
+            theirs = field in self.provides and field.startswith('teacher_')
+            if field not in mine and not (theirs and _is_mmrazor(cfg)):
                 raise UserError(
                     f'connectors has {field!r}; the fields of '
                     f'{type(self).__name__} that can pass through one are '
@@ -106,14 +112,12 @@ class Distiller(nn.Module):
         for field in fields.required:
             if field in provided:
                 continue
-            fix = (
-                "; say centroids='FILE.npz' in the distiller"
-                if field == 'centroids'
-                else ''
-            )
+            fix = nearest(field, provided) or '.'
+            if field == 'centroids':
+                fix = "; say centroids='FILE.npz' in the distiller."
             raise UserError(
                 f'{type(self).__name__} provides {", ".join(provided)}, but '
-                f'{name} ({type(loss).__name__}) asks for {field!r}{fix}.'
+                f'{name} ({type(loss).__name__}) asks for {field!r}{fix}'
             )
         optional = [field for field in fields.optional if field in provided]
         return (*fields.required, *optional)
@@ -183,10 +187,15 @@ class Distiller(nn.Module):
             theirs: Width of the teacher's.
             fix: What to do about it, for the message.
         """
-        pairs = {'teacher_embed', 'centroids'} & self.asked
-        compared = pairs and 'student_embed' in self.asked
-        if ours == theirs or 'student_embed' in self._connector_cfgs:
+        makers = {'student_embed', *self.connectable}
+        if ours == theirs or makers & {*self._connector_cfgs}:
             return
+        compared = any(
+            self.losses[name].entrywise
+            and 'student_embed' in fields
+            and {'teacher_embed', 'centroids'} & {*fields}
+            for name, fields in self.wiring.items()
+        )
         if compared or 'cross_logits' in self.asked:
             raise UserError(
                 f"The student's embedding is {ours} wide, the teacher's "
@@ -194,12 +203,22 @@ class Distiller(nn.Module):
             )
 
     def _build_connector(self, field: str, cfg: dict) -> Connector:
+        name = f'connectors.{field}'
+        if _is_mmrazor(cfg):
+            leveled = field.endswith('_feats')
+            return MMRazorConnector(
+                name, cfg, lambda: self._around(field), leveled
+            )
         if isinstance(cfg, dict) and not {'in_channels', 'out_channels'} <= {
             *cfg
         }:
             ours, theirs = self.channels(field)
             cfg = dict(dict(in_channels=ours, out_channels=theirs), **cfg)
-        return build_part(f'connectors.{field}', cfg, Connector)
+        return build_part(name, cfg, Connector)
+
+    def _around(self, field: str) -> tuple:
+        ours, theirs = self.channels(field.replace('teacher_', 'student_'))
+        return (theirs if field.startswith('teacher_') else ours), theirs
 
     def expected_bank(self) -> dict:
         """Return what ``CentroidBank.verify`` must find: width and rows."""
@@ -276,4 +295,11 @@ def _build_loss(name: str, cfg: dict) -> DistillLoss:
             f'A distillation loss is named {name!r}; a name begins with '
             "'loss_', or MMEngine would not add it to the total."
         )
+    if mmrazor.is_type(cfg):
+        return MMRazorLoss(name, cfg)
     return build_part(name, cfg, DistillLoss)
+
+
+def _is_mmrazor(cfg: dict | list) -> bool:
+    """Return whether a connector, or each of a list, is of mmrazor."""
+    return all(map(mmrazor.is_type, cfg if isinstance(cfg, list) else [cfg]))

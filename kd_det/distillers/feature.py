@@ -54,7 +54,9 @@ class FeatureDistiller(Distiller):
                 f'{[*self.teacher_points.values()]}; name as many points '
                 'that match.'
             )
-        if ours != theirs and 'student_feats' not in self._connector_cfgs:
+        entrywise = any(loss.entrywise for loss in self.losses.values())
+        connected = 'student_feats' in self._connector_cfgs
+        if ours != theirs and entrywise and not connected:
             raise UserError(
                 f"The student's maps have {ours} channels, the teacher's "
                 f'{theirs}; add connectors=dict(student_feats=…) to the '

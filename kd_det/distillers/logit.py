@@ -7,6 +7,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from kd_det.distillers.base import Distiller
+from kd_det.distillers.feature import channels_at
 from kd_det.errors import UserError
 from kd_det.functional import region_pool
 from kd_det.registry import MODELS
@@ -26,10 +27,15 @@ class LogitDistiller(Distiller):
     ``cross_logits`` are the teacher's class layer applied to the student's
     embedding.
 
+    A connector of ``student_map`` works on the last feature map: what it
+    makes, averaged over the cells, is then the student's embedding for all
+    losses. The student's own logits do not change.
+
     Args:
         losses: Name (``loss_…``) -> config of a ``DistillLoss``.
         centroids: File of the teacher's class means, see ``CentroidHook``.
-        connectors: See :class:`Distiller`.
+        connectors: See :class:`Distiller`; ``student_map`` or
+            ``student_embed``, not both.
         taps: Overrides of the student's points ``map``, ``targets`` and
             ``classifier`` (the class layer; found in the head without it).
         scales: Cells a side of the grids of regional logits.
@@ -53,6 +59,7 @@ class LogitDistiller(Distiller):
         'classifier': '',
     }
     images_at_once = 128
+    connectable = ('student_map',)
 
     def __init__(
         self,
@@ -64,6 +71,11 @@ class LogitDistiller(Distiller):
         via_4x4: bool = False,
     ) -> None:
         super().__init__(losses, centroids, connectors, taps)
+        if {'student_map', 'student_embed'} <= {*self._connector_cfgs}:
+            raise UserError(
+                'connectors has student_map and student_embed, and each '
+                "makes the student's embedding; keep one of them."
+            )
         self.scales = tuple(scales)
         self.via_4x4 = via_4x4
         # a trial that stops the build: the loss would stop the first step
@@ -79,7 +91,7 @@ class LogitDistiller(Distiller):
         self.ours = [chosen] if chosen else class_layers(student, 'student')
         self.theirs = class_layers(teacher.model, 'teacher')
         self.points = points | _classifier_points(self.ours)
-        if not REGIONS & self.asked:
+        if not (REGIONS & self.asked or 'student_map' in self._connector_cfgs):
             del self.points['map']
         ours = find_module(student, self.ours[0])
         theirs = find_module(teacher.model, self.theirs[0])
@@ -98,6 +110,9 @@ class LogitDistiller(Distiller):
         """See :meth:`Distiller.channels`."""
         if field == 'student_embed':
             return self.widths
+        if field == 'student_map':
+            points = {'map': self.points['map']}
+            return channels_at(self.student, points)[-1], self.widths[1]
         return super().channels(field)
 
     def expected_bank(self) -> dict:
@@ -126,6 +141,10 @@ class LogitDistiller(Distiller):
             teacher_logits=teacher_logits,
             labels=student['targets'][0][1],
         )
+        if 'student_map' in self.connectors:
+            knowledge['student_map'] = self._map_of_cells(student)
+            # of the teacher only the width counts: a map of one pixel
+            knowledge['teacher_map'] = teacher_embed[..., None, None]
         if REGIONS & self.asked:
             maps = [_last_map(side) for side in (student, teacher)]
             self._warn_if_coarse(maps)
@@ -141,6 +160,9 @@ class LogitDistiller(Distiller):
     def connect(self, knowledge: dict) -> dict:
         """See :meth:`Distiller.connect`; adds ``cross_logits``."""
         knowledge = super().connect(knowledge)
+        if 'student_map' in self.connectors:
+            pooled = knowledge['student_map'].mean((2, 3))
+            knowledge['student_embed'] = pooled
         if 'cross_logits' in self.asked:
             knowledge['cross_logits'] = _classify(
                 knowledge['student_embed'], self.teacher.model, self.theirs
@@ -180,6 +202,17 @@ class LogitDistiller(Distiller):
             )
         embed, _ = self.look(self.teacher.extract_feat(inputs))
         return embed, torch.cat([sample.gt_label for sample in data_samples])
+
+    def _map_of_cells(self, student: dict) -> Tensor:
+        feature_map = _last_map(student)
+        if feature_map.ndim != 4:
+            raise UserError(
+                f'The last map of {type(self.student.backbone).__name__} has '
+                f'shape {tuple(feature_map.shape)}, a connector of '
+                'student_map takes (N, C, H, W); write connectors=dict('
+                "student_embed=dict(type='LinearAdaptor'))."
+            )
+        return feature_map
 
     def _regions(
         self, feature_map: Tensor, model: nn.Module, layers: list[str]

@@ -26,7 +26,8 @@ class RoIDistiller(Distiller):
 
     Taps give the student's RoIs, labels (background last), embeddings and
     logits that it computed anyway; the teacher's RoI extractor and box head
-    then run on the same RoIs. Neither head runs twice.
+    then run on the same RoIs. Neither head runs twice. ``cross_logits`` are
+    the teacher's class layer applied to the student's embedding.
 
     Args:
         losses: Name (``loss_…``) -> config of a ``DistillLoss``.
@@ -40,8 +41,10 @@ class RoIDistiller(Distiller):
         'teacher_logits',
         'student_embed',
         'teacher_embed',
+        'cross_logits',
         'labels',
         'foreground',
+        'rois',
     )
     points = POINTS
 
@@ -74,7 +77,9 @@ class RoIDistiller(Distiller):
         self.check_widths(
             *self.widths,
             'set student.roi_head.bbox_head.fc_out_channels='
-            f'{theirs.in_features}',
+            f'{theirs.in_features} or add '
+            "connectors=dict(student_embed=dict(type='LinearAdaptor')) to "
+            'the distiller',
         )
 
     def channels(self, field: str) -> tuple[int, int]:
@@ -122,7 +127,17 @@ class RoIDistiller(Distiller):
             teacher_logits=teacher_logits,
             labels=labels,
             foreground=labels < self.num_rows - 1,
+            rois=rois,
         )
+
+    def connect(self, knowledge: dict) -> dict:
+        """See :meth:`Distiller.connect`; adds ``cross_logits``."""
+        knowledge = super().connect(knowledge)
+        if 'cross_logits' in self.asked:
+            layer = find_module(self.teacher.model, f'{HEAD}.fc_cls')
+            embed = knowledge['student_embed'].to(layer.weight.dtype)
+            knowledge['cross_logits'] = layer(embed)
+        return knowledge
 
     @torch.no_grad()
     def look(

@@ -3,8 +3,10 @@
 from kd_det.losses.base import DistillLoss
 from kd_det.losses.dist import DISTLoss
 from kd_det.losses.dkd import DKDLoss
+from kd_det.losses.hints import AttentionTransferLoss, FitNetLoss
 from kd_det.losses.kd import HardKDLoss, KDLoss
 from kd_det.losses.logit_loss import LogitLoss
+from kd_det.losses.mmrazor import MMRazorLoss
 from kd_det.losses.nd import (
     FDRCosineLoss,
     FDRInfoNCELoss,
@@ -13,22 +15,33 @@ from kd_det.losses.nd import (
     SIFNLoss,
 )
 from kd_det.losses.nkd import NKDLoss
+from kd_det.losses.pkd import PKDLoss
 from kd_det.losses.reviewkd import ReviewKDLoss
+from kd_det.losses.rkd import RKDAngleLoss, RKDDistanceLoss
 from kd_det.losses.sdd import SDDLoss
+from kd_det.losses.srrl import FeatureMatchingLoss, SoftmaxRegressionLoss
 
 __all__ = [
+    'AttentionTransferLoss',
     'DISTLoss',
     'DKDLoss',
     'DistillLoss',
     'FDRCosineLoss',
     'FDRInfoNCELoss',
+    'FeatureMatchingLoss',
+    'FitNetLoss',
     'HardKDLoss',
     'KDLoss',
     'LogitLoss',
+    'MMRazorLoss',
     'NDLoss',
     'NKDLoss',
     'NormLoss',
+    'PKDLoss',
+    'RKDAngleLoss',
+    'RKDDistanceLoss',
     'ReviewKDLoss',
     'SDDLoss',
     'SIFNLoss',
+    'SoftmaxRegressionLoss',
 ]

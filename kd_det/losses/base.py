@@ -33,6 +33,10 @@ class DistillLoss(nn.Module):
         UserError: The weight is no number.
     """
 
+    # Whether a field of the student is compared entry by entry with the
+    # teacher's, so that both must be equally wide.
+    entrywise = True
+
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
         if not isinstance(loss_weight, Real):

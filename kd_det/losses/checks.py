@@ -23,6 +23,14 @@ def check_not_negative(loss: nn.Module, name: str, value: float) -> float:
     return value
 
 
+def check_count(loss: nn.Module, name: str, value: int, least: int) -> int:
+    """Return an integer from ``least`` on, else raise a UserError."""
+    if not (isinstance(value, int) and value >= least):
+        what = f'an integer, {least} or above, is'
+        raise _refusal(loss, name, value, what)
+    return value
+
+
 def check_choice(loss: nn.Module, name: str, value, accepted: Sequence):
     """Return one of the accepted values, else raise a UserError."""
     if value not in accepted:

@@ -1,0 +1,126 @@
+"""ConvAdaptor and LinearAdaptor: one layer, batch norm and a ReLU."""
+
+from torch import Tensor, nn
+
+from kd_det.connectors.base import Channels, Connector, Field
+from kd_det.errors import UserError
+from kd_det.registry import MODELS
+
+
+@MODELS.register_module()
+class ConvAdaptor(Connector):
+    r"""A 1x1 convolution, batch norm and a ReLU, on a map or on each level.
+
+    .. math:: y = \mathrm{ReLU}(\mathrm{BN}(\mathrm{conv}_{1 \times 1} x))
+
+    It is the adaptor of SRRL and the regressor of a FitNet. Only the
+    channels become the teacher's; the loss compares what sizes there are.
+
+    Args:
+        in_channels: Channels of the student's map, or of its levels.
+        out_channels: Channels of the teacher's.
+        relu: Whether the ReLU is there. Leave it out where the teacher's
+            maps have negative entries.
+
+    Raises:
+        UserError: The channels are neither two integers above 0 nor two
+            lists of them, of one length.
+
+    Paper: https://openreview.net/forum?id=ZzwDy_wiWv
+    """
+
+    def __init__(
+        self, in_channels: Channels, out_channels: Channels, relu: bool = True
+    ) -> None:
+        super().__init__(in_channels, out_channels)
+        if isinstance(in_channels, int) and isinstance(out_channels, int):
+            in_channels, out_channels = [in_channels], [out_channels]
+            self.check_count('in_channels', self.in_channels)
+            self.check_count('out_channels', self.out_channels)
+        else:
+            self.check_levels()
+        self.blocks = nn.ModuleList(
+            _block(nn.Conv2d(ours, theirs, 1, bias=False), relu)
+            for ours, theirs in zip(in_channels, out_channels)
+        )
+
+    def forward(self, field: Field, like: Field) -> Field:
+        """Return the map, or all levels, with the teacher's channels.
+
+        Args:
+            field: The student's map (N, C, H, W), or a sequence of them.
+            like: The teacher's; only its number of channels is used.
+
+        Raises:
+            UserError: The number of levels or of channels is another than at
+                the build, or batch norm would see a single pixel to train
+                on.
+        """
+        if isinstance(field, Tensor):
+            return self._adapt(field, like, 0)
+        if not len(field) == len(like) == len(self.blocks):
+            raise UserError(
+                f'ConvAdaptor was built for {len(self.blocks)} levels, but '
+                f'got {len(field)} of the student and {len(like)} of the '
+                'teacher; name as many points on both sides.'
+            )
+        levels = zip(field, like, range(len(field)))
+        return tuple(self._adapt(*level) for level in levels)
+
+    def _adapt(self, x: Tensor, like: Tensor, level: int) -> Tensor:
+        self.check_shapes(x, like, level)
+        self.check_batch(x)
+        return self.blocks[level](x)
+
+
+@MODELS.register_module()
+class LinearAdaptor(Connector):
+    r"""A linear layer, batch norm and a ReLU: :class:`ConvAdaptor` on vectors.
+
+    .. math:: y = \mathrm{ReLU}(\mathrm{BN}(W x))
+
+    On a pooled map it is another network than the convolution before the
+    pooling: batch norm and ReLU do not commute with the mean.
+
+    Args:
+        in_channels: Width of the student's embedding.
+        out_channels: Width of the teacher's.
+        relu: Whether the ReLU is there. Leave it out where the teacher's
+            embeddings have negative entries.
+
+    Raises:
+        UserError: A width is no integer above 0.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, relu: bool = True
+    ) -> None:
+        super().__init__(in_channels, out_channels)
+        self.check_count('in_channels', in_channels)
+        self.check_count('out_channels', out_channels)
+        layer = nn.Linear(in_channels, out_channels, bias=False)
+        self.block = _block(layer, relu)
+
+    def forward(self, field: Tensor, like: Tensor) -> Tensor:
+        """Return an embedding (N, D) of the teacher's width.
+
+        Args:
+            field: The student's embedding (N, in_channels).
+            like: The teacher's (N, out_channels); only its shape is used.
+
+        Raises:
+            UserError: A width is another than at the build, or one sample
+                came to train on.
+        """
+        self.check_shapes(field, like)
+        self.check_batch(field)
+        return self.block(field)
+
+
+def _block(layer: nn.Conv2d | nn.Linear, relu: bool) -> nn.Sequential:
+    """Return the layer, drawn anew, with what stands behind it."""
+    is_conv = isinstance(layer, nn.Conv2d)
+    norm = nn.BatchNorm2d if is_conv else nn.BatchNorm1d
+    nn.init.kaiming_normal_(layer.weight, mode='fan_out', nonlinearity='relu')
+    layers = [layer, norm(layer.weight.shape[0])]
+    return nn.Sequential(*layers, *([nn.ReLU()] if relu else []))

@@ -1,0 +1,124 @@
+"""Losses on hints: maps of some layers, as they are or as attention."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from kd_det.errors import UserError
+from kd_det.functional import attention_transfer_loss
+from kd_det.functional._common import float32_math
+from kd_det.losses.base import DistillLoss
+from kd_det.registry import MODELS
+
+Maps = Sequence[Tensor]
+
+
+@MODELS.register_module()
+class FitNetLoss(DistillLoss):
+    r"""Mean squared difference of maps, summed over the levels.
+
+    .. math:: L = \sum_{levels} \frac{1}{N C H W} \sum_n \|s_n - t_n\|^2
+
+    A :class:`ConvAdaptor` gives the student's maps the teacher's channels.
+    Where the spatial sizes differ, the larger map is average-pooled to the
+    smaller, each axis by itself.
+
+    Args:
+        loss_weight: Constant factor of the loss.
+
+    Paper: https://arxiv.org/abs/1412.6550
+
+    Differs from the paper: the mean of the squares, where the paper has half
+    their sum; the hint is a term beside the others, no stage before them.
+    """
+
+    def forward(self, student_feats: Maps, teacher_feats: Maps) -> Tensor:
+        """Return the weighted loss of maps (N, C, H, W) as a scalar.
+
+        Raises:
+            UserError: The two sides have not as many maps, or maps of not
+                as many samples and channels.
+        """
+        _check_levels(self, student_feats, teacher_feats)
+        ours, theirs = (
+            [tuple(level.shape[:2]) for level in side]
+            for side in (student_feats, teacher_feats)
+        )
+        if ours != theirs:
+            raise UserError(
+                'FitNetLoss compares maps of equal samples and channels, but '
+                f'student_feats has {ours} and teacher_feats {theirs}; add '
+                "connectors=dict(student_feats=dict(type='ConvAdaptor')) to "
+                'the distiller.'
+            )
+        return self.mean(_hint(student_feats, teacher_feats))
+
+
+@MODELS.register_module()
+class AttentionTransferLoss(DistillLoss):
+    r"""Compare where maps carry their energy, summed over the levels.
+
+    .. math::
+        L = \sum_{levels} \frac{1}{N H W} \sum_n \|q(s_n) - q(t_n)\|^2,
+        \quad q(f) = \frac{a}{\|a\|}, \quad a_{hw} = \frac1C \sum_c f_{chw}^2
+
+    The channels may differ. Where the spatial sizes do, the larger map is
+    average-pooled to the smaller.
+
+    Args:
+        loss_weight: Constant factor of the loss.
+
+    Paper: https://arxiv.org/abs/1612.03928
+
+    Differs from the paper: the squared norm divided by H W, as in the
+    authors' code, where the paper has the norm.
+    """
+
+    entrywise = False
+
+    def forward(self, student_feats: Maps, teacher_feats: Maps) -> Tensor:
+        """Return the weighted loss of maps (N, C, H, W) as a scalar.
+
+        Raises:
+            UserError: The two sides have not as many maps.
+        """
+        _check_levels(self, student_feats, teacher_feats)
+        return self.mean(
+            sum(
+                attention_transfer_loss(student, teacher)
+                for student, teacher in zip(student_feats, teacher_feats)
+            )
+        )
+
+
+def _check_levels(
+    loss: DistillLoss, student_feats: Maps, teacher_feats: Maps
+) -> None:
+    if not len(student_feats) == len(teacher_feats) > 0:
+        raise UserError(
+            f'{type(loss).__name__} got {len(student_feats)} maps of the '
+            f'student and {len(teacher_feats)} of the teacher; name as many '
+            'points on both sides, at least one.'
+        )
+
+
+@float32_math
+def _hint(student_feats: Maps, teacher_feats: Maps) -> Tensor:
+    """Return the squared differences (N,), summed over the levels."""
+    return sum(
+        _squared(student, teacher.detach())
+        for student, teacher in zip(student_feats, teacher_feats)
+    )
+
+
+def _squared(student: Tensor, teacher: Tensor) -> Tensor:
+    size = [min(pair) for pair in zip(student.shape[2:], teacher.shape[2:])]
+    student, teacher = _pool(student, size), _pool(teacher, size)
+    return (student - teacher).square().mean((1, 2, 3))
+
+
+def _pool(feature_map: Tensor, size: list[int]) -> Tensor:
+    if list(feature_map.shape[2:]) == size:
+        return feature_map
+    return F.adaptive_avg_pool2d(feature_map, size)

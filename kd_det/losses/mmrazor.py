@@ -1,0 +1,179 @@
+"""MMRazorLoss: a loss of mmrazor among the knowledge of a distiller."""
+
+import inspect
+import logging
+from collections.abc import Iterable, Iterator
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from kd_det.compat import mmrazor
+from kd_det.errors import UserError, nearest
+from kd_det.functional._common import float32_math
+from kd_det.losses.base import DistillLoss, Fields
+
+# Losses that no distiller can feed.
+UNSUPPORTED = {
+    'ActivationLoss': 'it sees the teacher alone, to train a generator of '
+    'images (DAFL), and a frozen teacher gets no gradient',
+    'CRDLoss': 'it needs the index of each image in the data set and a bank '
+    "of all images, which only mmrazor's CRDDataset gives, and that is "
+    'written for mmcls',
+    'InformationEntropyLoss': 'it sees the teacher alone, to train a '
+    'generator of images (DAFL), and a frozen teacher gets no gradient',
+    'KDSoftCELoss': 'it calls a function of mmcls, which MMPretrain replaced; '
+    'mmrazor.KLDivergence has the same gradient',
+    'OnehotLikeLoss': 'it sees the teacher alone, to train a generator of '
+    'images (DAFL), and a frozen teacher gets no gradient',
+}
+# Losses that compare a student with a teacher of another width.
+ANY_WIDTH = ('ATLoss', 'AngleWiseRKD', 'DistanceWiseRKD')
+
+
+class MMRazorLoss(DistillLoss):
+    """A loss of mmrazor as a ``DistillLoss``.
+
+    A distiller makes it of a config such as ``dict(type='mmrazor.PKDLoss',
+    loss_weight=6, inputs=dict(preds_S='student_feats',
+    preds_T='teacher_feats'))``. What else stands in the config goes to
+    mmrazor's class, ``loss_weight`` too: it has mmrazor's default and is
+    applied once, by mmrazor. A schedule's scale comes on top.
+
+    A field of several levels is taken level by level, and the losses are
+    added up. Half precision is computed in float32, an empty batch gives a 0
+    that is connected to the graph.
+
+    Args:
+        name: Name of the loss in the config.
+        cfg: Its config.
+
+    Raises:
+        UserError: mmrazor has no such loss, it cannot be used, or its
+            arguments or inputs do not fit.
+    """
+
+    def __init__(self, name: str, cfg: dict) -> None:
+        super().__init__()
+        found = mmrazor.find(name, cfg, mmrazor.LOSSES, UNSUPPORTED)
+        arguments = {
+            key: value
+            for key, value in cfg.items()
+            if key not in ('type', '_scope_', 'inputs')
+        }
+        self.kind = kind = found.__name__
+        self.loss = mmrazor.make(name, found, arguments)
+        self.inputs = self._check_inputs(name, cfg.get('inputs'))
+        self.entrywise = kind not in ANY_WIDTH
+        if hasattr(self.loss, 'num_classes'):  # a distiller checks it
+            self.num_classes = self.loss.num_classes
+        if kind == 'DKDLoss' and self.loss.reduction in ('mean', 'none'):
+            print_log(
+                f'{name}: mmrazor.DKDLoss sums over the batch in spite of '
+                f'reduction={self.loss.reduction!r}, since it also sets '
+                "size_average=False: N times what 'batchmean' gives, and "
+                "N K and 2 N times the mean that 'mean' asks for (part of "
+                'the other classes, part of the target class; N samples, K '
+                "classes); write reduction='batchmean', with loss_weight "
+                'times N if the value is to stay.',
+                'current',
+                level=logging.WARNING,
+            )
+
+    def _check_inputs(self, name: str, inputs: dict | None) -> dict[str, str]:
+        parameters = inspect.signature(self.loss.forward).parameters
+        needed = [k for k, p in parameters.items() if p.default is p.empty]
+        takes = f'mmrazor.{self.kind} takes {", ".join(needed)}'
+        if not isinstance(inputs, dict) or not inputs:
+            raise UserError(
+                f'{name} has inputs={inputs!r}; {takes}, so write which field '
+                f"each is, inputs=dict({needed[0]}='…', …)."
+            )
+        for key, field in inputs.items():
+            if key not in parameters:
+                raise UserError(
+                    f'{name} has inputs for {key!r}; {takes}'
+                    f'{nearest(key, parameters) or "."}'
+                )
+            if not isinstance(field, str):
+                raise UserError(
+                    f'{name} has inputs with {key}={field!r}; a field such '
+                    "as 'student_feats' is accepted."
+                )
+        missing = [key for key in needed if key not in inputs]
+        if missing:
+            raise UserError(
+                f'{name} has no inputs for {missing[0]!r}; {takes}.'
+            )
+        return dict(inputs)
+
+    def fields(self) -> Fields:
+        """Return the fields that ``inputs`` names."""
+        return Fields(tuple(dict.fromkeys(self.inputs.values())), ())
+
+    def forward(self, **knowledge: Tensor | tuple) -> Tensor:
+        """Return the loss as a scalar.
+
+        Args:
+            knowledge: The fields that :meth:`fields` names.
+
+        Raises:
+            UserError: Two fields have not as many levels, or mmrazor's loss
+                stops on their shapes.
+        """
+        arguments = {k: knowledge[field] for k, field in self.inputs.items()}
+        return self.weigh(sum(map(self._level, self._levels(arguments))))
+
+    def _levels(self, arguments: dict) -> Iterator[dict]:
+        counts = {
+            self.inputs[key]: len(value)
+            for key, value in arguments.items()
+            if isinstance(value, (list, tuple))
+        }
+        if len({*counts.values()}) > 1:
+            raise UserError(
+                f'mmrazor.{self.kind} takes its fields level by level, but '
+                f'they have {counts} levels; name as many points on both '
+                'sides.'
+            )
+        for level in range(next(iter(counts.values()), 1)):
+            yield {
+                key: value[level]
+                if isinstance(value, (list, tuple))
+                else value
+                for key, value in arguments.items()
+            }
+
+    def _level(self, arguments: dict) -> Tensor:
+        tensors = [*_tensors(arguments.values())]
+        if any(len(tensor) == 0 for tensor in tensors):
+            real = [x for x in tensors if x.is_floating_point()]
+            return sum(x.float().sum() for x in real if len(x) == 0)
+        try:
+            value = _compute(self.loss, **arguments)
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except (AssertionError, RuntimeError, ValueError) as error:
+            shapes = {
+                self.inputs[key]: [tuple(x.shape) for x in _tensors([value])]
+                for key, value in arguments.items()
+            }
+            raise UserError(
+                f'mmrazor.{self.kind} stopped on the shapes {shapes} '
+                f'({type(error).__name__}: {error}); correct its arguments, '
+                'or make the fields match by connectors=dict(…).'
+            ) from error
+        return value.mean()  # as MMEngine does with what is not reduced
+
+
+@float32_math
+def _compute(loss: nn.Module, **arguments) -> Tensor:
+    return loss(**arguments)
+
+
+def _tensors(values: Iterable) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from _tensors(value)

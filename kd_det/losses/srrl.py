@@ -1,0 +1,71 @@
+"""SRRL: the student's feature, also as the teacher's classifier sees it."""
+
+from torch import Tensor
+
+from kd_det.functional import feature_matching_loss, softmax_regression_loss
+from kd_det.losses.base import DistillLoss
+from kd_det.losses.checks import check_choice
+from kd_det.registry import MODELS
+
+MODES = ('mse', 'ce', 'kl')
+
+
+@MODELS.register_module()
+class FeatureMatchingLoss(DistillLoss):
+    r"""Mean squared difference of two embeddings, as wide as each other.
+
+    .. math:: L = \frac{1}{N C} \sum_n \|s_n - t_n\|^2
+
+    In SRRL :math:`s` is the student's last map through a
+    :class:`ConvAdaptor`, pooled, and :math:`t` what the teacher's class
+    layer consumes: the connector ``student_map`` of a ``LogitDistiller``.
+
+    Args:
+        loss_weight: Constant factor of the loss; alpha of the paper.
+
+    Paper: https://openreview.net/forum?id=ZzwDy_wiWv
+
+    Differs from the paper: mean over the channels, as in the authors' code,
+    where the paper has the squared norm.
+    """
+
+    def forward(self, student_embed: Tensor, teacher_embed: Tensor) -> Tensor:
+        """Return the weighted loss of embeddings (N, C) as a scalar."""
+        return self.mean(feature_matching_loss(student_embed, teacher_embed))
+
+
+@MODELS.register_module()
+class SoftmaxRegressionLoss(DistillLoss):
+    r"""Compare what the teacher's class layer makes of both embeddings.
+
+    With :math:`z` the cross logits, :math:`z^t` those of the teacher, and
+    :math:`p, p^t` their softmax:
+
+    .. math::
+        L^{mse} = \frac{1}{N K} \sum_n \|z_n - z^t_n\|^2, \quad
+        L^{ce} = -\frac1N \sum_n \sum_k p^t_{nk} \log p_{nk}, \quad
+        L^{kl} = \frac1N \sum_n \mathrm{KL}(p^t_n \| p_n)
+
+    The gradient flows through the frozen layer into the student. 'mse' sees
+    a common shift of the logits, 'ce' and 'kl' do not; 'ce' is not 0 at
+    equality.
+
+    Args:
+        mode: 'mse', 'ce' or 'kl'.
+        loss_weight: Constant factor of the loss; beta of the paper.
+
+    Raises:
+        UserError: For another mode.
+
+    Paper: https://openreview.net/forum?id=ZzwDy_wiWv
+    """
+
+    def __init__(self, mode: str = 'mse', loss_weight: float = 1.0) -> None:
+        super().__init__(loss_weight)
+        self.mode = check_choice(self, 'mode', mode, MODES)
+
+    def forward(self, cross_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+        """Return the weighted loss of logits (N, K) as a scalar."""
+        return self.mean(
+            softmax_regression_loss(cross_logits, teacher_logits, self.mode)
+        )
