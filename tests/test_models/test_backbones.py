@@ -228,9 +228,11 @@ def test_tap_points_of_the_page(name):
 
 
 def test_the_page_lists_every_network_and_mapping():
-    assert set(TAP_ROWS) == set(backbones.__all__) == set(SMALL_BY_NAME)
+    small = set(backbones.__all__) - {'RegNetY16GF'}  # torchvision's
+    assert set(TAP_ROWS) == small == set(SMALL_BY_NAME)
     listed = re.findall(r"^\| `'(\w+)'` \|", PAGE.read_text(), re.M)
-    assert set(listed) == set(KEY_MAPPINGS)
+    elsewhere = {'mmrazor', 'mmrazor_teacher'}  # user_guides/mmrazor.md
+    assert set(listed) == set(KEY_MAPPINGS) - elsewhere
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def test_logits_are_those_of_the_public_network(
 @pytest.mark.parametrize('keys', KEY_MAPPINGS)
 def test_unknown_keys_stay(keys):
     state = {
-        'stem.weight': 1,
+        'entry.weight': 1,
         'layers.0.weight': 2,
         'block0.2.weight': 3,
         'backbone.conv1.weight': 4,
