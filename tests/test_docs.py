@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset
 from torch.distributed.run import get_args_parser
 
 import kd_det.functional
@@ -214,18 +215,23 @@ def check_tool(tool: str, arguments: list[str], monkeypatch) -> None:
 
 
 def check_option(cfg: Config, option: str) -> None:
-    """A key of --cfg-options must be there, or be an argument of a hook."""
+    """A key of --cfg-options must be there, or be an argument of its part."""
     *path, last = option.split('.')
     node = cfg
+    if path == ['model', 'teacher']:
+        assert last in ('ckpt', 'keys', 'dtype', *SWITCHES), option
+        return
     if option.startswith('model.student.'):
         node, path = read_spec(cfg.model.student, 'student')[0], path[2:]
     for key in path:
         node = node[int(key) if isinstance(node, list) else key]
     if last not in node:
-        hook = HOOKS.get(node['type'])
-        assert last in inspect.signature(hook).parameters, option
+        known = BaseDataset if path[-1] == 'dataset' else None
+        known = known or HOOKS.get(node['type'])
+        assert last in inspect.signature(known).parameters, option
 
 
+SWITCHES = ('fuse_conv_bn', 'channels_last')  # of the teacher
 NEEDED = {  # positional arguments
     'train': ['config'],
     'test': ['config', 'checkpoint'],
