@@ -12,6 +12,12 @@ from kd_det.engine.classification_checks import check_classification
 from kd_det.engine.dataset_types import is_classification, type_of
 from kd_det.errors import UserError, nearest
 
+# what MMDetection reads of a COCO json
+NEEDED = {
+    'images': ('id', 'file_name', 'height', 'width'),
+    'annotations': ('id', 'image_id', 'category_id', 'bbox', 'area'),
+}
+
 
 def check_data(cfg: Config, splits: tuple[str, ...] = SPLITS) -> None:
     """Check the data that a config names against its classes.
@@ -77,10 +83,17 @@ def _check_annotations(
             table = json.load(file)
         names = {c['id']: str(c['name']) for c in table['categories']}
         used = {a['category_id'] for a in table['annotations']}
+        for part, keys in NEEDED.items():
+            for entry in table[part]:
+                for key in keys:
+                    entry[key]
     except (ValueError, KeyError, TypeError) as error:
+        needed = '; '.join(
+            f'{part} with {", ".join(keys)}' for part, keys in NEEDED.items()
+        )
         raise UserError(
             f'Annotation file {path!r} is not COCO json ({error!r}); it '
-            'needs images, annotations and categories.'
+            f'needs {needed}; categories with id, name.'
         ) from None
     absent = [name for name in classes if name not in names.values()]
     if absent:

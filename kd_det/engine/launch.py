@@ -3,6 +3,7 @@
 import argparse
 import os
 import os.path as osp
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,16 +14,16 @@ from mmengine.device import get_device
 from mmengine.dist import get_rank, infer_launcher, init_dist
 from mmengine.model import is_model_wrapper
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
+from mmengine.runner import CheckpointLoader, Runner
 
 from kd_det.checkpoint import load_checkpoint, use_safe_loading
 from kd_det.config import load_config
 from kd_det.engine.centroid_pass import compute_bank
 from kd_det.engine.checks import check_data
-from kd_det.errors import UserError
+from kd_det.errors import UserError, nearest
 from kd_det.models.spec import read_spec
 from kd_det.models.teacher import load_exactly
-from kd_det.registry import MODELS
+from kd_det.registry import HOOKS, MODELS
 
 
 def make_parser(description: str) -> argparse.ArgumentParser:
@@ -59,6 +60,11 @@ def run_tool(main: Callable[[], object]) -> None:
         main()
     except (UserError, FileNotFoundError) as error:
         sys.exit(_report(error))
+    except (KeyError, TypeError) as error:
+        sentence = unbuildable(error)
+        if sentence is None:
+            raise
+        sys.exit(_report(UserError(sentence)))
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         sys.exit(130)  # as shells do
@@ -67,6 +73,37 @@ def run_tool(main: Callable[[], object]) -> None:
 def _report(error: Exception) -> int:
     print(f'error: {error}', file=sys.stderr)
     return 2
+
+
+def unbuildable(error: KeyError | TypeError) -> str | None:
+    """Return what a config asks for that no registry can build, or None.
+
+    Args:
+        error: Of a registry: an unknown type, or a wrong argument. Any other
+            error gives None.
+    """
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    text = str(error.args[0]) if error.args else ''
+    unknown = re.match(r'(\S+) is not in the (\S+) registry', text)
+    if unknown:
+        kind, where = unknown.groups()
+        names = [*MODELS.module_dict, *HOOKS.module_dict]
+        hint = nearest(kind.removeprefix('kd_det.'), names)
+        return (
+            f'The config has the type {kind!r}, which is not in the {where} '
+            'registry; correct the name, or write its scope with it '
+            f"(type='kd_det.…' or _scope_='kd_det'){hint or '.'}"
+        )
+    # raised by the call itself, not inside what was called
+    called = trace is not None and trace.tb_frame.f_code.co_name
+    if called == 'build_from_cfg' and '__init__()' in text:
+        return (
+            f'The config does not fit a type it names ({text}); correct the '
+            'key, or take it out.'
+        )
+    return None
 
 
 def prepare_from(args: argparse.Namespace) -> Config:
@@ -195,6 +232,10 @@ def train(
             )
         cfg.auto_scale_lr.enable = True
     if seed is not None:
+        if not 0 <= seed < 2**32:
+            raise UserError(
+                f'--seed {seed}: an integer from 0 to {2**32 - 1} is accepted.'
+            )
         cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
     if resume:
         cfg.resume = True
@@ -204,7 +245,20 @@ def train(
                 f'There is no checkpoint {resume!r} to resume from; give a '
                 'file, or --resume alone for the last one of the work dir.'
             )
+        if resume != 'auto':
+            _check_resumable(resume)
     Runner.from_cfg(cfg).train()
+
+
+def _check_resumable(path: str) -> None:
+    state = CheckpointLoader.load_checkpoint(path, 'cpu')
+    meta = state.get('meta') or {}
+    if 'optimizer' not in state or not {'epoch', 'iter'} <= {*meta}:
+        raise UserError(
+            f'Checkpoint {path!r} has no optimizer, epoch and iteration, so '
+            'nothing can be resumed from it; give one of training, or start '
+            'from its weights with --cfg-options load_from=FILE.'
+        )
 
 
 def student_of(cfg: Config) -> Config:

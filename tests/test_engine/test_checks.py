@@ -92,6 +92,7 @@ def test_no_name_of_a_file(check, ann_file):
         b'{"images": [], "annotations": [], "categories": [1]}',
         b'{"images": [], "annotations": null, "categories": []}',
         b'{"categories": [], "annotations": [{"id": 3}]}',
+        b'{"categories": [], "annotations": [], "images": [{"id": 1}]}',
     ],
 )
 def test_no_coco_json(check, tmp_path, content):
@@ -100,6 +101,15 @@ def test_no_coco_json(check, tmp_path, content):
         r"file.json' is not COCO json \(.*\); it needs images",
         check,
         ann_file=str(tmp_path / 'file.json'),
+    )
+
+
+@pytest.mark.parametrize('key', ['id', 'image_id', 'bbox', 'area'])
+def test_an_annotation_lacks_what_mmdet_reads(check, key):
+    refused(
+        rf"is not COCO json \(KeyError\('{key}'\)\); it needs .*area",
+        check,
+        lambda table: table['annotations'][-1].pop(key),
     )
 
 

@@ -1,6 +1,7 @@
 """What is wrong is said in one sentence before the first step."""
 
 import os
+import re
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from kd_det.centroids import CentroidBank
 from kd_det.engine import launch
 from kd_det.errors import UserError
 from kd_det.models.spec import read_spec
+from kd_det.registry import MODELS
 from kd_det.testing import save_teacher
 
 
@@ -426,3 +428,50 @@ def test_run_tool(capsys):
     with pytest.raises(KeyError):  # a bug of ours keeps its traceback
         launch.run_tool(lambda: {}['x'])
     assert launch.run_tool(lambda: None) is None
+
+
+def failing(cfg):
+    return lambda: MODELS.build(cfg)
+
+
+@pytest.mark.parametrize(
+    'cfg, message',
+    [
+        (
+            dict(type='kd_det.DistilModel'),
+            "type 'kd_det.DistilModel', .* did you mean 'DistillModel'",
+        ),
+        (
+            dict(type='kd_det.KDLoss', tao=1.0),
+            r"KDLoss.*unexpected keyword argument 'tao'\); correct the key",
+        ),
+        (
+            dict(type='kd_det.DistillModel'),
+            'missing 3 required .*; correct the key',
+        ),
+    ],
+)
+def test_a_config_that_no_registry_can_build(capsys, cfg, message):
+    with pytest.raises(SystemExit) as caught:
+        launch.run_tool(failing(cfg))
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert re.search(message, said) and said.count('\n') == 1
+
+
+def test_an_error_inside_a_part_keeps_its_traceback():
+    class Broken(torch.nn.Module):
+        def __init__(self):
+            super().__init__(size=3)
+
+    cfg = dict(type=Broken)
+    with pytest.raises(TypeError, match='unexpected keyword'):
+        launch.run_tool(failing(cfg))
+
+
+def test_seed_out_of_range(write):
+    refused('--seed -1: an integer from 0', train, write(), seed=-1)
+
+
+def test_resume_from_an_exported_student(write, teacher):
+    refused('nothing can be resumed', train, write(), resume=teacher['ckpt'])

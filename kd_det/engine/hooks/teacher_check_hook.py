@@ -50,6 +50,11 @@ class TeacherCheckHook(Hook):
         floor: float | None = 0.05,
         metric: str = 'bbox_mAP',
     ) -> None:
+        if not isinstance(num_images, int) or num_images < 1:
+            raise UserError(
+                f'TeacherCheckHook: num_images={num_images!r}; an integer '
+                'above 0 is accepted.'
+            )
         self.num_images = num_images
         self.floor = floor
         self.metric = metric
