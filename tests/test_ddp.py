@@ -45,6 +45,15 @@ METHODS = {
     'nd': {**KD, **ND},
     'nd_foreground': {**KD, **ND_FOREGROUND},
     'sifn': SIFN,
+    'rkd': dict(
+        loss_rkd=dict(
+            type='RKDAngleLoss',
+            background='foreground',
+            max_samples=8,
+            gather=True,
+            loss_weight=50.0,
+        )
+    ),
     'norm_foreground': dict(
         loss_norm=dict(type='NormLoss', background='foreground')
     ),

@@ -240,6 +240,7 @@ NEEDED = {  # positional arguments
     'make_shapes': [],
     'demo': [],
     'benchmark_losses': [],
+    'benchmark_rkd': [],
 }
 
 
@@ -250,6 +251,7 @@ def test_every_option_of_a_tool_is_documented(tool, monkeypatch):
         'make_shapes': 'user_guides/data.md',
         'demo': 'get_started.md',
         'benchmark_losses': 'notes/benchmarks.md',
+        'benchmark_rkd': 'notes/benchmarks.md',
     }
     general = 'user_guides/train_and_test.md'  # has what all tools have
     files = {general, pages.get(tool, general)}

@@ -17,7 +17,11 @@ from kd_det.losses.nd import (
 from kd_det.losses.nkd import NKDLoss
 from kd_det.losses.pkd import PKDLoss
 from kd_det.losses.reviewkd import ReviewKDLoss
-from kd_det.losses.rkd import RKDAngleLoss, RKDDistanceLoss
+from kd_det.losses.rkd import (
+    RelationalLoss,
+    RKDAngleLoss,
+    RKDDistanceLoss,
+)
 from kd_det.losses.sdd import SDDLoss
 from kd_det.losses.srrl import FeatureMatchingLoss, SoftmaxRegressionLoss
 
@@ -40,6 +44,7 @@ __all__ = [
     'PKDLoss',
     'RKDAngleLoss',
     'RKDDistanceLoss',
+    'RelationalLoss',
     'ReviewKDLoss',
     'SDDLoss',
     'SIFNLoss',

@@ -71,16 +71,17 @@ class RelationalLoss(EmbeddingLoss):
         keep = self.keep(foreground)
         if rois is not None:
             keep = _first_of_its_kind(rois, keep)
-        if keep is not None:
+        if keep is not None:  # on an accelerator this waits for it
             group = tuple(rows[keep] for rows in group)
         if self.gather:
             group = gather_rows(*group)
         count = len(group[0])
         if self.max_samples is not None and count > self.max_samples:
             # no draw: the student's own must be those of plain training
-            spaced = torch.arange(self.max_samples) * count
+            device = student_embed.device
+            spaced = torch.arange(self.max_samples, device=device) * count
             spaced = spaced // self.max_samples
-            group = tuple(rows[spaced.to(rows.device)] for rows in group)
+            group = tuple(rows[spaced] for rows in group)
         value = self.relate(*group)
         return self.weigh(global_gradient(value) if self.gather else value)
 

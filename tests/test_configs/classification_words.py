@@ -22,6 +22,16 @@ METHODS = {
     'dist': {'logit.loss_dist': 'DISTLoss'},
     'reviewkd': {'feats.loss_reviewkd': 'ReviewKDLoss'},
     'hardkd': {'token.loss_hardkd': 'HardKDLoss'},
+    'srrl': {
+        'logit.loss_fm': 'FeatureMatchingLoss',
+        'logit.loss_sr': 'SoftmaxRegressionLoss',
+    },
+    'rkd': {
+        'logit.loss_rkd_d': 'RKDDistanceLoss',
+        'logit.loss_rkd_a': 'RKDAngleLoss',
+    },
+    'at': {'feats.loss_at': 'AttentionTransferLoss'},
+    'fitnet': {'feats.loss_fitnet': 'FitNetLoss'},
     'sdkd': {'logit.loss_sdd': 'SDDLoss of KDLoss'},
     'sddkd': {'logit.loss_sdd': 'SDDLoss of DKDLoss'},
     'sdnkd': {'logit.loss_sdd': 'SDDLoss of NKDLoss'},
@@ -50,7 +60,7 @@ SMALL = {
             dict(type='kd_det.WRN', depth=depth, widen=widen),
             64 * widen,
         )
-        for depth, widen in ((40, 2), (40, 1), (16, 2))
+        for depth, widen in ((40, 2), (40, 1), (16, 2), (40, 4), (16, 4))
     },
     'vgg8': (dict(type='kd_det.CIFARVGG', depth=8), 512),
     'vgg13': (dict(type='kd_det.CIFARVGG', depth=13), 512),

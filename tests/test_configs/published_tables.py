@@ -1,4 +1,4 @@
-"""The tables of the ND and SDD papers and code, written down once more.
+"""The tables of the papers and their code, written down once more.
 
 Each function returns what a config must say, from its name alone.
 """
@@ -98,6 +98,32 @@ CUB_PAIRS = {
 SDD_IMAGENET = {('resnet34', 'resnet18'), ('resnet50', 'mv1')}
 SDD_FAMILY = ('kd', 'dkd', 'nkd', 'sdkd', 'sddkd', 'sdnkd')
 
+# RepDistiller's table of RKD; of AT and FitNet the first two pairs
+RKD_PAIRS = {
+    ('resnet56', 'resnet20'),
+    ('resnet32x4', 'resnet8x4'),
+    ('resnet110', 'resnet20'),
+    ('resnet110', 'resnet32'),
+    ('wrn-40-2', 'wrn-16-2'),
+    ('wrn-40-2', 'wrn-40-1'),
+    ('wrn-40-2', 'shufflev1'),
+    ('vgg13', 'vgg8'),
+    ('vgg13', 'mv2'),
+    ('resnet50', 'mv2'),
+    ('resnet50', 'vgg8'),
+    ('resnet32x4', 'shufflev1'),
+    ('resnet32x4', 'shufflev2'),
+}
+HINT_PAIRS = {('resnet56', 'resnet20'), ('resnet32x4', 'resnet8x4')}
+# SRRL's own, and those of the SimKD README for which there are networks
+SRRL_PAIRS = {
+    ('wrn-40-4', 'wrn-16-4'),
+    ('resnet32x4', 'resnet8x4'),
+    ('resnet32x4', 'vgg8'),
+}
+SRRL_IMAGENET = {('resnet34', 'resnet18'), ('resnet50', 'mv1')}
+FEATURE_METHODS = ('srrl', 'rkd', 'at', 'fitnet')
+
 WRN = ['backbone.layer2.0.relu1', 'backbone.layer3.0.relu1', 'backbone.relu']
 
 
@@ -123,7 +149,15 @@ def expected_names() -> set[str]:
     names |= {
         f'{m}_regnety-16gf_deit-b_imagenet' for m in ('hardkd', 'hardkdpp')
     }
-    short_list = 'kd dkd sdkd sddkd kdpp dkdpp reviewkdpp'.split()
+    names |= {f'rkd_{t}_{s}_cifar100' for t, s in RKD_PAIRS}
+    names |= {f'srrl_{t}_{s}_cifar100' for t, s in SRRL_PAIRS}
+    names |= {f'srrl_{t}_{s}_imagenet' for t, s in SRRL_IMAGENET}
+    names |= {
+        f'{m}_{t}_{s}_cifar100'
+        for t, s in HINT_PAIRS
+        for m in ('at', 'fitnet')
+    }
+    short_list = 'kd dkd sdkd sddkd kdpp dkdpp reviewkdpp srrl rkd'.split()
     names |= {
         f'{method}_resnet56_{student}_{setting}cifar10'
         for method in short_list
@@ -168,6 +202,8 @@ def base_loss(name: Name) -> dict[str, dict]:
         ((weight,),) = REVIEWKD[teacher, student]
         loss = dict(type='ReviewKDLoss', loss_weight=weight)
         return {'feats.loss_reviewkd': loss}
+    if method in FEATURE_METHODS:
+        return FEATURE_LOSSES[method]
     ((beta,),) = BETA[teacher, student]
     share = 0.5 if large and method == 'kd' else 0.9
     on_regions = method.startswith('sd')
@@ -189,6 +225,25 @@ def base_loss(name: Name) -> dict[str, dict]:
     return {f'logit.loss_{method}': {**loss, **weight}}
 
 
+# with the weights of SRRL's code and of RepDistiller
+FEATURE_LOSSES = {
+    'srrl': {
+        'logit.loss_fm': dict(type='FeatureMatchingLoss'),
+        'logit.loss_sr': dict(type='SoftmaxRegressionLoss'),
+    },
+    'rkd': {
+        'logit.loss_rkd_d': dict(type='RKDDistanceLoss', loss_weight=25.0),
+        'logit.loss_rkd_a': dict(type='RKDAngleLoss', loss_weight=50.0),
+    },
+    'at': {
+        'feats.loss_at': dict(type='AttentionTransferLoss', loss_weight=1000.0)
+    },
+    'fitnet': {
+        'feats.loss_fitnet': dict(type='FitNetLoss', loss_weight=100.0)
+    },
+}
+
+
 def expected_distillers(name: Name) -> dict[str, dict]:
     """The `distillers` of the config, to the last key."""
     teacher, student = name.networks
@@ -196,7 +251,8 @@ def expected_distillers(name: Name) -> dict[str, dict]:
     distillers = {}
     for key, loss in losses.items():
         where, _, key = key.partition('.')
-        distillers[where] = dict(type='LogitDistiller', losses={key: loss})
+        distiller = dict(type='LogitDistiller', losses={})
+        distillers.setdefault(where, distiller)['losses'][key] = loss
     if name.method.endswith('pp'):
         logit = distillers.setdefault(
             'logit', dict(type='LogitDistiller', losses={})
@@ -221,9 +277,26 @@ def expected_distillers(name: Name) -> dict[str, dict]:
         distillers['logit']['via_4x4'] = True
         if coarse:
             distillers['logit']['scales'] = (1, 2)
+    if name.method == 'srrl':
+        adaptor = dict(type='ConvAdaptor')
+        distillers['logit']['connectors'] = dict(student_map=adaptor)
     if 'feats' in distillers:
-        distillers['feats'] |= _maps(name)
+        maps = _hints if name.method in FEATURE_METHODS else _maps
+        distillers['feats'] |= maps(name)
     return distillers
+
+
+def _hints(name: Name) -> dict:
+    """Both sides behind the activation: all stages, or the second."""
+    student, teacher = (
+        _stages(name.data, network, False)
+        for network in reversed(name.networks)
+    )
+    spec = dict(type='FeatureDistiller')
+    if name.method == 'fitnet':
+        student, teacher = student[1:2], teacher[1:2]
+        spec['connectors'] = dict(student_feats=dict(type='ConvAdaptor'))
+    return dict(spec, taps=dict(student=student, teacher=teacher))
 
 
 def _maps(name: Name) -> dict:
@@ -272,7 +345,13 @@ def task_weight(name: Name) -> float:
 def warm_up(name: Name) -> dict[str, dict]:
     """The schedules of LossScheduleHook."""
     nd = name.method.endswith('pp') or name.setting == 'ndrecipe'
-    unwarmed = name.method in ('baseline', 'kd', 'sdkd', 'hardkd')
+    unwarmed = name.method in (
+        'baseline',
+        'kd',
+        'sdkd',
+        'hardkd',
+        *FEATURE_METHODS,
+    )
     if not nd and (unwarmed or name.data == 'imagenet'):
         return {}
     if name.data == 'imagenet':

@@ -38,6 +38,8 @@ METHODS = {
     'baseline': set(),
     'kd': {'KDLoss'},
     'nd': {'NDLoss', 'KDLoss'},
+    'srrl': {'FeatureMatchingLoss', 'SoftmaxRegressionLoss'},
+    'rkd': {'RKDDistanceLoss', 'RKDAngleLoss'},
 }
 DETECTORS = {'frcnn': 'FasterRCNN'}
 NETWORKS = {
@@ -326,7 +328,11 @@ def check_step(cfg: Config) -> None:
         assert torch.isfinite(value).all(), key
         if not torch.equal(value, before[key]):
             moved.add(key.removeprefix('student.').partition('.')[0])
-    assert moved == {'backbone', 'neck', 'rpn_head', 'roi_head'}
+    parts = {'backbone', 'neck', 'rpn_head', 'roi_head'}
+    distillers = cfg.model.get('distillers', {}).values()
+    if any('connectors' in distiller for distiller in distillers):
+        parts |= {'distill'}
+    assert moved == parts
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)

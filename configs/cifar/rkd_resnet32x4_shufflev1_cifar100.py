@@ -1,0 +1,4 @@
+"""RKD: ResNet-32x4 -> ShuffleNetV1 on CIFAR-100."""
+
+_base_ = ['_base_/rkd.py', '_base_/resnet32x4_shufflev1_cifar100.py']
+model = _base_.pop('method')

@@ -1,0 +1,4 @@
+"""RKD: VGG-13 -> VGG-8 on CIFAR-100."""
+
+_base_ = ['_base_/rkd.py', '_base_/vgg13_vgg8_cifar100.py']
+model = _base_.pop('method')

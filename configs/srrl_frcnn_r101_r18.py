@@ -1,0 +1,26 @@
+"""SRRL on RoI embeddings: Faster R-CNN R-101 -> R-18, COCO 1x.
+
+The student's shared feature goes through an adaptor into the teacher's
+frozen class layer. No paper distils detectors this way. The weights are those
+of SRRL for classifiers: look at the first steps of the log, since both terms
+grow with the square of the teacher's embeddings and logits.
+"""
+
+_base_ = [
+    './_base_/models/frcnn_r101_r18.py',
+    './_base_/datasets/coco.py',
+    'mmdet::_base_/schedules/schedule_1x.py',
+    './_base_/distill_runtime.py',
+]
+model = dict(
+    distillers=dict(
+        roi=dict(
+            type='RoIDistiller',
+            connectors=dict(student_embed=dict(type='LinearAdaptor')),
+            losses=dict(
+                loss_fm=dict(type='FeatureMatchingLoss'),
+                loss_sr=dict(type='SoftmaxRegressionLoss'),
+            ),
+        )
+    )
+)
