@@ -72,6 +72,8 @@ class TeacherCheckHook(Hook):
         score = next(
             (v for k, v in scores.items() if k.endswith(self.metric)), None
         )
+        if not scores:
+            score = 0.0  # MMDetection's answer to no box at all
         if score is None:
             raise UserError(
                 f'TeacherCheckHook: no metric ends in {self.metric!r}; the '

@@ -179,3 +179,11 @@ def test_claims_of_mmdetection():
     assert claimed_score(name) == 'box AP 37.4 on COCO'
     assert claimed_score('mmdet::_base_/models/faster-rcnn_r50_fpn.py') == ''
     assert claimed_score('configs/x.py') == claimed_score('') == ''
+
+
+def test_a_teacher_that_predicts_no_box_scores_nothing(own, shapes, tmp_path):
+    strict = dict(own, test_cfg=dict(rcnn=dict(score_thr=1.0)))
+    refused(
+        r'scores bbox_mAP 0\.000 .* under the floor',
+        runner(pair_cfg(strict), shapes, tmp_path, HOOK | dict(floor=0.01)),
+    )
