@@ -16,7 +16,7 @@ help:
 	@echo 'make test   set up, then check the style and run the tests'
 	@echo 'make lint   set up, then check style, format and spelling'
 	@echo
-	@echo 'Variables, as in make test VENV=/tmp/env:'
+	@echo 'Variables, as in make test VENV=.venv311:'
 	@echo '  PYTHON       interpreter, 3.10 to 3.12 (the first suitable one)'
 	@echo '  VENV         where the virtual environment is made (.venv)'
 	@echo '  TORCH        what pip shall install as torch, with options'

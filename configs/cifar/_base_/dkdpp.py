@@ -1,23 +1,8 @@
 """DKD++: ND beside DKD, warmed up as in `kdpp.py`. A child gives weights."""
 
-_base_ = '../../_base_/distill_classification_runtime.py'
+_base_ = './dkd.py'
 method = dict(
-    distillers=dict(
-        logit=dict(
-            type='LogitDistiller',
-            losses=dict(
-                loss_dkd=dict(type='DKDLoss', tau=4.0),
-                loss_nd=dict(type='NDLoss'),
-            ),
-        )
-    )
+    distillers=dict(logit=dict(losses=dict(loss_nd=dict(type='NDLoss'))))
 )
-custom_hooks = [
-    *_base_.custom_hooks,
-    dict(
-        type='kd_det.LossScheduleHook',
-        schedules=dict(
-            logit=dict(loss_dkd=dict(type='WarmUp', epochs=20, origin=0))
-        ),
-    ),
-]
+custom_hooks = _base_.custom_hooks
+custom_hooks[-1].schedules.logit.loss_dkd.origin = 0

@@ -3,17 +3,9 @@
 Unlike all their others, the ND scripts for this on ImageNet warm up ND too.
 """
 
-_base_ = '../../_base_/distill_classification_runtime.py'
+_base_ = './dkd.py'
 method = dict(
-    distillers=dict(
-        logit=dict(
-            type='LogitDistiller',
-            losses=dict(
-                loss_dkd=dict(type='DKDLoss', tau=1.0),
-                loss_nd=dict(type='NDLoss'),
-            ),
-        )
-    )
+    distillers=dict(logit=dict(losses=dict(loss_nd=dict(type='NDLoss'))))
 )
 custom_hooks = [
     *_base_.custom_hooks,

@@ -1,27 +1,6 @@
-"""KD++: ND beside KD at T = 1. A child gives both weights.
+"""KD++ as on CIFAR, at T = 1; the weight of KD rises over 5 epochs."""
 
-As in the ND scripts the weight of KD rises over 5 epochs, from 0 in the
-first; that of ND does not.
-"""
-
-_base_ = '../../_base_/distill_classification_runtime.py'
-method = dict(
-    distillers=dict(
-        logit=dict(
-            type='LogitDistiller',
-            losses=dict(
-                loss_kd=dict(type='KDLoss', tau=1.0),
-                loss_nd=dict(type='NDLoss'),
-            ),
-        )
-    )
-)
-custom_hooks = [
-    *_base_.custom_hooks,
-    dict(
-        type='kd_det.LossScheduleHook',
-        schedules=dict(
-            logit=dict(loss_kd=dict(type='WarmUp', epochs=5, origin=0))
-        ),
-    ),
-]
+_base_ = '../../cifar/_base_/kdpp.py'
+method = dict(distillers=dict(logit=dict(losses=dict(loss_kd=dict(tau=1.0)))))
+custom_hooks = _base_.custom_hooks
+custom_hooks[-1].schedules.logit.loss_kd.epochs = 5

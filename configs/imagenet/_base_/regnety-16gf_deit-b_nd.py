@@ -1,24 +1,11 @@
 """RegNetY-16GF -> DeiT-B on ImageNet, for ND."""
 
-_base_ = './recipe_deit.py'
-custom_imports = dict(imports=['kd_det.compat.deit'])
+_base_ = './regnety-16gf_deit-b.py'
 model = dict(
-    _scope_='kd_det',
-    type='DistillModel',
-    teacher=dict(
-        cfg='{{ fileDirname }}/../baseline_regnety-16gf_imagenet.py',
-        ckpt='https://download.pytorch.org/models/regnet_y_16gf-3e4a00f9.pth',
-        keys='torchvision',
-    ),
-    student=dict(
-        cfg='{{ fileDirname }}/../baseline_deit-b_imagenet.py',
-        backbone=dict(type='DistilledVisionTransformer'),
-        head=dict(type='DistilledDeiTHead'),
-    ),
     distillers=dict(
         logit=dict(
             centroids='data/centroids/regnety-16gf_imagenet.npz',
             connectors=dict(student_embed=dict(type='EmbeddingAdaptor')),
         )
-    ),
+    )
 )

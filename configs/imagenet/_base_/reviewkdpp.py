@@ -1,34 +1,13 @@
 """ReviewKD++: ND beside ReviewKD, warmed up as in `kdpp.py`. A child gives
-the weights. See `reviewkd.py`.
+the weights.
 """
 
-_base_ = '../../_base_/distill_classification_runtime.py'
+_base_ = './reviewkd.py'
 method = dict(
     distillers=dict(
-        feats=dict(
-            type='FeatureDistiller',
-            taps=dict(
-                student=[
-                    'backbone.layer1.1.relu:input[-1]',
-                    'backbone.layer2.1.relu:input[-1]',
-                    'backbone.layer3.1.relu:input[-1]',
-                    'backbone.layer4.1.relu:input[-1]',
-                    'neck',
-                ],
-                teacher=[
-                    'backbone.layer1.2.relu:input[-1]',
-                    'backbone.layer2.3.relu:input[-1]',
-                    'backbone.layer3.5.relu:input[-1]',
-                    'backbone.layer4.2.relu:input[-1]',
-                    'neck',
-                ],
-            ),
-            connectors=dict(student_feats=dict(type='ABFConnector')),
-            losses=dict(loss_reviewkd=dict(type='ReviewKDLoss')),
-        ),
         logit=dict(
             type='LogitDistiller', losses=dict(loss_nd=dict(type='NDLoss'))
-        ),
+        )
     )
 )
 custom_hooks = [

@@ -2,18 +2,20 @@
 gamma. See `sdnkd.py` of CIFAR.
 """
 
-_base_ = '../../_base_/distill_classification_runtime.py'
+_base_ = './sddkd.py'
 method = dict(
     distillers=dict(
         logit=dict(
-            type='LogitDistiller',
-            via_4x4=True,
             losses=dict(
                 loss_sdd=dict(
-                    type='SDDLoss',
-                    base=dict(type='NKDLoss', tau=1.0, mask_target=False),
+                    base=dict(
+                        _delete_=True,
+                        type='NKDLoss',
+                        tau=1.0,
+                        mask_target=False,
+                    )
                 )
-            ),
+            )
         )
     )
 )
