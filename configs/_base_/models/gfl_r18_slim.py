@@ -1,0 +1,6 @@
+"""GFL R-18 on the slim plan of `retinanet_r50_slim.py`."""
+
+_base_ = './gfl_r50_slim.py'
+model = dict(
+    backbone=dict(depth=18), neck=dict(in_channels=[64, 128, 256, 512])
+)

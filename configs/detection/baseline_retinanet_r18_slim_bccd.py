@@ -1,0 +1,10 @@
+"""Control of the blood-cell runs: slim RetinaNet R-18 alone, 8 epochs."""
+
+_base_ = [
+    '../_base_/models/retinanet_r18_slim.py',
+    '../_base_/datasets/coco_folder.py',
+    '../_base_/schedules/adamw_8e.py',
+    '../_base_/default_runtime.py',
+]
+data_root = 'data/bccd/'
+classes = ('Platelets', 'RBC', 'WBC')

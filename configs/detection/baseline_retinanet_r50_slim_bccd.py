@@ -1,0 +1,10 @@
+"""The teacher of the blood-cell runs: slim RetinaNet R-50, 16 epochs."""
+
+_base_ = [
+    '../_base_/models/retinanet_r50_slim.py',
+    '../_base_/datasets/coco_folder.py',
+    '../_base_/schedules/adamw_16e.py',
+    '../_base_/default_runtime.py',
+]
+data_root = 'data/bccd/'
+classes = ('Platelets', 'RBC', 'WBC')
