@@ -9,6 +9,7 @@ from kd_det import random_state
 from kd_det.centroids import CentroidBank
 from kd_det.compat import mmrazor
 from kd_det.connectors import Connector, MMRazorConnector
+from kd_det.distillers.classes import ClassMatch, match_classes
 from kd_det.errors import UserError, nearest
 from kd_det.losses import DistillLoss, MMRazorLoss
 from kd_det.registry import build_part
@@ -54,6 +55,7 @@ class Distiller(nn.Module):
     ) -> None:
         super().__init__()
         self.centroid_file = centroids
+        self.match: ClassMatch | None = None
         self.bank: CentroidBank | None = None
         if not isinstance(losses, dict):
             raise UserError(
@@ -122,11 +124,20 @@ class Distiller(nn.Module):
         optional = [field for field in fields.optional if field in provided]
         return (*fields.required, *optional)
 
+    def match_up(self, classes: tuple[str, ...], teacher: nn.Module) -> None:
+        """Bring the class lists together by name; see ``ClassMatch``.
+
+        Args:
+            classes: The student's; () if not known.
+            teacher: The ``FrozenTeacher``, whose list may be unknown too.
+        """
+        self.match = match_classes(classes, teacher.classes)
+
     def bind(self, name: str, student: nn.Module, teacher: nn.Module) -> None:
         """Find the points in both networks and check that they match.
 
         Connectors are built and a centroid file that exists is read and
-        verified here.
+        verified here. The class lists are known by then.
 
         Args:
             name: Name of this distiller in the config.
@@ -178,6 +189,30 @@ class Distiller(nn.Module):
             f'{type(self).__name__} knows no channels of {field}; write '
             'in_channels and out_channels in the connector.'
         )
+
+    def check_counts(self, ours: int, theirs: int) -> None:
+        """Stop if the class counts differ and no names can match them.
+
+        Args:
+            ours: The student's number of classes, without background.
+            theirs: The teacher's.
+        """
+        if self.match is not None:
+            counts = self.match.counts
+            if (ours, theirs) == (counts['student'], counts['teacher']):
+                return
+            raise UserError(
+                f'The heads have {ours} (student) and {theirs} (teacher) '
+                f'classes, the lists of names {counts["student"]} and '
+                f'{counts["teacher"]}; correct classes in the config, or '
+                'teacher.classes.'
+            )
+        if ours != theirs:
+            raise UserError(
+                f'The student has {ours} classes, the teacher {theirs}, and '
+                'not both lists of names are known; name them: classes=(…) '
+                'at the top of the config, teacher.classes=(…).'
+            )
 
     def check_widths(self, ours: int, theirs: int, fix: str) -> None:
         """Stop if a loss compares embeddings of different widths.
@@ -246,7 +281,9 @@ class Distiller(nn.Module):
         self.bank = bank
         self.centroids = torch.from_numpy(bank.centroids).to(self.centroids)
 
-    def read(self, student: dict, teacher: dict, feats: tuple) -> dict:
+    def read(
+        self, student: dict, teacher: dict, feats: tuple, samples: list
+    ) -> dict:
         """Return the knowledge of one step.
 
         Args:
@@ -254,6 +291,7 @@ class Distiller(nn.Module):
             teacher: What the taps at ``teacher_points`` recorded.
             feats: What the teacher's ``extract_feat`` returned for the same
                 images.
+            samples: The data samples of the step, one an image.
         """
         raise NotImplementedError
 
@@ -283,6 +321,9 @@ class Distiller(nn.Module):
                     "custom_hooks=[dict(type='kd_det.CentroidHook')]."
                 )
             knowledge = dict(knowledge, centroids=self.centroids)
+        if self.match is not None:
+            needed = {*self.asked, 'labels', 'region_labels'} & {*knowledge}
+            knowledge = self.match({f: knowledge[f] for f in needed})
         return {
             name: loss(**{f: knowledge[f] for f in self.wiring[name]})
             for name, loss in self.losses.items()

@@ -68,7 +68,9 @@ class FeatureDistiller(Distiller):
         """See :meth:`Distiller.channels`."""
         return self._channels
 
-    def read(self, student: dict, teacher: dict, feats: tuple) -> dict:
+    def read(
+        self, student: dict, teacher: dict, feats: tuple, samples: list
+    ) -> dict:
         """Return the knowledge of one step; see :meth:`Distiller.read`."""
         return dict(student_feats=_maps(student), teacher_feats=_maps(teacher))
 

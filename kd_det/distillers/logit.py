@@ -51,6 +51,7 @@ class LogitDistiller(Distiller):
         'teacher_region_logits',
         'cross_logits',
         'labels',
+        'region_labels',
     )
     points = {
         'map': 'backbone',
@@ -96,13 +97,8 @@ class LogitDistiller(Distiller):
         ours = find_module(student, self.ours[0])
         theirs = find_module(teacher.model, self.theirs[0])
         self.widths = ours.in_features, theirs.in_features
-        self.num_rows = theirs.out_features
-        if ours.out_features != self.num_rows:
-            raise UserError(
-                f'The student has {ours.out_features} classes, the teacher '
-                f'{self.num_rows}; LogitDistiller needs the same class list '
-                'on both sides.'
-            )
+        self.num_rows = ours.out_features
+        self.check_counts(self.num_rows, theirs.out_features)
         self.check_widths(*self.widths, ADAPTOR)
         super().bind(name, student, teacher)
 
@@ -130,7 +126,9 @@ class LogitDistiller(Distiller):
                 'again.'
             )
 
-    def read(self, student: dict, teacher: dict, feats: tuple) -> dict:
+    def read(
+        self, student: dict, teacher: dict, feats: tuple, samples: list
+    ) -> dict:
         """Return the knowledge of one step; see :meth:`Distiller.read`."""
         embed, logits = _read_classifier(student, self.ours)
         teacher_embed, teacher_logits = self.look(feats)
@@ -146,6 +144,7 @@ class LogitDistiller(Distiller):
             # of the teacher only the width counts: a map of one pixel
             knowledge['teacher_map'] = teacher_embed[..., None, None]
         if REGIONS & self.asked:
+            knowledge['region_labels'] = knowledge['labels']
             maps = [_last_map(side) for side in (student, teacher)]
             self._warn_if_coarse(maps)
             knowledge['student_region_logits'] = self._regions(

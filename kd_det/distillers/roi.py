@@ -4,20 +4,23 @@ import torch
 from torch import Tensor, nn
 
 from kd_det.distillers.base import Distiller
+from kd_det.distillers.roi_cells import cells_of_rois, check_cells
 from kd_det.errors import UserError
 from kd_det.registry import MODELS
 from kd_det.taps import FeatureTap, find_module
 
-HEAD = 'roi_head.bbox_head'
+EXTRACTOR, HEAD = 'roi_head.bbox_roi_extractor', 'roi_head.bbox_head'
 # the classifier's input is the embedding, its output the logits; the
 # arguments of the head's loss hold the labels of the sampled RoIs
 POINTS = {
-    'rois': 'roi_head.bbox_roi_extractor:input',
-    'embed': f'{HEAD}.fc_cls:input',
-    'logits': f'{HEAD}.fc_cls',
-    'targets': f'{HEAD}.loss_cls:input',
+    'rois': EXTRACTOR + '{stage}:input',
+    'embed': HEAD + '{stage}.fc_cls:input',
+    'logits': HEAD + '{stage}.fc_cls',
+    'targets': HEAD + '{stage}.loss_cls:input',
+    # what a head with global average pooling pools
+    'map': HEAD + '{stage}.avg_pool:input',
 }
-TEACHER_POINTS = {key: POINTS[key] for key in ('embed', 'logits')}
+REGIONS = {'student_region_logits', 'teacher_region_logits'}
 
 
 @MODELS.register_module()
@@ -29,11 +32,30 @@ class RoIDistiller(Distiller):
     then run on the same RoIs. Neither head runs twice. ``cross_logits`` are
     the teacher's class layer applied to the student's embedding.
 
+    In a cascade the RoIs of all stages count together, each seen by the
+    teacher's head of that stage, or its last where it has fewer. Class means
+    are of one stage, so ``centroids`` want one distiller a stage.
+
+    Regional logits, for SDD, are those of the whole RoI, all rows, and of
+    its cells, the rows of objects alone. A box head is asked about a cell in
+    one of three ways:
+
+    - ``cells='align'``: its share of a RoIAlign with that many times the
+      bins, through the box head.
+    - ``cells='pool'``: its mean, spread over the whole input of the box
+      head.
+    - ``cells='gap'``: for heads that end in global average pooling, the
+      class layer on the mean over the cell.
+
     Args:
         losses: Name (``loss_…``) -> config of a ``DistillLoss``.
         centroids: File of the teacher's class means, see ``CentroidHook``.
         connectors: See :class:`Distiller`.
-        taps: Overrides of ``POINTS``, for unusual box heads.
+        taps: Overrides of ``POINTS``, for unusual box heads; ``{stage}`` in
+            a point is ``.0`` and so on in a cascade, else nothing.
+        stage: The only stage of a cascade to distil.
+        scales: Cells a side, for regional logits.
+        cells: See above.
     """
 
     provides = (
@@ -41,37 +63,91 @@ class RoIDistiller(Distiller):
         'teacher_logits',
         'student_embed',
         'teacher_embed',
+        'student_region_logits',
+        'teacher_region_logits',
         'cross_logits',
         'labels',
         'foreground',
         'rois',
+        'region_labels',
+        'region_mask',
     )
     points = POINTS
 
+    def __init__(
+        self,
+        losses: dict,
+        centroids: str | None = None,
+        connectors: dict | None = None,
+        taps: dict[str, str] | None = None,
+        stage: int | None = None,
+        scales: tuple[int, ...] = (1, 2),
+        cells: str = 'align',
+    ) -> None:
+        super().__init__(losses, centroids, connectors, taps)
+        self.stage, self.scales, self.cells = stage, tuple(scales), cells
+        self.regional = bool(REGIONS & self.asked)
+
     def bind(self, name: str, student: nn.Module, teacher: nn.Module) -> None:
         """See :meth:`Distiller.bind`."""
+        ours = box_heads(student, 'student')
+        theirs = box_heads(teacher.model, 'teacher')
+        self.stages = self._choose(len(ours))
+        self._theirs = ['' if len(theirs) == 1 else f'.{i}' for i in theirs]
+        names = {s: f'.{s}' if len(ours) > 1 else '' for s in self.stages}
+        self._points = {
+            stage: {
+                key: point.format(stage=suffix)
+                for key, point in self.points.items()
+                if key != 'map' or self.cells == 'gap' and self.regional
+            }
+            for stage, suffix in names.items()
+        }
+        self.points = {
+            f'{key}{stage}': point
+            for stage, points in self._points.items()
+            for key, point in points.items()
+        }
         self._check_heads(student, teacher.model)
         super().bind(name, student, teacher)
 
-    def _check_heads(self, student: nn.Module, teacher: nn.Module) -> None:
-        path = self.points['logits'].partition(':')[0]
-        ours = find_module(student, path)
-        theirs = find_module(teacher, f'{HEAD}.fc_cls')
-        self.width, self.num_rows = theirs.in_features, theirs.out_features
-        if ours.out_features != theirs.out_features:
+    def _choose(self, stages: int) -> range | list[int]:
+        if self.stage is None and stages > 1 and self.centroid_file:
             raise UserError(
-                f'The student has {ours.out_features - 1} classes, the '
-                f'teacher {theirs.out_features - 1} (background not '
-                'counted); RoIDistiller needs the same class list on both '
-                'sides.'
+                f'The student is a cascade of {stages} stages, and each has '
+                'class means of its own: write one RoIDistiller a stage, '
+                'with stage=0 and so on and a centroid file each.'
             )
+        if self.stage is None:
+            return range(stages)
+        if self.stage not in range(stages):
+            raise UserError(
+                f'RoIDistiller: stage={self.stage!r}; the student has '
+                f'{stages}, so 0 to {stages - 1} are accepted.'
+            )
+        return [self.stage]
+
+    def _their_suffix(self, stage: int) -> str:
+        return self._theirs[min(stage, len(self._theirs) - 1)]
+
+    def _check_heads(self, student: nn.Module, teacher: nn.Module) -> None:
+        first = self.stages[0]
+        path = self._points[first]['logits'].partition(':')[0]
+        ours = find_module(student, path)
+        suffix = self._their_suffix(first)
+        theirs = find_module(teacher, f'{HEAD}{suffix}.fc_cls')
+        self.num_rows = ours.out_features
+        self.check_counts(ours.out_features - 1, theirs.out_features - 1)
+        columns = self.num_rows
+        if self.match is not None:
+            columns = len(self.match.names) + 1
         for name, loss in self.losses.items():
-            rows = getattr(loss, 'num_classes', self.num_rows)
-            if rows != self.num_rows:
+            rows = getattr(loss, 'num_classes', columns)
+            if rows != columns:
                 raise UserError(
                     f'{name} has num_classes={rows}, but the logits have '
-                    f'{self.num_rows} columns, background included; write '
-                    f'num_classes={self.num_rows}.'
+                    f'{columns} columns, background included; write '
+                    f'num_classes={columns}.'
                 )
         self.widths = ours.in_features, theirs.in_features
         self.check_widths(
@@ -81,6 +157,12 @@ class RoIDistiller(Distiller):
             "connectors=dict(student_embed=dict(type='LinearAdaptor')) to "
             'the distiller',
         )
+        if self.regional:
+            heads = dict(
+                student=find_module(student, path.rpartition('.')[0]),
+                teacher=find_module(teacher, f'{HEAD}{suffix}'),
+            )
+            check_cells(self.cells, self.scales, heads)
 
     def channels(self, field: str) -> tuple[int, int]:
         """See :meth:`Distiller.channels`."""
@@ -92,7 +174,7 @@ class RoIDistiller(Distiller):
 
     def expected_bank(self) -> dict:
         """Return width and rows of the teacher's class layer."""
-        return dict(width=self.width, num_rows=self.num_rows)
+        return dict(width=self.widths[1], num_rows=self.num_rows)
 
     def _needs_background(self) -> bool:
         return any(
@@ -115,47 +197,126 @@ class RoIDistiller(Distiller):
                 'the bank with --source proposals.'
             )
 
-    def read(self, student: dict, teacher: dict, feats: tuple) -> dict:
+    def read(
+        self, student: dict, teacher: dict, feats: tuple, samples: list
+    ) -> dict:
         """Return the knowledge of one step; see :meth:`Distiller.read`."""
-        _, rois = student['rois'][0][:2]
+        stages = [self._read_stage(student, feats, s) for s in self.stages]
+        if len(stages) == 1:
+            return stages[0]
+        return {
+            key: torch.cat([stage[key] for stage in stages])
+            for key in stages[0]
+        }
+
+    def _read_stage(self, student: dict, feats: tuple, stage: int) -> dict:
+        student = {
+            key: student[f'{key}{stage}'] for key in self._points[stage]
+        }
+        own_feats, rois = student['rois'][0][:2]
         labels = _labels(student)
-        teacher_embed, teacher_logits = self.look(feats, rois)
-        return dict(
+        foreground = labels < self.num_rows - 1
+        records = self._ask(feats, rois, stage)
+        knowledge = dict(
             student_embed=_embed(student),
             student_logits=student['logits'][0],
-            teacher_embed=teacher_embed,
-            teacher_logits=teacher_logits,
+            teacher_embed=_embed(records),
+            teacher_logits=records['logits'][0],
             labels=labels,
-            foreground=labels < self.num_rows - 1,
+            foreground=foreground,
             rois=rois,
         )
+        if 'cross_logits' in self.asked and len(self.stages) > 1:
+            knowledge['stage'] = torch.full_like(labels, stage)
+        if self.regional:
+            knowledge |= self._regions(
+                knowledge, (student, records), (own_feats, feats), stage
+            )
+        return knowledge
+
+    def _regions(
+        self, knowledge: dict, records: tuple, feats: tuple, stage: int
+    ) -> dict:
+        networks = self.student, self.teacher.model
+        suffixes = (
+            self._points[stage]['rois'].removeprefix(EXTRACTOR),
+            self._their_suffix(stage),
+        )
+        foreground = knowledge['foreground']
+        count = sum(scale**2 for scale in self.scales)
+        mask = foreground[:, None].expand(-1, count).clone()
+        mask[:, 0] = True
+        found = dict(region_labels=knowledge['labels'], region_mask=mask)
+        for side, network, suffix, record, maps in zip(
+            ('student', 'teacher'), networks, suffixes, records, feats
+        ):
+            suffix = suffix.partition(':')[0]
+            parts = [
+                find_module(network, f'{path}{suffix}')
+                for path in (EXTRACTOR, HEAD)
+            ]
+            with torch.set_grad_enabled(side == 'student'):
+                found[f'{side}_region_logits'] = cells_of_rois(
+                    self.cells,
+                    self.scales,
+                    network.roi_head,
+                    parts,
+                    maps,
+                    knowledge['rois'].to(maps[0].dtype),
+                    foreground,
+                    knowledge[f'{side}_logits'],
+                    record['map'][0][0] if self.cells == 'gap' else None,
+                )
+        return found
 
     def connect(self, knowledge: dict) -> dict:
         """See :meth:`Distiller.connect`; adds ``cross_logits``."""
         knowledge = super().connect(knowledge)
-        if 'cross_logits' in self.asked:
-            layer = find_module(self.teacher.model, f'{HEAD}.fc_cls')
-            embed = knowledge['student_embed'].to(layer.weight.dtype)
-            knowledge['cross_logits'] = layer(embed)
+        if 'cross_logits' not in self.asked:
+            return knowledge
+        embed = knowledge['student_embed']
+        stage = knowledge.get('stage')
+        for number in self.stages:
+            path = f'{HEAD}{self._their_suffix(number)}.fc_cls'
+            layer = find_module(self.teacher.model, path)
+            logits = layer(embed.to(layer.weight.dtype))
+            if stage is not None and 'cross_logits' in knowledge:
+                chosen = (stage == number)[:, None]
+                logits = logits.where(chosen, knowledge['cross_logits'])
+            knowledge['cross_logits'] = logits
         return knowledge
 
-    @torch.no_grad()
     def look(
-        self, feats: tuple[Tensor, ...], rois: Tensor
+        self, feats: tuple[Tensor, ...], rois: Tensor, stage: int = 0
     ) -> tuple[Tensor, Tensor]:
         """Return the teacher's embeddings (N, D) and logits (N, K).
 
         Args:
             feats: The teacher's feature maps.
             rois: RoIs (N, 5): image index, x1, y1, x2, y2 in pixels.
+            stage: Of the student's cascade.
         """
+        records = self._ask(feats, rois, stage)
+        return _embed(records), records['logits'][0]
+
+    @torch.no_grad()
+    def _ask(
+        self, feats: tuple[Tensor, ...], rois: Tensor, stage: int
+    ) -> dict[str, list]:
+        """Run the teacher's box head; return what its taps recorded."""
         model = self.teacher.model
         rois = rois.to(feats[0].dtype)
+        suffix = self._their_suffix(stage)
+        keys = ['embed', 'logits']
+        if self.cells == 'gap' and self.regional:
+            keys.append('map')
+        points = {key: POINTS[key].format(stage=suffix) for key in keys}
+        number = [min(stage, len(self._theirs) - 1)] if suffix else []
         # made anew: a tap kept would be copied when the pair is, and listen
         # to copies of the teacher's layers
-        with FeatureTap(model, TEACHER_POINTS) as records:
-            model.roi_head._bbox_forward(feats, rois)
-        return _embed(records), records['logits'][0]
+        with FeatureTap(model, points) as records:
+            model.roi_head._bbox_forward(*number, feats, rois)
+        return records
 
     @torch.no_grad()
     def teacher_samples(
@@ -184,10 +345,15 @@ class RoIDistiller(Distiller):
             )
             labels = torch.cat([t.labels for t in truth])
             if len(rois) == 0:
-                return rois.new_zeros(0, self.width), labels
+                return rois.new_zeros(0, self.widths[1]), labels
             feats = self.teacher.extract_feat(inputs)
-            return self.look(feats, rois)[0], labels
-        with FeatureTap(model, POINTS) as records:
+            return self.look(feats, rois, self.stages[0])[0], labels
+        suffix = self._their_suffix(self.stages[0])
+        points = {
+            key: POINTS[key].format(stage=suffix)
+            for key in ('embed', 'targets')
+        }
+        with FeatureTap(model, points) as records:
             model(inputs, data_samples, mode='loss')
         return _embed(records), _labels(records)
 
@@ -203,3 +369,30 @@ def _labels(records: dict[str, list]) -> Tensor:
         return records['targets'][0][1]
     # the head skips its loss when nothing was sampled
     return _embed(records).new_zeros(0, dtype=torch.long)
+
+
+def box_heads(model: nn.Module, side: str) -> range:
+    """Return the stages of a detector's box head: one, or more in a cascade.
+
+    Args:
+        model: A two-stage detector.
+        side: What to call it in a message.
+
+    Raises:
+        UserError: It has no box head with a class layer ``fc_cls``.
+    """
+    head = getattr(getattr(model, 'roi_head', None), 'bbox_head', None)
+    stages = [*head] if isinstance(head, nn.ModuleList) else [head]
+    if all(hasattr(stage, 'fc_cls') for stage in stages):
+        return range(len(stages))
+    if hasattr(model, 'bbox_head'):
+        fits = 'DenseDistiller or FeatureDistiller'
+    elif hasattr(model, 'head'):
+        fits = 'LogitDistiller'
+    else:
+        fits = 'FeatureDistiller'
+    raise UserError(
+        f'RoIDistiller reads the box head of a two-stage detector such as '
+        f'FasterRCNN, and the {side} {type(model).__name__} has none with a '
+        f'class layer fc_cls; for this network there is {fits}.'
+    )

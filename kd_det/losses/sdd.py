@@ -1,5 +1,8 @@
 """SDD: a logit loss on the regions of an image."""
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor
 
 from kd_det.errors import UserError
@@ -19,6 +22,8 @@ class SDDLoss(DistillLoss):
 
     with :math:`\omega = \beta` where the teacher is right about the region
     and wrong about the image, or the reverse, else 1. Region 0 is the image.
+    For a detector the sample is a RoI or a box, and where a distiller marks
+    the regions that count the mean is over those.
 
     Args:
         base: Config of a :class:`LogitLoss`, which has a value per sample.
@@ -62,16 +67,37 @@ class SDDLoss(DistillLoss):
         self,
         student_region_logits: Tensor,
         teacher_region_logits: Tensor,
-        labels: Tensor,
+        region_labels: Tensor,
+        region_mask: Tensor | None = None,
     ) -> Tensor:
-        """Return the weighted loss of logits (N, K, R) as a scalar."""
-        return self.mean(
-            sdd_loss(
-                student_region_logits,
-                teacher_region_logits,
-                self.hard(labels),
-                self.base.per_sample,
-                self.beta,
-                self.split,
-            )
+        """Return the weighted loss of logits (N, K, R) as a scalar.
+
+        A mask (N, R) marks the regions that count.
+        """
+        labels = self.hard(region_labels)
+        base = self.base.per_sample
+        if region_mask is not None:
+            base = _masked(base, region_mask.flatten())
+        per_sample = sdd_loss(
+            student_region_logits,
+            teacher_region_logits,
+            labels,
+            base,
+            self.beta,
+            self.split,
         )
+        if region_mask is None:
+            return self.mean(per_sample)
+        # shared among the regions of a sample that count: their number is
+        # then the divisor
+        count = region_mask.sum(1).clamp(min=1)
+        share = per_sample * region_mask.shape[1] / count
+        share = share[:, None].expand(region_mask.shape)
+        return self.mean(share.flatten(), region_mask.flatten())
+
+
+def _masked(base: Callable, mask: Tensor) -> Callable:
+    def masked(student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
+        return torch.where(mask, base(student, teacher, labels), 0.0)
+
+    return masked

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from kd_det import random_state
 from kd_det.distillers import Distiller
-from kd_det.errors import UserError
+from kd_det.errors import UserError, nearest
 from kd_det.models.preprocessor import PairPreprocessor
 from kd_det.models.spec import read_spec
 from kd_det.models.teacher import FrozenTeacher
@@ -27,41 +27,72 @@ class DistillModel(BaseModel):
     unprefixed; connectors and schedule state stand under ``distill.``, the
     teacher is not in it.
 
+    Several teachers have names, ``teacher=dict(a=dict(cfg=…, ckpt=…),
+    b=…)``, and each distiller says whom it listens to, ``teacher='a'``.
+
     Args:
         student: ``dict(cfg=..., **overrides)`` or a full model config.
-        teacher: The same with ``ckpt``; see :class:`FrozenTeacher`.
+        teacher: The same with ``ckpt``, see :class:`FrozenTeacher`; or name
+            -> such a config.
         distillers: Name -> config of a :class:`Distiller`. The losses are
             logged as ``<name>.<loss>``.
+        classes: The student's class names in label order, by which the
+            teachers' are matched; the tools fill them in from the data.
     """
 
-    def __init__(self, student: dict, teacher: dict, distillers: dict) -> None:
-        if not isinstance(distillers, dict):
+    def __init__(
+        self,
+        student: dict,
+        teacher: dict,
+        distillers: dict,
+        classes: tuple[str, ...] = (),
+    ) -> None:
+        if not isinstance(distillers, dict) or not distillers:
             raise UserError(
-                f'distillers={distillers!r} is a {type(distillers).__name__}; '
-                "a dict of name -> dict(type='RoIDistiller', …) is accepted."
+                f'distillers={distillers!r}; a dict of name -> '
+                "dict(type='RoIDistiller', …) is accepted. To train the "
+                'student alone, use its own config.'
             )
         # The student is built first and the rest draws on its own: the
         # generators then stand where plain training has them.
         network = MODELS.build(read_spec(student, 'student')[0])
         with random_state.isolated():
-            frozen = FrozenTeacher(teacher)
+            frozen = {
+                name: FrozenTeacher(spec, tuple(classes))
+                for name, spec in teacher_specs(teacher).items()
+            }
+            chosen = {
+                name: _teacher_of(name, cfg, frozen)
+                for name, cfg in distillers.items()
+            }
             built = {
                 name: build_part(f'distillers.{name}', cfg, Distiller)
-                for name, cfg in distillers.items()
+                for name, (_, cfg) in chosen.items()
             }
         super().__init__(
             PairPreprocessor(
-                network.data_preprocessor, frozen.model.data_preprocessor
+                network.data_preprocessor,
+                {n: t.model.data_preprocessor for n, t in frozen.items()},
             )
         )
         self.student = network
-        # not a sub-module: no optimiser and no checkpoint must see it
-        object.__setattr__(self, 'teacher', frozen)
+        # in a dict, no sub-modules: no optimiser and no checkpoint must see
+        # them
+        self.teachers = frozen
+        self.listens_to = {name: who for name, (who, _) in chosen.items()}
         self.distill = nn.ModuleDict(built)
         for name, distiller in built.items():
-            distiller.bind(name, network, frozen)
+            own = frozen[self.listens_to[name]]
+            distiller.match_up(tuple(classes), own)
+            distiller.bind(name, network, own)
         self._register_state_dict_hook(_drop_prefix)
         self.register_load_state_dict_pre_hook(_add_prefix)
+
+    @property
+    def teacher(self) -> FrozenTeacher:
+        """The teacher, where there is one."""
+        (teacher,) = self.teachers.values()
+        return teacher
 
     def init_weights(self) -> None:
         """Initialise the student, as plain training does."""
@@ -69,32 +100,37 @@ class DistillModel(BaseModel):
             self.student.init_weights()
 
     def _apply(self, fn, recurse: bool = True) -> 'DistillModel':
-        self.teacher._apply(fn)  # the teacher follows .to() and .cuda()
+        for teacher in self.teachers.values():  # follow .to() and .cuda()
+            teacher._apply(fn)
         return super()._apply(fn, recurse)
 
     def _set_device(self, device: torch.device) -> None:
         # MMEngine tells preprocessors this way where to put images
         super()._set_device(device)
-        for module in self.teacher.modules():
-            if isinstance(module, BaseDataPreprocessor):
-                module._device = device
+        for teacher in self.teachers.values():
+            for module in teacher.modules():
+                if isinstance(module, BaseDataPreprocessor):
+                    module._device = device
 
     def forward(
         self,
         inputs: Tensor,
         data_samples: list | None = None,
         mode: str = 'tensor',
-        teacher_inputs: Tensor | None = None,
+        teacher_inputs: dict[str, Tensor] | None = None,
     ):
         """Return losses for ``mode='loss'``, else what the student does."""
         if mode != 'loss':
             return self.student(inputs, data_samples, mode=mode)
-        if teacher_inputs is None:
-            teacher_inputs = inputs
-        return self.loss(inputs, data_samples, teacher_inputs)
+        own = teacher_inputs or {}
+        shown = {name: own.get(name, inputs) for name in self.teachers}
+        return self.loss(inputs, data_samples, shown)
 
     def loss(
-        self, inputs: Tensor, data_samples: list, teacher_inputs: Tensor
+        self,
+        inputs: Tensor,
+        data_samples: list,
+        teacher_inputs: dict[str, Tensor],
     ) -> dict[str, Tensor]:
         """Return the student's losses and those of the distillers."""
         with ExitStack() as stack:
@@ -105,27 +141,65 @@ class DistillModel(BaseModel):
             losses = dict(self.student(inputs, data_samples, mode='loss'))
         if 'loss' in losses:  # MMEngine logs the total under this name
             losses['loss_task'] = losses.pop('loss')
-        seen, feats = self._show_teacher(teacher_inputs)
+        seen, feats = {}, {}
+        for name in self.teachers:
+            with ExitStack() as stack:
+                seen |= self._listen(name, stack)
+                feats[name] = self.teachers[name].extract_feat(
+                    teacher_inputs[name]
+                )
         for name, distiller in self.distill.items():
-            knowledge = distiller.connect(
-                distiller.read(records[name], seen[name], feats)
+            knowledge = distiller.read(
+                records[name],
+                seen[name],
+                feats[self.listens_to[name]],
+                data_samples,
             )
-            for key, value in distiller(knowledge).items():
+            for key, value in distiller(distiller.connect(knowledge)).items():
                 losses[f'{name}.{key}'] = value
         return losses
 
-    def _show_teacher(self, inputs: Tensor) -> tuple[dict[str, dict], tuple]:
-        """Run the teacher's ``extract_feat`` under the distillers' taps."""
-        with ExitStack() as stack:
-            # made anew: a tap kept would be copied when the pair is, and
-            # listen to copies of the teacher's layers
-            records = {
-                name: stack.enter_context(
-                    FeatureTap(self.teacher.model, distiller.teacher_points)
-                )
-                for name, distiller in self.distill.items()
-            }
-            return records, self.teacher.extract_feat(inputs)
+    def _listen(self, teacher: str, stack: ExitStack) -> dict[str, dict]:
+        """Open the taps that a teacher's distillers have in it."""
+        # made anew: a tap kept would be copied when the pair is, and listen
+        # to copies of the teacher's layers
+        model = self.teachers[teacher].model
+        return {
+            name: stack.enter_context(
+                FeatureTap(model, distiller.teacher_points)
+            )
+            for name, distiller in self.distill.items()
+            if self.listens_to[name] == teacher
+        }
+
+
+def teacher_specs(teacher: dict) -> dict[str, dict]:
+    """Return name -> config of each teacher; a single one is ``teacher``.
+
+    Args:
+        teacher: As :class:`DistillModel` takes it.
+    """
+    several = isinstance(teacher, dict) and all(
+        isinstance(spec, dict) and {'cfg', 'ckpt', 'type'} & {*spec}
+        for spec in teacher.values()
+    )
+    return dict(teacher) if several and teacher else dict(teacher=teacher)
+
+
+def _teacher_of(name: str, cfg: dict, teachers: dict) -> tuple[str, dict]:
+    """Return whom a distiller listens to, and the rest of its config."""
+    if not isinstance(cfg, dict):
+        return next(iter(teachers)), cfg  # refused with the others
+    cfg = dict(cfg)
+    who = cfg.pop('teacher', None)
+    if who is None and len(teachers) == 1:
+        return next(iter(teachers)), cfg
+    if who not in teachers:
+        raise UserError(
+            f'distillers.{name} has teacher={who!r}; accepted are '
+            f'{", ".join(teachers)}{nearest(str(who), teachers) or "."}'
+        )
+    return who, cfg
 
 
 def require_pair(hook: object, model: nn.Module) -> None:

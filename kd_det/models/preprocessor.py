@@ -7,14 +7,14 @@ from kd_det.errors import UserError
 
 
 class PairPreprocessor(BaseDataPreprocessor):
-    """Run the student's preprocessor, and the teacher's where it differs.
+    """Run the student's preprocessor, and a teacher's where it differs.
 
     When both make the same tensor of the same image, one tensor serves both
-    and the batch has no ``teacher_inputs``.
+    and that teacher has nothing in ``teacher_inputs``, a dict by name.
 
     Args:
         student: The student's data preprocessor.
-        teacher: The teacher's.
+        teachers: Name of a teacher -> its data preprocessor.
 
     Raises:
         UserError: The student mixes images that the teacher would see
@@ -22,13 +22,19 @@ class PairPreprocessor(BaseDataPreprocessor):
     """
 
     def __init__(
-        self, student: BaseDataPreprocessor, teacher: BaseDataPreprocessor
+        self,
+        student: BaseDataPreprocessor,
+        teachers: dict[str, BaseDataPreprocessor],
     ) -> None:
         super().__init__()
-        # in a dict: each is already a sub-module of its own network
-        self._sides = dict(student=student, teacher=teacher)
-        self.shared = _agree(student, teacher)
-        if not self.shared and getattr(student, 'batch_augments', None):
+        # in dicts: each is already a sub-module of its own network
+        self._own = dict(student=student)
+        self.differing = {
+            name: teacher
+            for name, teacher in teachers.items()
+            if not _agree(student, teacher)
+        }
+        if self.differing and getattr(student, 'batch_augments', None):
             raise UserError(
                 'The student mixes images (train_cfg.augments), and the '
                 'teacher normalises them differently, so it would see other '
@@ -38,14 +44,16 @@ class PairPreprocessor(BaseDataPreprocessor):
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Return the student's batch, with ``teacher_inputs`` if needed."""
-        batch = self._sides['student'](data, training)
-        if training and not self.shared:
-            teacher = self._sides['teacher']
+        batch = self._own['student'](data, training)
+        if not training or not self.differing:
+            return batch
+        batch['teacher_inputs'] = {}
+        for name, teacher in self.differing.items():
             if teacher.device != self.device:
                 teacher.to(self.device)
             # without samples: theirs are the student's, set by its own call
-            inputs = teacher(dict(inputs=data['inputs'], data_samples=None))
-            batch['teacher_inputs'] = inputs['inputs']
+            own = teacher(dict(inputs=data['inputs'], data_samples=None))
+            batch['teacher_inputs'][name] = own['inputs']
         return batch
 
 

@@ -28,13 +28,16 @@ class FrozenTeacher(nn.Module):
             run: ``ckpt`` (file or URL, needed), ``keys`` (key mapping of a
             file of another code base), ``trust_pickle``, ``dtype``
             (``'float16'`` or ``'bfloat16'`` for the backbone and neck),
-            ``channels_last``, ``fuse_conv_bn``.
+            ``channels_last``, ``fuse_conv_bn``; ``classes``, where the
+            checkpoint names none or other ones.
+        run_classes: Class names of the run. They count the teacher's, where
+            neither the spec nor the checkpoint does.
 
     Attributes:
         model: The network.
         cfg: The whole config it comes from: its own pipelines.
         source: Name of that config, or ''.
-        classes: Class names stored in the checkpoint, or ().
+        classes: Its class names in label order, or () if not known.
         sha256: Of the checkpoint file.
 
     Raises:
@@ -43,13 +46,14 @@ class FrozenTeacher(nn.Module):
             code, or does not fit the network key by key.
     """
 
-    def __init__(self, spec: dict) -> None:
+    def __init__(self, spec: dict, run_classes: tuple[str, ...] = ()) -> None:
         super().__init__()
         check_spec(spec, 'teacher')
         spec = dict(spec)
         ckpt = spec.pop('ckpt', None)
         trust = spec.pop('trust_pickle', False)
         keys = spec.pop('keys', None)
+        named = check_classes(spec.pop('classes', ()))
         dtype = spec.pop('dtype', None)
         if dtype is not None and dtype not in DTYPES:
             raise UserError(
@@ -72,12 +76,15 @@ class FrozenTeacher(nn.Module):
         if ckpt.startswith(('http://', 'https://')):
             ckpt = download(ckpt)
         checkpoint = load_checkpoint(ckpt, trust=trust)
+        self.classes = named or stored_classes(checkpoint)
+        count = len(self.classes or run_classes)
+        if count:
+            spec.setdefault('num_classes', count)
         model_cfg, self.cfg = read_spec(spec, 'teacher')
         self.model = MODELS.build(model_cfg)
         load_exactly(self.model, checkpoint, ckpt, keys=keys)
         self.ckpt = ckpt
         self.sha256 = sha256_of(Path(ckpt).expanduser())
-        self.classes = stored_classes(checkpoint)
         if fuse:
             from mmcv.cnn.utils import fuse_conv_bn
 
@@ -117,6 +124,15 @@ def _plain(feats, dtype: torch.dtype):
         return tuple(_plain(feat, dtype) for feat in feats)
     # contiguous: the compiled RoIAlign reads channels_last maps wrongly
     return feats.to(dtype).contiguous()
+
+
+def check_classes(names: tuple[str, ...] | list[str]) -> tuple[str, ...]:
+    """Return class names as a tuple, or raise a UserError."""
+    if not isinstance(names, (tuple, list)):
+        raise UserError(
+            f'teacher.classes={names!r}; a tuple of names is accepted.'
+        )
+    return tuple(names)
 
 
 def stored_classes(checkpoint: dict) -> tuple[str, ...]:
@@ -190,7 +206,11 @@ def load_exactly(
             names = stored_classes(checkpoint)
             problems.append(
                 'if only class layers differ, the class lists do'
-                + (f': the file has {len(names)} classes' if names else '')
+                + (
+                    f': the file has {len(names)} classes'
+                    if names
+                    else '; name those of the file in teacher.classes'
+                )
             )
     raise UserError(
         f'Checkpoint {path!r} does not fit the {side} '

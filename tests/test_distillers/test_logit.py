@@ -36,6 +36,7 @@ class EverythingLoss(DistillLoss):
         teacher_region_logits: Tensor,
         cross_logits: Tensor,
         labels: Tensor,
+        region_labels: Tensor,
     ) -> Tensor:
         self.seen = {k: v for k, v in locals().items() if k != 'self'}
         return self.mean((student_logits - teacher_logits).pow(2).sum(1))

@@ -411,9 +411,9 @@ def test_deepcopy_shares_the_teacher(every, batch):
     ours, theirs = model.distill['roi'], every.distill['roi']
     assert ours.teacher is theirs.teacher
     assert (
-        ours.tap.points['embed'][0] is model.student.roi_head.bbox_head.fc_cls
+        ours.tap.points['embed0'][0] is model.student.roi_head.bbox_head.fc_cls
     )
-    assert model.data_preprocessor._sides['student'] is (
+    assert model.data_preprocessor._own['student'] is (
         model.student.data_preprocessor
     )
     for p, q in zip(model.parameters(), every.parameters()):
@@ -471,7 +471,7 @@ def test_two_distillers(teacher, bank, batch):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (dict(distillers=[1]), r'distillers=\[1\] is a list'),
+        (dict(distillers=[1]), r'distillers=\[1\]; a dict of name'),
         (dict(distillers=dict(roi='RoIDistiller')), "distillers.roi is 'RoI"),
         (
             dict(distillers=dict(roi=dict(type='RoiDistiler', losses=KD))),

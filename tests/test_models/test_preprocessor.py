@@ -33,7 +33,7 @@ def pair(tmp_path, **change):
 
 def test_equal_preprocessing_shares_the_tensor(teacher, batch):
     model = build(pair_cfg(teacher))
-    assert model.data_preprocessor.shared
+    assert not model.data_preprocessor.differing
     data = model.data_preprocessor(copy.deepcopy(batch), True)
     assert 'teacher_inputs' not in data
     seen = []
@@ -57,13 +57,13 @@ def test_equal_preprocessing_shares_the_tensor(teacher, batch):
 )
 def test_a_teacher_gets_its_own_tensor(tmp_path, batch, change):
     model = pair(tmp_path, **change)
-    assert not model.data_preprocessor.shared
+    assert model.data_preprocessor.differing
     theirs = model.teacher.model.data_preprocessor
     ours = model.student.data_preprocessor
     data = model.data_preprocessor(copy.deepcopy(batch), True)
     expected = theirs(copy.deepcopy(batch), False)['inputs']
     alone = ours(copy.deepcopy(batch), True)
-    assert torch.equal(data['teacher_inputs'], expected)
+    assert torch.equal(data['teacher_inputs']['teacher'], expected)
     assert torch.equal(data['inputs'], alone['inputs'])
     seen = []
     model.teacher.model.backbone.register_forward_pre_hook(
@@ -116,7 +116,7 @@ def test_the_students_own_augmentation_is_in_no_way_of_sharing(tmp_path):
         ]
     )
     teacher = save_teacher(tiny_spec(50), tmp_path / 't.pth')
-    assert build(pair_cfg(teacher, student=student)).data_preprocessor.shared
+    assert not build(pair_cfg(teacher, student=student)).data_preprocessor.differing
 
 
 def classifiers(tmp_path, **student):
@@ -136,7 +136,7 @@ MIXUP = dict(augments=[dict(type='Mixup', alpha=0.8)])
 
 def test_a_classifier_of_other_constants_gets_its_own_tensor(tmp_path):
     model = classifiers(tmp_path, data_preprocessor=OTHER)
-    assert not model.data_preprocessor.shared
+    assert model.data_preprocessor.differing
     image = torch.arange(3 * 32 * 32).reshape(3, 32, 32) % 256
     samples = [DataSample().set_gt_label(1)]
     data = model.data_preprocessor(
@@ -144,13 +144,15 @@ def test_a_classifier_of_other_constants_gets_its_own_tensor(tmp_path):
     )
     mean = torch.tensor(OTHER['mean'])[:, None, None]
     torch.testing.assert_close(data['inputs'][0], (image - mean) / 60)
-    torch.testing.assert_close(data['teacher_inputs'][0], (image - 127.5) / 64)
+    torch.testing.assert_close(
+        data['teacher_inputs']['teacher'][0], (image - 127.5) / 64
+    )
 
 
 def test_mixed_images_need_one_preprocessing(tmp_path):
     with pytest.raises(UserError, match='The student mixes images'):
         classifiers(tmp_path, data_preprocessor=OTHER, train_cfg=MIXUP)
-    assert classifiers(tmp_path, train_cfg=MIXUP).data_preprocessor.shared
+    assert not classifiers(tmp_path, train_cfg=MIXUP).data_preprocessor.differing
 
 
 @pytest.mark.skipif(
@@ -168,7 +170,7 @@ def test_given_teacher_keeps_its_accuracy_in_a_pair(tmp_path):
     )
     init_default_scope('mmpretrain')
     model = MODELS.build(cfg.model)
-    assert not model.data_preprocessor.shared
+    assert model.data_preprocessor.differing
     images, labels = read_sheets(folder / 'cifar10', 'test')
     inputs = torch.from_numpy(images[:500]).permute(0, 3, 1, 2)
     samples = [DataSample().set_gt_label(int(label)) for label in labels[:500]]
@@ -182,6 +184,8 @@ def test_given_teacher_keeps_its_accuracy_in_a_pair(tmp_path):
     with torch.no_grad():
         model(**data, mode='loss')
     right = seen['teacher_logits'].argmax(1) == seen['labels']
-    alone = model.teacher.model(data['teacher_inputs'], mode='tensor')
+    alone = model.teacher.model(
+        data['teacher_inputs']['teacher'], mode='tensor'
+    )
     assert torch.equal(alone.argmax(1), seen['teacher_logits'].argmax(1))
     assert right.float().mean() > 0.92

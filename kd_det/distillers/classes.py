@@ -1,0 +1,136 @@
+"""ClassMatch: two class lists brought together by their names."""
+
+import torch
+from torch import Tensor, nn
+
+from kd_det.errors import UserError
+
+# Fields with a column a class, and those with a row a labelled sample.
+COLUMNS = ('logits', 'region_logits', 'dense_logits')
+ROWS = {
+    'labels': (
+        'student_logits',
+        'teacher_logits',
+        'cross_logits',
+        'student_embed',
+        'teacher_embed',
+        'student_corners',
+        'teacher_corners',
+        'foreground',
+        'rois',
+        'labels',
+    ),
+    'region_labels': (
+        'student_region_logits',
+        'teacher_region_logits',
+        'region_mask',
+        'region_labels',
+    ),
+}
+
+
+class ClassMatch(nn.Module):
+    """Cut knowledge down to the classes that both networks know.
+
+    Columns are those of the common classes in the student's order, then the
+    background where there is one; labels count the same way. Samples of a
+    class that the teacher does not know are left out.
+
+    Args:
+        ours: The student's class names in label order.
+        theirs: The teacher's.
+
+    Raises:
+        UserError: No name is in both lists.
+    """
+
+    def __init__(self, ours: tuple[str, ...], theirs: tuple[str, ...]) -> None:
+        super().__init__()
+        table = {_plain(name): i for i, name in enumerate(theirs)}
+        pairs = [
+            (i, table[_plain(name)])
+            for i, name in enumerate(ours)
+            if _plain(name) in table
+        ]
+        if not pairs:
+            raise UserError(
+                f'Student and teacher have no class in common: '
+                f'{few(ours)} and {few(theirs)}; give a teacher of these '
+                'classes, or name its classes in its own order with '
+                "teacher.classes=('…', …)."
+            )
+        self.names = tuple(ours[i] for i, _ in pairs)
+        self.pairs = tuple((ours[i], theirs[j]) for i, j in pairs)
+        self.absent = tuple(name for name in ours if name not in {*self.names})
+        self.counts = dict(student=len(ours), teacher=len(theirs))
+        relabel = torch.full((len(ours) + 1,), -1)
+        relabel[[i for i, _ in pairs]] = torch.arange(len(pairs))
+        relabel[-1] = len(pairs)  # the background
+        self.register_buffer('relabel', relabel, persistent=False)
+        for side, column in zip(('student', 'teacher'), zip(*pairs)):
+            # the background behind the classes, cut off where there is none
+            index = torch.tensor([*column, self.counts[side]])
+            self.register_buffer(side, index, persistent=False)
+
+    def forward(self, knowledge: dict) -> dict:
+        """Return the knowledge in the common classes.
+
+        Args:
+            knowledge: Fields by name, with centroids by the student's
+                classes if at all.
+        """
+        cut = {key: self._columns(key, v) for key, v in knowledge.items()}
+        if 'centroids' in cut:
+            rows = len(cut['centroids'])
+            cut['centroids'] = cut['centroids'][self._index('student', rows)]
+        for labels, fields in ROWS.items():
+            if labels not in knowledge:
+                continue
+            cut[labels] = self.relabel[knowledge[labels]]
+            if not self.absent:
+                continue
+            known = cut[labels] >= 0
+            cut |= {key: cut[key][known] for key in fields if key in cut}
+        return cut
+
+    def _columns(self, key: str, value: Tensor) -> Tensor:
+        side, _, field = key.partition('_')
+        if field not in COLUMNS:
+            return value
+        # the student's embedding through the teacher's class layer
+        side = 'teacher' if side == 'cross' else side
+        return value.index_select(1, self._index(side, value.shape[1]))
+
+    def _index(self, side: str, columns: int) -> Tensor:
+        index = getattr(self, side)
+        return index if columns > self.counts[side] else index[:-1]
+
+    def __str__(self) -> str:
+        lines = [f'{ours} <- {theirs}' for ours, theirs in self.pairs]
+        lines += [f'{name} <- nothing: left out' for name in self.absent]
+        return '\n'.join(lines)
+
+
+def match_classes(
+    ours: tuple[str, ...], theirs: tuple[str, ...]
+) -> ClassMatch | None:
+    """Return how to bring two class lists together, or None for as is.
+
+    Args:
+        ours: The student's class names in label order; () if not known.
+        theirs: The teacher's.
+    """
+    same = [_plain(a) for a in ours] == [_plain(b) for b in theirs]
+    if not ours or not theirs or same:
+        return None
+    return ClassMatch(tuple(ours), tuple(theirs))
+
+
+def few(names: tuple[str, ...], limit: int = 6) -> str:
+    """Return the first names and how many there are, for a message."""
+    more = f', … ({len(names)} names)' if len(names) > limit else ''
+    return f'({", ".join(map(str, names[:limit]))}{more})'
+
+
+def _plain(name: str) -> str:
+    return ' '.join(str(name).casefold().replace('_', ' ').split())

@@ -1,0 +1,129 @@
+"""Logits of the cells of a RoI, for SDD on box heads."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
+
+from kd_det.errors import UserError, nearest
+from kd_det.functional import region_pool
+
+# How a box head can be asked about a cell; see RoIDistiller.
+CELLS = ('align', 'pool', 'gap')
+
+
+def check_cells(
+    cells: str, scales: tuple[int, ...], heads: dict[str, nn.Module]
+) -> None:
+    """Stop if box heads cannot be asked about their cells this way.
+
+    Args:
+        cells: One of ``CELLS``.
+        scales: Cells a side, the whole RoI first.
+        heads: Side of the pair -> its box head.
+    """
+    region_pool(torch.zeros(1, 1, 4, 4), scales)  # refuses what is no scale
+    if cells not in CELLS:
+        raise UserError(
+            f'RoIDistiller: cells={cells!r}; accepted are '
+            f'{", ".join(map(repr, CELLS))}{nearest(str(cells), CELLS) or "."}'
+        )
+    if scales[0] != 1:
+        raise UserError(
+            f'RoIDistiller: scales={scales!r}; the first is 1, the whole RoI.'
+        )
+    for side, head in heads.items():
+        pooled = getattr(head, 'with_avg_pool', False)
+        if (cells == 'gap') == pooled:
+            continue
+        fits = "'gap'" if pooled else "'align' or 'pool'"
+        raise UserError(
+            f"RoIDistiller: cells={cells!r} does not fit the {side}'s "
+            f'{type(head).__name__}, which '
+            f'{"ends" if pooled else "does not end"} in global average '
+            f'pooling; write cells={fits}, and give both networks the same '
+            'kind of head.'
+        )
+
+
+def cells_of_rois(
+    cells: str,
+    scales: tuple[int, ...],
+    roi_head: nn.Module,
+    parts: tuple[nn.Module, nn.Module],
+    feats: tuple[Tensor, ...],
+    rois: Tensor,
+    foreground: Tensor,
+    logits: Tensor,
+    maps: Tensor | None,
+) -> Tensor:
+    """Return the class logits of RoIs and, for objects, of their cells.
+
+    Args:
+        cells: How, one of ``CELLS``.
+        scales: Cells a side; the first is 1.
+        roi_head: Of the network.
+        parts: The RoI extractor and the box head to use.
+        feats: Feature maps of the network.
+        rois: RoIs (N, 5).
+        foreground: Which RoIs have objects, (N,).
+        logits: Of the whole RoIs, (N, K); they are the first region.
+        maps: With ``cells='gap'`` what the head pooled, (N, C, H, W).
+
+    Returns:
+        Logits (N, K, R), row-major; 0 for the cells of the background.
+    """
+    if cells == 'gap':
+        fine = region_pool(maps, scales).transpose(1, 2)[:, 1:]
+        fine = parts[1].fc_cls(fine).transpose(1, 2)
+        fine = torch.where(foreground[:, None, None], fine, 0.0)
+        return torch.cat([logits[..., None], fine], dim=2)
+    rows = foreground.nonzero()[:, 0]
+    regions = [logits[..., None]]
+    for scale in scales[1:]:
+        own = _through_head(cells, scale, roi_head, parts, feats, rois[rows])
+        every = own.new_zeros(len(rois), *own.shape[1:])
+        regions.append(every.index_copy(0, rows, own))
+    return torch.cat(regions, dim=2)
+
+
+def _through_head(
+    cells: str,
+    scale: int,
+    roi_head: nn.Module,
+    parts: tuple[nn.Module, nn.Module],
+    feats: tuple[Tensor, ...],
+    rois: Tensor,
+) -> Tensor:
+    extractor, head = parts
+    fine = scale if cells == 'align' else 1
+    maps = _extract(extractor, feats, rois, fine)
+    if cells == 'align':
+        # (N, C, s h, s w) -> (N s s, C, h, w)
+        maps = maps.unflatten(2, (scale, -1)).unflatten(4, (scale, -1))
+        maps = maps.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
+    else:
+        size = maps.shape[2:]
+        maps = adaptive_avg_pool2d(maps, scale).flatten(2).transpose(1, 2)
+        maps = maps.flatten(0, 1)[..., None, None].expand(-1, -1, *size)
+    if roi_head.with_shared_head:
+        maps = roi_head.shared_head(maps)
+    logits = head(maps)[0]
+    return logits.reshape(len(rois), scale**2, -1).transpose(1, 2)
+
+
+def _extract(
+    extractor: nn.Module, feats: tuple[Tensor, ...], rois: Tensor, times: int
+) -> Tensor:
+    """Return RoI features with ``times`` the bins a side.
+
+    The level is that of the whole RoI: a part of it would be looked for on
+    a finer one.
+    """
+    sizes = [layer.output_size for layer in extractor.roi_layers]
+    try:
+        for layer, size in zip(extractor.roi_layers, sizes):
+            layer.output_size = tuple(side * times for side in size)
+        return extractor(feats[: extractor.num_inputs], rois)
+    finally:
+        for layer, size in zip(extractor.roi_layers, sizes):
+            layer.output_size = size
