@@ -1,8 +1,15 @@
 """Where knowledge is read from both networks and aligned."""
 
 from kd_det.distillers.base import Distiller
+from kd_det.distillers.dense import DenseDistiller
 from kd_det.distillers.feature import FeatureDistiller
 from kd_det.distillers.logit import LogitDistiller
 from kd_det.distillers.roi import RoIDistiller
 
-__all__ = ['Distiller', 'FeatureDistiller', 'LogitDistiller', 'RoIDistiller']
+__all__ = [
+    'DenseDistiller',
+    'Distiller',
+    'FeatureDistiller',
+    'LogitDistiller',
+    'RoIDistiller',
+]

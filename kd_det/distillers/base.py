@@ -1,5 +1,6 @@
 """Distiller: reads both networks at matching points, applies losses."""
 
+import copy
 import os.path as osp
 
 import torch
@@ -132,6 +133,26 @@ class Distiller(nn.Module):
             teacher: The ``FrozenTeacher``, whose list may be unknown too.
         """
         self.match = match_classes(classes, teacher.classes)
+
+    def theirs_of(self, samples: list) -> list:
+        """Return data samples with boxes of classes the teacher knows.
+
+        Args:
+            samples: With ``gt_instances``, labelled as the student's.
+        """
+        if self.match is None:
+            return samples
+        samples = copy.deepcopy(samples)
+        for sample in samples:
+            labels = self.match.to_teacher[sample.gt_instances.labels]
+            known = labels >= 0
+            sample.gt_instances = sample.gt_instances[known]
+            sample.gt_instances.labels = labels[known]
+        return samples
+
+    def ours_of(self, labels: Tensor) -> Tensor:
+        """Return labels of the teacher's (background last) as ours."""
+        return labels if self.match is None else self.match.to_ours[labels]
 
     def bind(self, name: str, student: nn.Module, teacher: nn.Module) -> None:
         """Find the points in both networks and check that they match.

@@ -67,6 +67,13 @@ class ClassMatch(nn.Module):
         relabel[[i for i, _ in pairs]] = torch.arange(len(pairs))
         relabel[-1] = len(pairs)  # the background
         self.register_buffer('relabel', relabel, persistent=False)
+        to_teacher = torch.full((len(ours),), -1)
+        to_ours = torch.full((len(theirs) + 1,), -1)
+        to_ours[-1] = len(ours)  # the background
+        for i, j in pairs:
+            to_teacher[i], to_ours[j] = j, i
+        self.register_buffer('to_teacher', to_teacher, persistent=False)
+        self.register_buffer('to_ours', to_ours, persistent=False)
         for side, column in zip(('student', 'teacher'), zip(*pairs)):
             # the background behind the classes, cut off where there is none
             index = torch.tensor([*column, self.counts[side]])

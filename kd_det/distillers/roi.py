@@ -335,6 +335,7 @@ class RoIDistiller(Distiller):
             Embeddings (N, D) and labels (N,).
         """
         model = self.teacher.model
+        data_samples = self.theirs_of(data_samples)
         if source == 'gt':
             truth = [sample.gt_instances for sample in data_samples]
             rois = torch.cat(
@@ -347,7 +348,8 @@ class RoIDistiller(Distiller):
             if len(rois) == 0:
                 return rois.new_zeros(0, self.widths[1]), labels
             feats = self.teacher.extract_feat(inputs)
-            return self.look(feats, rois, self.stages[0])[0], labels
+            embed, _ = self.look(feats, rois, self.stages[0])
+            return embed, self.ours_of(labels)
         suffix = self._their_suffix(self.stages[0])
         points = {
             key: POINTS[key].format(stage=suffix)
@@ -355,7 +357,7 @@ class RoIDistiller(Distiller):
         }
         with FeatureTap(model, points) as records:
             model(inputs, data_samples, mode='loss')
-        return _embed(records), _labels(records)
+        return _embed(records), self.ours_of(_labels(records))
 
 
 def _embed(records: dict[str, list]) -> Tensor:

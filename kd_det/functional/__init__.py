@@ -2,6 +2,7 @@
 
 from kd_det.functional.centroids import class_centroids
 from kd_det.functional.cka import linear_cka
+from kd_det.functional.dense import ld_loss, sigmoid_kd_loss
 from kd_det.functional.features import (
     attention_transfer_loss,
     factor_transfer_loss,
@@ -37,6 +38,7 @@ __all__ = [
     'hcl_loss',
     'inheritance_loss',
     'kd_loss',
+    'ld_loss',
     'linear_cka',
     'nd_loss',
     'nkd_loss',
@@ -51,5 +53,6 @@ __all__ = [
     'sdd_loss',
     'sdd_weights',
     'sifn_loss',
+    'sigmoid_kd_loss',
     'softmax_regression_loss',
 ]

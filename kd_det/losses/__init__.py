@@ -1,6 +1,7 @@
 """Distillation losses: modules around ``kd_det.functional``."""
 
 from kd_det.losses.base import DistillLoss
+from kd_det.losses.dense import DenseKDLoss, LDLoss, SigmoidKDLoss
 from kd_det.losses.dist import DISTLoss
 from kd_det.losses.dkd import DKDLoss
 from kd_det.losses.hints import AttentionTransferLoss, FitNetLoss
@@ -29,6 +30,7 @@ __all__ = [
     'AttentionTransferLoss',
     'DISTLoss',
     'DKDLoss',
+    'DenseKDLoss',
     'DistillLoss',
     'FDRCosineLoss',
     'FDRInfoNCELoss',
@@ -36,6 +38,7 @@ __all__ = [
     'FitNetLoss',
     'HardKDLoss',
     'KDLoss',
+    'LDLoss',
     'LogitLoss',
     'MMRazorLoss',
     'NDLoss',
@@ -48,5 +51,6 @@ __all__ = [
     'ReviewKDLoss',
     'SDDLoss',
     'SIFNLoss',
+    'SigmoidKDLoss',
     'SoftmaxRegressionLoss',
 ]

@@ -1,0 +1,17 @@
+"""SDD of boxes on KD (SD-KD): slim GFL R-50 -> R-18 on blood cells.
+
+No paper distils dense heads this way: the logit maps are pooled over the
+cells of each annotated box, and each class has its own yes or no.
+"""
+
+_base_ = './kd_gfl_r50_r18_slim_bccd.py'
+model = dict(
+    distillers=dict(
+        dense=dict(
+            losses=dict(
+                _delete_=True,
+                loss_sdd=dict(type='SDDLoss', base=dict(type='SigmoidKDLoss')),
+            )
+        )
+    )
+)

@@ -1,0 +1,335 @@
+"""DenseDistiller: knowledge of one-stage detectors, location by location."""
+
+import torch
+from torch import Tensor, nn
+
+from kd_det.distillers.base import Distiller
+from kd_det.distillers.dense_boxes import box_regions
+from kd_det.distillers.dense_head import HEAD, DenseHead, probe_head, rows_of
+from kd_det.distillers.padding import inside
+from kd_det.errors import UserError
+from kd_det.functional import region_pool
+from kd_det.registry import MODELS
+from kd_det.taps import FeatureTap, find_module
+
+OUTPUTS, TARGETS = HEAD, f'{HEAD}.loss_cls:input'
+REGIONS = {'student_region_logits', 'teacher_region_logits'}
+CORNERS = {'student_corners', 'teacher_corners'}
+EMBED = {'student_embed', 'teacher_embed', 'cross_logits'}
+
+
+@MODELS.register_module()
+class DenseDistiller(Distiller):
+    """Distil the head of a one-stage detector: RetinaNet, FCOS, GFL, ….
+
+    The levels of both heads are matched by their strides. Fields with a row
+    a location on an object, by the student's own assigner: ``…_logits``,
+    ``labels``, ``…_embed`` (what goes into the class layer),
+    ``cross_logits`` (the teacher's class layer on the student's maps) and
+    ``…_corners`` (logits of the four edges' distributions, of heads such as
+    GFL's). Fields with a row a location anywhere: ``…_dense_logits`` with
+    ``dense_foreground``, and ``dense_mask`` where images are padded. Fields
+    with a row an annotated box: ``…_region_logits`` with ``region_labels``,
+    the mean logits of the cells of the box.
+
+    A connector of ``student_maps`` works on the maps that go into the class
+    layer, level by level.
+
+    Args:
+        losses: Name (``loss_…``) -> config of a ``DistillLoss``.
+        centroids: File of the teacher's class means, see ``CentroidHook``.
+        connectors: See :class:`Distiller`; ``student_maps`` or
+            ``student_embed``, not both.
+        scales: Cells a side of a box, for regional logits.
+    """
+
+    provides = (
+        'student_logits',
+        'teacher_logits',
+        'student_embed',
+        'teacher_embed',
+        'cross_logits',
+        'labels',
+        'student_corners',
+        'teacher_corners',
+        'student_dense_logits',
+        'teacher_dense_logits',
+        'dense_foreground',
+        'dense_mask',
+        'student_region_logits',
+        'teacher_region_logits',
+        'region_labels',
+    )
+    connectable = ('student_maps',)
+
+    def __init__(
+        self,
+        losses: dict,
+        centroids: str | None = None,
+        connectors: dict | None = None,
+        scales: tuple[int, ...] = (1, 2),
+    ) -> None:
+        super().__init__(losses, centroids, connectors)
+        self.scales = tuple(scales)
+        region_pool(torch.zeros(1, 1, 4, 4), self.scales)  # stops the build
+        self.embeds = bool(
+            EMBED & self.asked or self._connector_cfgs or centroids
+        )
+
+    def bind(self, name: str, student: nn.Module, teacher: nn.Module) -> None:
+        """See :meth:`Distiller.bind`."""
+        self.ours = probe_head(student, 'student')
+        self.theirs = probe_head(teacher.model, 'teacher')
+        self._check_heads()
+        self.levels = self._match_levels()
+        self.num_rows = self.ours.classes
+        self.points = dict(outputs=OUTPUTS, targets=TARGETS)
+        if self.embeds:
+            self.points |= _class_inputs(self.ours)
+            self.check_widths(
+                self.ours.width,
+                self.theirs.width,
+                "add connectors=dict(student_embed=dict(type='LinearAdaptor'"
+                ')) to the distiller',
+            )
+        super().bind(name, student, teacher)
+
+    def _check_heads(self) -> None:
+        ours, theirs = self.ours, self.theirs
+        self.check_counts(ours.classes, theirs.classes)
+        if ours.anchors != theirs.anchors:
+            raise UserError(
+                f"The student's {ours.kind} predicts {ours.anchors} boxes a "
+                f"location, the teacher's {theirs.kind} {theirs.anchors}, so "
+                'that their predictions do not correspond; use '
+                'FeatureDistiller on the levels of the neck.'
+            )
+        if CORNERS & self.asked and not ours.bins == theirs.bins > 1:
+            raise UserError(
+                'A loss asks for student_corners, distributions of box '
+                f"edges: the student's {ours.kind} has {ours.bins} values "
+                f"an edge, the teacher's {theirs.kind} {theirs.bins}; as "
+                "many, and more than one, are needed (GFL's reg_max + 1)."
+            )
+        for side, head in (('student', ours), ('teacher', theirs)):
+            if self.embeds and not head.layers:
+                raise UserError(
+                    f"The {side}'s {head.kind} has no convolution that gives "
+                    'its class logits, so there is no embedding; use losses '
+                    'on logits.'
+                )
+
+    def _match_levels(self) -> list[tuple[int, int]]:
+        """Return the pairs of levels of one stride."""
+        theirs = {s: j for j, s in enumerate(self.theirs.strides)}
+        pairs = [
+            (i, theirs[s])
+            for i, s in enumerate(self.ours.strides)
+            if s in theirs
+        ]
+        if not pairs:
+            raise UserError(
+                f"The student's head has levels of the strides "
+                f"{self.ours.strides}, the teacher's {self.theirs.strides}: "
+                'none in common; use FeatureDistiller with taps.'
+            )
+        return pairs
+
+    def channels(self, field: str) -> tuple:
+        """See :meth:`Distiller.channels`."""
+        widths = self.ours.width, self.theirs.width
+        if field == 'student_embed':
+            return widths
+        if field == 'student_maps':
+            return tuple([width] * len(self.levels) for width in widths)
+        return super().channels(field)
+
+    def expected_bank(self) -> dict:
+        """Return width of the teacher's embedding and the classes."""
+        return dict(width=self.theirs.width, num_rows=self.num_rows)
+
+    def read(
+        self, student: dict, teacher: dict, feats: tuple, samples: list
+    ) -> dict:
+        """Return the knowledge of one step; see :meth:`Distiller.read`."""
+        ours, theirs = zip(*self.levels)
+        mine = _pick(student['outputs'][0], ours)
+        records = self.look(feats)
+        other = _pick(records['outputs'][0], theirs)
+        self._check_sizes(mine[0], other[0])
+        labels = self._labels(student, ours)
+        on_object = (labels >= 0) & (labels < self.num_rows)
+        rows = on_object.nonzero()[:, 0]
+        knowledge = dict(
+            labels=labels[rows],
+            dense_foreground=on_object,
+            dense_mask=self._mask(mine[0], samples),
+        )
+        for side, (scores, boxes) in (('student', mine), ('teacher', other)):
+            classes = getattr(self, SIDES[side]).classes
+            logits = torch.cat([rows_of(level, classes) for level in scores])
+            knowledge[f'{side}_dense_logits'] = logits
+            knowledge[f'{side}_logits'] = logits[rows]
+            if CORNERS & self.asked:
+                corners = [rows_of(b, 4 * self.ours.bins) for b in boxes]
+                corners = torch.cat(corners)[rows]
+                knowledge[f'{side}_corners'] = corners.unflatten(1, (4, -1))
+            if REGIONS & self.asked:
+                regions, region_labels = box_regions(
+                    scores,
+                    [self.ours.strides[i] for i in ours],
+                    classes,
+                    samples,
+                    self.scales,
+                )
+                knowledge[f'{side}_region_logits'] = regions
+                knowledge['region_labels'] = region_labels
+        if self.embeds:
+            locations = rows.div(self.ours.anchors, rounding_mode='floor')
+            tables = dict(student=student, teacher=records)
+            for side, levels in (('student', ours), ('teacher', theirs)):
+                maps = _inputs(tables[side], getattr(self, SIDES[side]))
+                maps = tuple(maps[level] for level in levels)
+                knowledge[f'{side}_maps'] = maps
+                knowledge[f'{side}_embed'] = _at(maps, locations)
+            knowledge['positions'] = rows, locations
+        return knowledge
+
+    def connect(self, knowledge: dict) -> dict:
+        """See :meth:`Distiller.connect`; adds ``cross_logits``."""
+        knowledge = super().connect(knowledge)
+        if not self.embeds:
+            return knowledge
+        rows, locations = knowledge.pop('positions')
+        maps = knowledge.pop('student_maps')
+        if 'student_maps' in self.connectors:
+            knowledge['student_embed'] = _at(maps, locations)
+        if 'cross_logits' in self.asked:
+            layers = [self.theirs.layers[j] for _, j in self.levels]
+            model = self.teacher.model
+            crossed = [
+                find_module(model, path)(level)
+                for path, level in zip(layers, maps)
+            ]
+            crossed = [rows_of(m, self.theirs.classes) for m in crossed]
+            knowledge['cross_logits'] = torch.cat(crossed)[rows]
+        return knowledge
+
+    @torch.no_grad()
+    def look(self, feats: tuple[Tensor, ...]) -> dict[str, list]:
+        """Run the teacher's head; return what its taps recorded.
+
+        Args:
+            feats: The teacher's feature maps.
+        """
+        points = dict(outputs=OUTPUTS)
+        if self.embeds:
+            points |= _class_inputs(self.theirs)
+        model = self.teacher.model
+        with FeatureTap(model, points) as records:
+            model.bbox_head(feats)
+        return records
+
+    @torch.no_grad()
+    def teacher_samples(
+        self, inputs: Tensor, data_samples: list, source: str
+    ) -> tuple[Tensor, Tensor]:
+        """Return embeddings (N, D) and labels (N,), for the class means.
+
+        They are those of the locations that the teacher's own assigner puts
+        on objects.
+
+        Args:
+            inputs: Images as the teacher wants them.
+            data_samples: With boxes in the pixels of ``inputs``.
+            source: ``'gt'``; a dense head has no proposals.
+
+        Raises:
+            UserError: For another source.
+        """
+        if source != 'gt':
+            raise UserError(
+                f'source={source!r}: a one-stage detector has no proposals; '
+                "accepted is 'gt'."
+            )
+        points = dict(outputs=OUTPUTS, targets=TARGETS)
+        model = self.teacher.model
+        with FeatureTap(model, points | _class_inputs(self.theirs)) as records:
+            model(inputs, self.theirs_of(data_samples), mode='loss')
+        labels = self._labels(records, range(len(self.theirs.strides)))
+        on_object = (labels >= 0) & (labels < self.theirs.classes)
+        rows = on_object.nonzero()[:, 0]
+        maps = _inputs(records, self.theirs)
+        locations = rows.div(self.theirs.anchors, rounding_mode='floor')
+        return _at(maps, locations), self.ours_of(labels[rows])
+
+    def _labels(self, records: dict, levels: tuple | range) -> Tensor:
+        """Return the labels (M,) that the head's class loss was given."""
+        scores = records['outputs'][0][0]
+        anchors = self.ours.anchors
+        sizes = [s.numel() // s.shape[1] * anchors for s in scores]
+        targets = [call[1] for call in records['targets']]
+        # a quality focal loss has its target in a tuple, the label first
+        targets = [
+            t[0] if isinstance(t, (tuple, list)) else t for t in targets
+        ]
+        labels = torch.cat([t.reshape(-1) for t in targets])
+        if len(labels) != sum(sizes) or labels.is_floating_point():
+            raise UserError(
+                f'{self.ours.kind} gives its class loss {len(labels)} targets '
+                f'of {labels.dtype} for {sum(sizes)} predictions, so that '
+                'DenseDistiller cannot tell which lie on objects; use '
+                'FeatureDistiller on the levels of the neck.'
+            )
+        parts = labels.split(sizes)
+        return torch.cat([parts[level] for level in levels])
+
+    def _mask(self, scores: list[Tensor], samples: list) -> Tensor | None:
+        masks = [inside(samples, tuple(s.shape[-2:])) for s in scores]
+        if all(mask is None for mask in masks):
+            return None
+        rows = [
+            s.new_ones(len(s), *s.shape[-2:], dtype=torch.bool)
+            if mask is None
+            else mask.to(s.device)
+            for s, mask in zip(scores, masks)
+        ]
+        anchors = self.ours.anchors
+        return torch.cat(
+            [m.reshape(-1).repeat_interleave(anchors) for m in rows]
+        )
+
+    def _check_sizes(self, ours: list[Tensor], theirs: list[Tensor]) -> None:
+        for mine, other in zip(ours, theirs):
+            if mine.shape[-2:] != other.shape[-2:]:
+                raise UserError(
+                    f"The student's maps are {tuple(mine.shape[-2:])}, the "
+                    f"teacher's of the same stride {tuple(other.shape[-2:])}: "
+                    'their images are padded differently; give both the same '
+                    'data_preprocessor.pad_size_divisor.'
+                )
+
+
+SIDES = dict(student='ours', teacher='theirs')
+
+
+def _pick(outputs: tuple, levels: tuple[int, ...]) -> tuple[list, list]:
+    """Return the class logits and boxes of some levels."""
+    return tuple([part[level] for level in levels] for part in outputs[:2])
+
+
+def _class_inputs(head: DenseHead) -> dict[str, str]:
+    """Return the points where the class layers are entered."""
+    paths = [*dict.fromkeys(head.layers)]
+    return {f'embed{i}': f'{path}:input' for i, path in enumerate(paths)}
+
+
+def _inputs(records: dict, head: DenseHead) -> list[Tensor]:
+    """Return what went into the class layers, level by level."""
+    paths = [*dict.fromkeys(head.layers)]
+    calls = {path: iter(records[f'embed{i}']) for i, path in enumerate(paths)}
+    return [next(calls[path])[0] for path in head.layers]
+
+
+def _at(maps: tuple[Tensor, ...], locations: Tensor) -> Tensor:
+    return torch.cat([rows_of(m, m.shape[1]) for m in maps])[locations]

@@ -1,0 +1,145 @@
+"""Losses on the predictions of one-stage detectors."""
+
+import torch
+from mmengine.dist import all_reduce, get_world_size
+from torch import Tensor
+
+from kd_det.errors import UserError
+from kd_det.functional import ld_loss, sigmoid_kd_loss
+from kd_det.losses.base import DistillLoss
+from kd_det.losses.checks import check_not_negative, check_positive
+from kd_det.losses.logit_loss import LogitLoss
+from kd_det.registry import MODELS
+
+
+@MODELS.register_module()
+class SigmoidKDLoss(LogitLoss):
+    r"""KD of logits that go through a sigmoid, mean over samples.
+
+    .. math:: L = \frac{\tau^2}{N} \sum_n \sum_k
+        \mathrm{KL}(\mathrm{Bern}(p^t_{nk}) \,\|\, \mathrm{Bern}(p^s_{nk}))
+
+    On a dense head the samples are the locations on objects; it can be the
+    base of :class:`SDDLoss`.
+
+    Args:
+        tau: Temperature, above 0.
+        loss_weight: Constant factor of the loss.
+
+    Raises:
+        UserError: ``tau`` is not above 0.
+    """
+
+    def __init__(self, tau: float = 1.0, loss_weight: float = 1.0) -> None:
+        super().__init__(loss_weight)
+        self.tau = check_positive(self, 'tau', tau)
+
+    def per_sample(
+        self,
+        student_logits: Tensor,
+        teacher_logits: Tensor,
+        labels: Tensor | None = None,
+    ) -> Tensor:
+        """Return the unweighted loss (N,); labels do not matter."""
+        return sigmoid_kd_loss(student_logits, teacher_logits, self.tau)
+
+    def forward(
+        self, student_logits: Tensor, teacher_logits: Tensor
+    ) -> Tensor:
+        """Return the weighted loss of logits (N, K) as a scalar."""
+        return self.mean(self.per_sample(student_logits, teacher_logits))
+
+
+@MODELS.register_module()
+class DenseKDLoss(DistillLoss):
+    r"""KD of a dense head's logits everywhere, background included.
+
+    .. math:: L = \frac{\tau^2}{\max(P, 1)} \sum_m \sum_k
+        |p^t_{mk} - p^s_{mk}|^\gamma \,
+        \mathrm{KL}(\mathrm{Bern}(p^t_{mk}) \,\|\, \mathrm{Bern}(p^s_{mk}))
+
+    over all locations m, with P the number of those on objects (the average
+    over ranks), as the heads' own losses count. The factor keeps the many
+    locations on which both networks agree from drowning the rest.
+
+    Args:
+        tau: Temperature, above 0.
+        gamma: Exponent of the factor; 0, or 1 and above.
+        loss_weight: Constant factor of the loss.
+
+    Raises:
+        UserError: An argument is out of range.
+
+    Paper: the form follows the quality focal loss,
+    https://arxiv.org/abs/2006.04388
+    """
+
+    def __init__(
+        self, tau: float = 1.0, gamma: float = 1.0, loss_weight: float = 1.0
+    ) -> None:
+        super().__init__(loss_weight)
+        self.tau = check_positive(self, 'tau', tau)
+        self.gamma = check_not_negative(self, 'gamma', gamma)
+        if 0 < gamma < 1:
+            raise UserError(
+                f'DenseKDLoss: gamma={gamma!r}; 0, or a number from 1 on is '
+                'accepted.'
+            )
+
+    def forward(
+        self,
+        student_dense_logits: Tensor,
+        teacher_dense_logits: Tensor,
+        dense_foreground: Tensor,
+        dense_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Return the weighted loss of logits (M, K) as a scalar.
+
+        ``dense_foreground`` (M,) marks the locations on objects,
+        ``dense_mask`` (M,) those that lie in an image and not in the
+        padding.
+        """
+        loss = sigmoid_kd_loss(
+            student_dense_logits, teacher_dense_logits, self.tau, self.gamma
+        )
+        if dense_mask is not None:
+            loss = torch.where(dense_mask, loss, 0.0)
+        count = dense_foreground.sum().to(loss.dtype)
+        if get_world_size() > 1:
+            all_reduce(count, op='mean')
+        return self.weigh(loss.sum() / count.clamp(min=1))
+
+
+@MODELS.register_module()
+class LDLoss(DistillLoss):
+    r"""Localisation distillation on the distributions of box edges.
+
+    .. math:: L = \frac{\tau^2}{4 N} \sum_n \sum_{e=1}^4
+        \mathrm{KL}(p^t_{ne}(\tau) \,\|\, p^s_{ne}(\tau))
+
+    over the N locations on objects, for heads such as GFL's that predict a
+    distribution of each edge's distance.
+
+    Args:
+        tau: Temperature, above 0.
+        loss_weight: Constant factor of the loss.
+
+    Raises:
+        UserError: ``tau`` is not above 0.
+
+    Paper: https://arxiv.org/abs/2102.12252
+
+    Differs from the authors' code: every location on an object weighs the
+    same; theirs weighs it by the student's class score and adds locations
+    near objects (the valuable region).
+    """
+
+    def __init__(self, tau: float = 10.0, loss_weight: float = 0.25) -> None:
+        super().__init__(loss_weight)
+        self.tau = check_positive(self, 'tau', tau)
+
+    def forward(
+        self, student_corners: Tensor, teacher_corners: Tensor
+    ) -> Tensor:
+        """Return the weighted loss of logits (N, 4, B) as a scalar."""
+        return self.mean(ld_loss(student_corners, teacher_corners, self.tau))
