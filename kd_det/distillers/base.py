@@ -30,7 +30,8 @@ class Distiller(nn.Module):
             ``centroids``. A file that is missing is made by CentroidHook.
         connectors: Field of the student -> config of a ``Connector``,
             through which the field passes before any loss. Its channels are
-            filled in from what the networks have.
+            filled in from what the networks have, also in
+            ``connector_cfgs``.
         taps: Overrides of the student's points, for unusual networks.
 
     Raises:
@@ -70,7 +71,7 @@ class Distiller(nn.Module):
             name: self._wire(name, loss) for name, loss in self.losses.items()
         }
         self.asked = {f for fields in self.wiring.values() for f in fields}
-        self._connector_cfgs = self._check_connectors(connectors or {})
+        self.connector_cfgs = self._check_connectors(connectors or {})
         self.connectors = nn.ModuleDict()
         self.points = self._override(taps or {})
 
@@ -174,8 +175,8 @@ class Distiller(nn.Module):
         # in tuples: they are no sub-modules
         self._student, self._teacher = (student,), (teacher,)
         with random_state.isolated():
-            for field, cfg in self._connector_cfgs.items():
-                self.connectors[field] = self._build_connector(field, cfg)
+            for field, cfg in self.connector_cfgs.items():
+                self._build_connector(field, cfg)
         if not self.centroid_file:
             return
         # there from the start, so that an averaged copy of the model made
@@ -244,7 +245,7 @@ class Distiller(nn.Module):
             fix: What to do about it, for the message.
         """
         makers = {'student_embed', *self.connectable}
-        if ours == theirs or makers & {*self._connector_cfgs}:
+        if ours == theirs or makers & {*self.connector_cfgs}:
             return
         compared = any(
             self.losses[name].entrywise
@@ -258,19 +259,21 @@ class Distiller(nn.Module):
                 f'{theirs}; {fix}.'
             )
 
-    def _build_connector(self, field: str, cfg: dict) -> Connector:
+    def _build_connector(self, field: str, cfg: dict) -> None:
         name = f'connectors.{field}'
         if _is_mmrazor(cfg):
             leveled = field.endswith('_feats')
-            return MMRazorConnector(
+            self.connectors[field] = MMRazorConnector(
                 name, cfg, lambda: self._around(field), leveled
             )
+            return
         if isinstance(cfg, dict) and not {'in_channels', 'out_channels'} <= {
             *cfg
         }:
             ours, theirs = self.channels(field)
             cfg = dict(dict(in_channels=ours, out_channels=theirs), **cfg)
-        return build_part(name, cfg, Connector)
+        self.connectors[field] = build_part(name, cfg, Connector)
+        self.connector_cfgs = {**self.connector_cfgs, field: cfg}
 
     def _around(self, field: str) -> tuple:
         ours, theirs = self.channels(field.replace('teacher_', 'student_'))

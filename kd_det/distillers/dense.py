@@ -73,7 +73,7 @@ class DenseDistiller(Distiller):
         self.scales = tuple(scales)
         region_pool(torch.zeros(1, 1, 4, 4), self.scales)  # stops the build
         self.embeds = bool(
-            EMBED & self.asked or self._connector_cfgs or centroids
+            EMBED & self.asked or self.connector_cfgs or centroids
         )
 
     def bind(self, name: str, student: nn.Module, teacher: nn.Module) -> None:

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from kd_det import random_state
+from kd_det.distillers.levels import PROBE
 from kd_det.errors import UserError
 
-PROBE = 256  # side of the image that shows the levels, in pixels
 HEAD = 'bbox_head'
 
 

@@ -1,35 +1,48 @@
 """FeatureDistiller: knowledge of feature maps, level by level."""
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from kd_det import random_state
 from kd_det.distillers.base import Distiller
+from kd_det.distillers.levels import (
+    levels_at,
+    maps_of,
+    match_levels,
+    table,
+    with_sizes,
+)
+from kd_det.distillers.padding import inside
 from kd_det.errors import UserError
 from kd_det.registry import MODELS
-from kd_det.taps import FeatureTap
 
 SIDES = ('student', 'teacher')
-PROBE = 64  # side of the image that shows channels, in pixels
 
 
 @MODELS.register_module()
 class FeatureDistiller(Distiller):
-    """Distil feature maps at matching points of both networks.
+    """Distil feature maps of any two networks.
 
-    Without taps these are the maps that the neck hands to the heads. A
-    point that gives several maps counts as as many levels; a pooled
-    embedding (N, D) is a map of one pixel.
+    Without taps these are the maps that the necks hand to the heads, matched
+    by their strides; what one side alone has is left out. With taps they
+    are those at the points named, in that order. A point that gives several
+    maps counts as as many levels; a pooled embedding (N, D) is a map of one
+    pixel, and the tokens of a DETR's encoder are maps again.
+
+    Where a loss compares maps entry by entry, channels or sizes differ and
+    no connector is named, an :class:`AlignConnector` is taken. Cells that
+    lie in the padding of a batch are zero on both sides.
 
     Args:
         losses: Name (``loss_…``) -> config of a ``DistillLoss``.
         connectors: See :class:`Distiller`.
         taps: ``dict(student=[…], teacher=[…])``: points from shallow to
             deep, such as ``'backbone.layer1'``. A teacher's points lie in
-            what its ``extract_feat`` runs: backbone and neck.
+            what its ``extract_feat`` runs, backbone and neck, or are the
+            ``'encoder'`` of a DETR or lie in it.
     """
 
-    provides = ('student_feats', 'teacher_feats')
+    provides = ('student_feats', 'teacher_feats', 'feat_masks')
 
     def __init__(
         self,
@@ -39,29 +52,45 @@ class FeatureDistiller(Distiller):
     ) -> None:
         taps = _check_taps(taps or {})
         super().__init__(losses, connectors=connectors)
+        self.by_stride = not taps
         self.points = _number(taps.get('student', ['neck']))
         self.teacher_points = _number(taps.get('teacher', ['neck']))
 
     def bind(self, name: str, student: nn.Module, teacher: nn.Module) -> None:
         """See :meth:`Distiller.bind`."""
-        ours = channels_at(student, self.points)
-        theirs = channels_at(teacher.model, self.teacher_points)
-        self._channels = ours, theirs
-        if len(ours) != len(theirs):
+        ours = levels_at(student, self.points)
+        theirs = levels_at(teacher.model, self.teacher_points)
+        if self.by_stride:
+            self.levels = match_levels(ours, theirs)
+        elif len(ours) == len(theirs):
+            self.levels = [(i, i) for i in range(len(ours))]
+        else:
             raise UserError(
                 f'The student has {len(ours)} maps at '
                 f'{[*self.points.values()]}, the teacher {len(theirs)} at '
                 f'{[*self.teacher_points.values()]}; name as many points '
-                'that match.'
+                'that match, or leave taps out: necks are matched by stride.'
             )
+        pairs = [(ours[i], theirs[j]) for i, j in self.levels]
+        self._channels = tuple(
+            [level.channels for level in side] for side in zip(*pairs)
+        )
         entrywise = any(loss.entrywise for loss in self.losses.values())
-        connected = 'student_feats' in self._connector_cfgs
-        if ours != theirs and entrywise and not connected:
-            raise UserError(
-                f"The student's maps have {ours} channels, the teacher's "
-                f'{theirs}; add connectors=dict(student_feats=…) to the '
-                'distiller or name other points.'
+        differ = any(a != b for a, b in pairs)
+        if (
+            entrywise
+            and differ
+            and 'student_feats' not in (self.connector_cfgs)
+        ):
+            align = dict(type='AlignConnector', _scope_='kd_det')
+            self.connector_cfgs = dict(
+                self.connector_cfgs, student_feats=align
             )
+        if differ or len(ours) != len(theirs):
+            text = table(ours, theirs, self.levels)
+            print_log(f'Levels of distillers.{name}\n{text}', 'current')
+        self.points = with_sizes(self.points)
+        self.teacher_points = with_sizes(self.teacher_points)
         super().bind(name, student, teacher)
 
     def channels(self, field: str) -> tuple[list[int], list[int]]:
@@ -72,33 +101,42 @@ class FeatureDistiller(Distiller):
         self, student: dict, teacher: dict, feats: tuple, samples: list
     ) -> dict:
         """Return the knowledge of one step; see :meth:`Distiller.read`."""
-        return dict(student_feats=_maps(student), teacher_feats=_maps(teacher))
-
-
-def channels_at(model: nn.Module, points: dict[str, str]) -> list[int]:
-    """Return the channels of the maps at some points of a network.
-
-    The network is shown one empty image and left as it was.
-
-    Args:
-        model: With ``extract_feat``.
-        points: Name -> point, see ``FeatureTap``.
-    """
-    modes = {module: module.training for module in model.modules()}
-    parameter = next(model.parameters())
-    with random_state.isolated(), torch.no_grad():
-        with FeatureTap(model.eval(), points) as records:
-            model.extract_feat(parameter.new_zeros(1, 3, PROBE, PROBE))
-    for module, training in modes.items():
-        module.training = training
-    silent = [points[name] for name, record in records.items() if not record]
-    if silent:
-        raise UserError(
-            f'Tap point {silent[0]!r} of {type(model).__name__} gives '
-            'nothing: extract_feat does not run it; name a point in the '
-            'backbone or neck.'
+        ours, theirs = maps_of(student), maps_of(teacher)
+        pairs = [(ours[i], theirs[j]) for i, j in self.levels]
+        if self.by_stride:
+            pairs = [_common(*pair) for pair in pairs]
+        mine, other = zip(*pairs)
+        return dict(
+            student_feats=mine,
+            teacher_feats=other,
+            feat_masks=tuple(_mask(level, samples) for level in other),
         )
-    return [level.shape[1] for level in _maps(records)]
+
+    def connect(self, knowledge: dict) -> dict:
+        """See :meth:`Distiller.connect`; padding is zero then."""
+        knowledge = super().connect(knowledge)
+        masks = knowledge['feat_masks']
+        for field in ('student_feats', 'teacher_feats'):
+            knowledge[field] = tuple(
+                level
+                if mask is None or mask.shape[2:] != level.shape[2:]
+                # where, not multiply: padding may hold anything
+                else torch.where(mask, level, 0.0)
+                for level, mask in zip(knowledge[field], masks)
+            )
+        return knowledge
+
+
+def _common(ours: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return two maps of one stride without what only one side padded."""
+    size = [min(sides) for sides in zip(ours.shape[2:], theirs.shape[2:])]
+    return tuple(m[..., : size[0], : size[1]] for m in (ours, theirs))
+
+
+def _mask(level: Tensor, samples: list) -> Tensor | None:
+    """Return which cells of a map touch their image, (N, 1, H, W)."""
+    mask = inside(samples, tuple(level.shape[2:]))
+    return None if mask is None else mask[:, None].to(level.device)
 
 
 def _check_taps(taps: dict) -> dict:
@@ -120,12 +158,3 @@ def _check_taps(taps: dict) -> dict:
 
 def _number(points: list[str]) -> dict[str, str]:
     return {f'{number}': point for number, point in enumerate(points)}
-
-
-def _maps(records: dict[str, list]) -> tuple[Tensor, ...]:
-    return tuple(
-        level if level.ndim > 2 else level[..., None, None]
-        for record in records.values()
-        for entry in record
-        for level in (entry if isinstance(entry, (tuple, list)) else [entry])
-    )

@@ -7,13 +7,17 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from kd_det.distillers.base import Distiller
-from kd_det.distillers.feature import channels_at
+from kd_det.distillers.levels import levels_at
 from kd_det.errors import UserError
 from kd_det.functional import region_pool
 from kd_det.registry import MODELS
 from kd_det.taps import FeatureTap, find_module
 
 REGIONS = {'student_region_logits', 'teacher_region_logits'}
+ADAPTOR = (
+    "add connectors=dict(student_embed=dict(type='EmbeddingAdaptor')) to the "
+    'distiller'
+)
 
 
 @MODELS.register_module()
@@ -72,7 +76,7 @@ class LogitDistiller(Distiller):
         via_4x4: bool = False,
     ) -> None:
         super().__init__(losses, centroids, connectors, taps)
-        if {'student_map', 'student_embed'} <= {*self._connector_cfgs}:
+        if {'student_map', 'student_embed'} <= {*self.connector_cfgs}:
             raise UserError(
                 'connectors has student_map and student_embed, and each '
                 "makes the student's embedding; keep one of them."
@@ -92,7 +96,7 @@ class LogitDistiller(Distiller):
         self.ours = [chosen] if chosen else class_layers(student, 'student')
         self.theirs = class_layers(teacher.model, 'teacher')
         self.points = points | _classifier_points(self.ours)
-        if not (REGIONS & self.asked or 'student_map' in self._connector_cfgs):
+        if not (REGIONS & self.asked or 'student_map' in self.connector_cfgs):
             del self.points['map']
         ours = find_module(student, self.ours[0])
         theirs = find_module(teacher.model, self.theirs[0])
@@ -108,7 +112,8 @@ class LogitDistiller(Distiller):
             return self.widths
         if field == 'student_map':
             points = {'map': self.points['map']}
-            return channels_at(self.student, points)[-1], self.widths[1]
+            level = levels_at(self.student, points)[-1]
+            return level.channels, self.widths[1]
         return super().channels(field)
 
     def expected_bank(self) -> dict:
@@ -243,12 +248,6 @@ class LogitDistiller(Distiller):
                     'current',
                     level=logging.WARNING,
                 )
-
-
-ADAPTOR = (
-    "add connectors=dict(student_embed=dict(type='EmbeddingAdaptor')) to the "
-    'distiller'
-)
 
 
 def class_layers(model: nn.Module, side: str) -> list[str]:

@@ -32,9 +32,15 @@ class PKDLoss(DistillLoss):
     """
 
     def forward(
-        self, student_feats: Sequence[Tensor], teacher_feats: Sequence[Tensor]
+        self,
+        student_feats: Sequence[Tensor],
+        teacher_feats: Sequence[Tensor],
+        feat_masks: Sequence[Tensor | None] | None = None,
     ) -> Tensor:
         """Return the weighted loss of maps (N, C, H, W) as a scalar.
+
+        Masks (N, 1, H, W), or None for a level without padding, mark the
+        entries that count.
 
         Raises:
             UserError: The maps of the two sides have not the same shapes.
@@ -48,5 +54,16 @@ class PKDLoss(DistillLoss):
                 'match on both sides, or add connectors=dict('
                 'student_feats=…) to the distiller.'
             )
-        levels = zip(student_feats, teacher_feats)
-        return self.weigh(sum(pkd_loss(s, t) for s, t in levels))
+        masks = feat_masks or [None] * len(ours)
+        levels = zip(student_feats, teacher_feats, masks)
+        return self.weigh(
+            sum(pkd_loss(_kept(s, m), _kept(t, m)) for s, t, m in levels)
+        )
+
+
+def _kept(level: Tensor, mask: Tensor | None) -> Tensor:
+    """Return the entries that count as a map (1, C, M, 1)."""
+    if mask is None:
+        return level
+    entries = level.permute(0, 2, 3, 1)[mask[:, 0]]
+    return entries.T[None, ..., None]

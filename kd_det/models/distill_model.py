@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from kd_det import random_state
 from kd_det.distillers import Distiller
+from kd_det.distillers.levels import encode, is_deep
 from kd_det.errors import UserError, nearest
 from kd_det.models.preprocessor import PairPreprocessor
 from kd_det.models.spec import read_spec
@@ -145,9 +146,10 @@ class DistillModel(BaseModel):
         for name in self.teachers:
             with ExitStack() as stack:
                 seen |= self._listen(name, stack)
-                feats[name] = self.teachers[name].extract_feat(
-                    teacher_inputs[name]
-                )
+                teacher = self.teachers[name]
+                feats[name] = teacher.extract_feat(teacher_inputs[name])
+                if any(map(is_deep, self._points_in(name))):
+                    encode(teacher.model, feats[name], data_samples)
         for name, distiller in self.distill.items():
             knowledge = distiller.read(
                 records[name],
@@ -158,6 +160,13 @@ class DistillModel(BaseModel):
             for key, value in distiller(distiller.connect(knowledge)).items():
                 losses[f'{name}.{key}'] = value
         return losses
+
+    def _points_in(self, teacher: str) -> list[dict[str, str]]:
+        return [
+            distiller.teacher_points
+            for name, distiller in self.distill.items()
+            if self.listens_to[name] == teacher
+        ]
 
     def _listen(self, teacher: str, stack: ExitStack) -> dict[str, dict]:
         """Open the taps that a teacher's distillers have in it."""

@@ -1,17 +1,21 @@
 """Small pairs and inputs, to test your own detectors, losses and hooks."""
 
 from kd_det.testing.classifiers import tiny_classifier, tiny_classifier_pair
-from kd_det.testing.pairs import (
-    save_teacher,
+from kd_det.testing.detectors import (
+    FAMILIES,
+    tiny_detector,
     tiny_faster_rcnn,
-    tiny_pair,
-    tiny_run,
 )
+from kd_det.testing.inputs import tiny_batch
+from kd_det.testing.pairs import save_teacher, tiny_pair, tiny_run
 
 __all__ = [
+    'FAMILIES',
     'save_teacher',
+    'tiny_batch',
     'tiny_classifier',
     'tiny_classifier_pair',
+    'tiny_detector',
     'tiny_faster_rcnn',
     'tiny_pair',
     'tiny_run',

@@ -1,4 +1,4 @@
-"""Tiny Faster R-CNN pairs: real mmdet detectors, a fraction of a second."""
+"""Tiny pairs of detectors, real ones, and short runs of them."""
 
 from pathlib import Path
 
@@ -8,53 +8,12 @@ from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import get_state_dict
 
 from kd_det import random_state
+from kd_det.errors import UserError
 from kd_det.models.spec import read_spec
 from kd_det.registry import MODELS
+from kd_det.testing.detectors import BASE, tiny_detector
 
-BASE = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
-
-
-def tiny_faster_rcnn(
-    depth: int = 18,
-    num_classes: int = 6,
-    base_channels: int = 8,
-    num_rois: int = 16,
-) -> dict:
-    """Return a student or teacher spec of a Faster R-CNN in miniature.
-
-    Args:
-        depth: Of the ResNet.
-        num_classes: Without background.
-        base_channels: Width of its first stage.
-        num_rois: Sampled RoIs an image.
-
-    Returns:
-        ``dict(cfg=..., **overrides)``, as ``DistillModel`` takes it.
-    """
-    expansion = 1 if depth < 50 else 4
-    stages = [base_channels * expansion * 2**i for i in range(4)]
-    return dict(
-        cfg=BASE,
-        num_classes=num_classes,
-        backbone=dict(
-            depth=depth,
-            base_channels=base_channels,
-            frozen_stages=-1,
-            norm_eval=True,
-            init_cfg=None,
-        ),
-        neck=dict(in_channels=stages, out_channels=16),
-        rpn_head=dict(in_channels=16, feat_channels=16),
-        roi_head=dict(
-            bbox_roi_extractor=dict(out_channels=16),
-            bbox_head=dict(in_channels=16, fc_out_channels=32),
-        ),
-        train_cfg=dict(
-            rpn_proposal=dict(nms_pre=100, max_per_img=50),
-            rcnn=dict(sampler=dict(num=num_rois)),
-        ),
-        test_cfg=dict(rpn=dict(nms_pre=100, max_per_img=50)),
-    )
+__all__ = ['BASE', 'save_teacher', 'tiny_pair', 'tiny_run']
 
 
 def save_teacher(
@@ -63,7 +22,7 @@ def save_teacher(
     """Write random weights for a spec and return it with that ``ckpt``.
 
     Args:
-        spec: See :func:`tiny_faster_rcnn` and ``tiny_classifier``.
+        spec: See :func:`tiny_detector` and ``tiny_classifier``.
         path: File to write.
         classes: Class names to store, as MMEngine's checkpoints do.
         seed: Of the weights.
@@ -85,6 +44,9 @@ def tiny_pair(
     folder: str | Path,
     distiller: dict | None = None,
     num_classes: int = 6,
+    student: str | dict = 'faster_rcnn',
+    teacher: str | dict = 'faster_rcnn',
+    distillers: dict | None = None,
 ) -> ConfigDict:
     """Return the config of a ``DistillModel`` of two tiny detectors.
 
@@ -92,18 +54,34 @@ def tiny_pair(
         folder: Where the random teacher's checkpoint is written.
         distiller: Config of the RoIDistiller without its type; plain KD
             without it.
-        num_classes: Of both sides.
+        num_classes: Of both sides, where named by their family.
+        student: Family of a :func:`tiny_detector`, of an R-18; or a spec.
+        teacher: The same of an R-50; of a spec, random weights are saved.
+        distillers: As ``DistillModel`` takes them, instead of ``distiller``;
+            detectors of one stage need it.
+
+    Raises:
+        UserError: Both of ``distiller`` and ``distillers`` are given, or a
+            family is unknown.
     """
-    teacher = save_teacher(
-        tiny_faster_rcnn(50, num_classes), Path(folder) / 'teacher.pth'
-    )
-    distiller = distiller or dict(losses=dict(loss_kd=dict(type='KDLoss')))
+    if distiller is not None and distillers is not None:
+        raise UserError(
+            f'distiller={distiller!r} and distillers={distillers!r} are '
+            'given; give one of them.'
+        )
+    if distillers is None:
+        distiller = distiller or dict(losses=dict(loss_kd=dict(type='KDLoss')))
+        distillers = dict(roi=dict(distiller, type='RoIDistiller'))
+    if isinstance(student, str):
+        student = tiny_detector(student, 18, num_classes)
+    if isinstance(teacher, str):
+        teacher = tiny_detector(teacher, 50, num_classes)
     return ConfigDict(
         _scope_='kd_det',
         type='DistillModel',
-        teacher=teacher,
-        student=tiny_faster_rcnn(18, num_classes),
-        distillers=dict(roi=dict(distiller, type='RoIDistiller')),
+        teacher=save_teacher(teacher, Path(folder) / 'teacher.pth'),
+        student=student,
+        distillers=distillers,
     )
 
 

@@ -81,9 +81,15 @@ def test_looking_for_channels_leaves_no_trace(tmp_path):
             assert not value.any()
 
 
-def test_channels_differ_without_connector(tmp_path):
-    with pytest.raises(UserError, match=r'\[8.*\[32.*add connectors'):
-        build(tmp_path, taps=TAPS)
+def test_a_connector_is_taken_where_channels_differ(tmp_path):
+    model = build(tmp_path, taps=TAPS)
+    cfg = model.distill['feature'].connector_cfgs['student_feats']
+    assert cfg['type'] == 'AlignConnector'
+    assert cfg['in_channels'] == [8, 16, 32, 32]
+    seen = knowledge_of(model, 'feature')
+    losses_of(model, batch_of())
+    for ours, theirs in zip(seen['student_feats'], seen['teacher_feats']):
+        assert ours.shape == theirs.shape
 
 
 def test_levels_differ(tmp_path):

@@ -27,7 +27,6 @@ from kd_det.losses import DistillLoss
 from kd_det.registry import MODELS
 from kd_det.testing import save_teacher
 
-
 PROVIDES = {*RoIDistiller.provides}
 
 
@@ -257,7 +256,11 @@ def test_no_two_stage_detector(teacher):
         num_classes=NUM,
         backbone=dict(init_cfg=None),
     )
-    refused("the student RetinaNet has none with a class layer", teacher, student=student)
+    refused(
+        'the student RetinaNet has none with a class layer',
+        teacher,
+        student=student,
+    )
 
 
 def test_widths(teacher, bank, batch):

@@ -194,8 +194,6 @@ class TestMaps:
         assert model.student.backbone.conv1.weight.grad.abs().max() > 0
 
     def test_hints_do(self, tmp_path):
-        with pytest.raises(UserError, match='add connectors'):
-            self.build(tmp_path, {**self.at, **self.hint})
         connectors = dict(student_feats=dict(type='ConvAdaptor'))
         model = self.build(
             tmp_path, {**self.at, **self.hint}, connectors=connectors

@@ -48,7 +48,7 @@ def test_module_is_function_times_weight_times_scale():
 
 def test_fields():
     fields = ('student_feats', 'teacher_feats')
-    assert PKDLoss.fields() == (fields, ())
+    assert PKDLoss.fields() == (fields, ('feat_masks',))
 
 
 def test_mean_and_scale_of_a_channel_do_not_count():

@@ -1,0 +1,209 @@
+"""Tiny detectors of every supported family: MMDetection's own, cut down."""
+
+from collections.abc import Callable
+
+from kd_det.errors import UserError, nearest
+
+BASE = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
+WIDTH = 16  # of the pyramid and of all heads
+STAGES = ('0', '1', '2')  # of a cascade, as keys that merge into a list
+
+
+def tiny_detector(
+    family: str = 'faster_rcnn',
+    depth: int = 18,
+    num_classes: int = 6,
+    base_channels: int = 8,
+) -> dict:
+    """Return a student or teacher spec of a detector in miniature.
+
+    It is MMDetection's own config of that family with a narrow backbone, a
+    pyramid and heads of 16 channels, few layers and few proposals. Its names
+    and its number of levels are those of the full size. Nothing is
+    pretrained, and batch norm is in eval mode where the full size has it so.
+
+    Args:
+        family: One of :data:`FAMILIES`.
+        depth: Of the ResNet; from 50 on all maps of it are four times as
+            wide. RTMDet's CSPNeXt is twice as wide and no deeper.
+        num_classes: Without background.
+        base_channels: Width of the first stage, a multiple of 8.
+
+    Returns:
+        ``dict(cfg=..., **overrides)``, as ``DistillModel`` takes it.
+
+    Raises:
+        UserError: The family is unknown.
+    """
+    if family not in FAMILIES:
+        raise UserError(
+            f'family={family!r} is no tiny detector; accepted are '
+            f'{", ".join(FAMILIES)}{nearest(str(family), FAMILIES)}'
+        )
+    return dict(
+        FAMILIES[family](depth, base_channels), num_classes=num_classes
+    )
+
+
+def tiny_faster_rcnn(
+    depth: int = 18,
+    num_classes: int = 6,
+    base_channels: int = 8,
+    num_rois: int = 16,
+) -> dict:
+    """Return a student or teacher spec of a Faster R-CNN in miniature.
+
+    Args:
+        depth: Of the ResNet.
+        num_classes: Without background.
+        base_channels: Width of its first stage.
+        num_rois: Sampled RoIs an image.
+
+    Returns:
+        ``dict(cfg=..., **overrides)``, as ``DistillModel`` takes it.
+    """
+    spec = tiny_detector('faster_rcnn', depth, num_classes, base_channels)
+    spec['train_cfg']['rcnn']['sampler']['num'] = num_rois
+    return spec
+
+
+def _resnet(depth: int, base_channels: int) -> dict:
+    """Return backbone and neck; the widths are the ResNet's."""
+    expansion = 1 if depth < 50 else 4
+    stages = [base_channels * expansion * 2**i for i in range(4)]
+    return dict(
+        backbone=dict(
+            depth=depth,
+            base_channels=base_channels,
+            frozen_stages=-1,
+            norm_eval=True,
+            init_cfg=None,
+        ),
+        neck=dict(in_channels=stages, out_channels=WIDTH),
+    )
+
+
+def _two_stage(depth: int, base_channels: int) -> dict:
+    return dict(
+        _resnet(depth, base_channels),
+        rpn_head=dict(in_channels=WIDTH, feat_channels=WIDTH),
+        roi_head=dict(
+            bbox_roi_extractor=dict(out_channels=WIDTH), bbox_head=_box_head()
+        ),
+        train_cfg=dict(
+            rpn_proposal=dict(nms_pre=100, max_per_img=50),
+            rcnn=dict(sampler=dict(num=16)),
+        ),
+        test_cfg=dict(rpn=dict(nms_pre=100, max_per_img=50)),
+    )
+
+
+def _box_head() -> dict:
+    return dict(in_channels=WIDTH, fc_out_channels=2 * WIDTH)
+
+
+def _faster_rcnn(depth: int, base_channels: int) -> dict:
+    return dict(_two_stage(depth, base_channels), cfg=BASE)
+
+
+def _cascade_rcnn(depth: int, base_channels: int) -> dict:
+    spec = _two_stage(depth, base_channels)
+    rcnn = spec['train_cfg']['rcnn']
+    spec['train_cfg']['rcnn'] = {stage: dict(rcnn) for stage in STAGES}
+    heads = {stage: _box_head() for stage in STAGES}
+    spec['roi_head']['bbox_head'] = heads
+    return dict(
+        spec, cfg='mmdet::cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py'
+    )
+
+
+def _mask_rcnn(depth: int, base_channels: int) -> dict:
+    spec = _two_stage(depth, base_channels)
+    spec['roi_head'].update(
+        mask_roi_extractor=dict(out_channels=WIDTH),
+        mask_head=dict(
+            num_convs=1, in_channels=WIDTH, conv_out_channels=WIDTH
+        ),
+    )
+    return dict(spec, cfg='mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py')
+
+
+def _double_head(depth: int, base_channels: int) -> dict:
+    spec = _two_stage(depth, base_channels)
+    spec['roi_head']['bbox_head'].update(
+        num_convs=1, conv_out_channels=2 * WIDTH
+    )
+    return dict(
+        spec, cfg='mmdet::double_heads/dh-faster-rcnn_r50_fpn_1x_coco.py'
+    )
+
+
+def _dense(cfg: str, **head) -> Callable[[int, int], dict]:
+    """Return the function of a family of one stage."""
+
+    def spec(depth: int, base_channels: int) -> dict:
+        return dict(
+            _resnet(depth, base_channels),
+            cfg=cfg,
+            bbox_head=dict(
+                in_channels=WIDTH, feat_channels=WIDTH, stacked_convs=2, **head
+            ),
+        )
+
+    return spec
+
+
+def _rtmdet(depth: int, base_channels: int) -> dict:
+    width = base_channels * (1 if depth < 50 else 2)
+    # no SyncBN: on several CPU processes it does not run
+    norm = dict(_delete_=True, type='BN')
+    return dict(
+        cfg='mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py',
+        # CSPNeXt is 64 wide at factor 1 and doubles from stage to stage
+        backbone=dict(widen_factor=width / 64, init_cfg=None, norm_cfg=norm),
+        neck=dict(
+            in_channels=[4 * width, 8 * width, 16 * width],
+            out_channels=WIDTH,
+            norm_cfg=norm,
+        ),
+        bbox_head=dict(in_channels=WIDTH, feat_channels=WIDTH, norm_cfg=norm),
+    )
+
+
+def _detr(depth: int, base_channels: int) -> dict:
+    spec = _resnet(depth, base_channels)
+    last = spec['neck']['in_channels'][-1:]
+    attention = dict(embed_dims=WIDTH, num_heads=2)
+    ffn = dict(embed_dims=WIDTH, feedforward_channels=2 * WIDTH)
+    encoder = dict(self_attn_cfg=attention, ffn_cfg=ffn)
+    decoder = dict(encoder, cross_attn_cfg=attention)
+    return dict(
+        spec,
+        cfg='mmdet::detr/detr_r50_8xb2-150e_coco.py',
+        num_queries=10,
+        neck=dict(in_channels=last, out_channels=WIDTH),
+        encoder=dict(num_layers=2, layer_cfg=encoder),
+        decoder=dict(num_layers=2, layer_cfg=decoder),
+        positional_encoding=dict(num_feats=WIDTH // 2),
+        bbox_head=dict(embed_dims=WIDTH),
+        test_cfg=dict(max_per_img=10),
+    )
+
+
+GROUPS = dict(type='GN', num_groups=4)  # the heads' own have 32
+
+#: Name of a family -> its spec of a depth and a width.
+FAMILIES: dict[str, Callable[[int, int], dict]] = {
+    'faster_rcnn': _faster_rcnn,
+    'cascade_rcnn': _cascade_rcnn,
+    'mask_rcnn': _mask_rcnn,
+    'double_head': _double_head,
+    'retinanet': _dense('mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'),
+    'fcos': _dense(
+        'mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py', norm_cfg=GROUPS
+    ),
+    'atss': _dense('mmdet::atss/atss_r50_fpn_1x_coco.py', norm_cfg=GROUPS),
+    'gfl': _dense('mmdet::gfl/gfl_r50_fpn_1x_coco.py', norm_cfg=GROUPS),
+    'rtmdet': _rtmdet,
+    'detr': _detr,
+}
