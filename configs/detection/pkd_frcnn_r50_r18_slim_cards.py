@@ -1,0 +1,15 @@
+"""PKD on the FPN: slim Faster R-CNN R-50 -> R-18 on playing cards, 8 epochs.
+
+Weight 6 as in the authors' recipe for Faster R-CNN.
+"""
+
+_base_ = './kd_frcnn_r50_r18_slim_cards.py'
+model = dict(
+    distillers=dict(
+        _delete_=True,
+        feats=dict(
+            type='FeatureDistiller',
+            losses=dict(loss_pkd=dict(type='PKDLoss', loss_weight=6.0)),
+        ),
+    )
+)
