@@ -77,7 +77,7 @@ def load_config(path: str, options: dict | None = None) -> Config:
         if data_root:
             _point_metrics(cfg.get(f'{split}_evaluator'), dataset)
     if classes:
-        _count_classes(cfg['model'], len(classes))
+        _count_classes(cfg['model'], tuple(classes))
         set_num_classes(cfg.get('data_preprocessor') or {}, len(classes))
     return cfg
 
@@ -100,12 +100,14 @@ def _point_metrics(metrics: dict | list | None, dataset: dict) -> None:
             )
 
 
-def _count_classes(model: dict, num_classes: int) -> None:
+def _count_classes(model: dict, classes: tuple[str, ...]) -> None:
+    num_classes = len(classes)
     if 'student' in model:
-        # the pair's sides are resolved when they are built: they pass it on
-        for side in ('student', 'teacher'):
-            if isinstance(model.get(side), dict):
-                model[side]['num_classes'] = num_classes
+        # the sides are resolved when they are built; a teacher may have
+        # learnt other classes, its checkpoint says which
+        if isinstance(model.get('student'), dict):
+            model['student']['num_classes'] = num_classes
+        model.setdefault('classes', classes)
     else:
         set_num_classes(model, num_classes)
 

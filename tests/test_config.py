@@ -90,7 +90,8 @@ def test_classes_of_a_pair(tmp_path):
     text = 'model = dict(student=dict(cfg="a"), teacher=dict(cfg="b"))'
     cfg = load_config(write(tmp_path, text), dict(classes=('x', 'y', 'z')))
     assert cfg.model.student == dict(cfg='a', num_classes=3)
-    assert cfg.model.teacher == dict(cfg='b', num_classes=3)
+    assert cfg.model.teacher == dict(cfg='b')  # its checkpoint counts
+    assert cfg.model.classes == ('x', 'y', 'z')
 
 
 def test_options(plain):

@@ -100,6 +100,28 @@ class ClassMatch(nn.Module):
             cut |= {key: cut[key][known] for key in fields if key in cut}
         return cut
 
+    def translate(self, sample):
+        """Return a data sample of the teacher's predictions as the student's.
+
+        Args:
+            sample: With ``pred_instances`` of a detector, whose boxes of
+                classes that the student does not know are left out, or with
+                ``pred_score`` of a classifier.
+        """
+        to_ours = self.to_ours.cpu()
+        if 'pred_instances' in sample:
+            found = sample.pred_instances
+            labels = to_ours.to(found.labels.device)[found.labels]
+            sample.pred_instances = found[labels >= 0]
+            sample.pred_instances.labels = labels[labels >= 0]
+        if 'pred_score' in sample:
+            theirs = sample.pred_score
+            known = to_ours[:-1] >= 0
+            ours = theirs.new_zeros(self.counts['student'])
+            ours[to_ours[:-1][known]] = theirs[known]
+            sample.set_pred_score(ours).set_pred_label(ours.argmax(0, True))
+        return sample
+
     def _columns(self, key: str, value: Tensor) -> Tensor:
         side, _, field = key.partition('_')
         if field not in COLUMNS:

@@ -47,7 +47,7 @@ def check_data(cfg: Config, splits: tuple[str, ...] = SPLITS) -> None:
                 continue
             folder, file = leaf.get('data_root'), leaf.get('ann_file')
             path = osp.join(folder or '', file or '')
-            classes = _classes(leaf)
+            classes = class_names(leaf)
             if (path, classes) not in seen:
                 seen.add((path, classes))
                 _check_annotations(path, classes, split)
@@ -63,7 +63,12 @@ def _check_class_file(leaf: dict) -> None:
         )
 
 
-def _classes(leaf: dict) -> tuple[str, ...]:
+def class_names(leaf: dict) -> tuple[str, ...]:
+    """Return the class names of a data set's config, or ().
+
+    Args:
+        leaf: Config of a data set, no wrapper.
+    """
     classes = (leaf.get('metainfo') or {}).get('classes')
     if isinstance(classes, str):
         classes = list_from_file(classes)

@@ -17,10 +17,12 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader, Runner
 
 from kd_det.checkpoint import load_checkpoint, use_safe_loading
-from kd_det.config import load_config
+from kd_det.config import leaf_datasets, load_config
 from kd_det.engine.centroid_pass import compute_bank
-from kd_det.engine.checks import check_data
+from kd_det.engine.checks import check_data, class_names
+from kd_det.engine.connector_record import record_connectors
 from kd_det.errors import UserError, nearest
+from kd_det.models.distill_model import teacher_specs
 from kd_det.models.spec import read_spec
 from kd_det.models.teacher import load_exactly
 from kd_det.registry import HOOKS, MODELS
@@ -155,15 +157,26 @@ def prepare(
     name = Path(config).stem
     cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{name}'
     pair = 'teacher' in cfg.model
+    if pair and cfg.get('train_dataloader') and 'classes' not in cfg.model:
+        leaf = next(leaf_datasets(cfg.train_dataloader.dataset))
+        cfg.model.classes = class_names(leaf)
     if teacher and not pair:
         raise UserError(
             f'--teacher {teacher!r}: config {config!r} has no teacher; '
             "use a config whose model is a kd_det 'DistillModel'."
         )
-    if teacher:
-        cfg.model.teacher.ckpt = teacher
-    if pair and trust_pickle:
-        cfg.model.teacher.trust_pickle = True
+    specs = teacher_specs(cfg.model.teacher) if pair else {}
+    if teacher and len(specs) > 1:
+        raise UserError(
+            f'--teacher {teacher!r}: the config has the teachers '
+            f'{", ".join(specs)}; say which: --cfg-options '
+            f'model.teacher.{next(iter(specs))}.ckpt=FILE.'
+        )
+    for spec in specs.values():
+        if teacher:
+            spec.ckpt = teacher
+        if trust_pickle:
+            spec.trust_pickle = True
     if launcher != 'none':
         _join_ranks(cfg)
     return cfg
@@ -247,7 +260,9 @@ def train(
             )
         if resume != 'auto':
             _check_resumable(resume)
-    Runner.from_cfg(cfg).train()
+    runner = Runner.from_cfg(cfg)
+    record_connectors(runner)
+    runner.train()
 
 
 def _check_resumable(path: str) -> None:

@@ -76,6 +76,7 @@ class DistillModel(BaseModel):
                 {n: t.model.data_preprocessor for n, t in frozen.items()},
             )
         )
+        self.classes = tuple(classes)
         self.student = network
         # in a dict, no sub-modules: no optimiser and no checkpoint must see
         # them

@@ -16,6 +16,7 @@ from rich.progress import track
 
 from kd_det import random_state
 from kd_det.config import leaf_datasets
+from kd_det.distillers.classes import ClassMatch, few, match_classes
 from kd_det.errors import UserError
 from kd_det.models import require_pair
 from kd_det.registry import HOOKS
@@ -28,7 +29,7 @@ class TeacherCheckHook(Hook):
     It runs with its own test pipeline and preprocessing. Its score is
     logged beside the one that its metafile claims; a score under the floor
     stops the run, since such a teacher has the wrong weights, classes or
-    preprocessing. Random generators are left as they were.
+    preprocessing. Class lists that differ are matched by name. Random generators are left as they were.
 
     Args:
         num_images: Validation images to use, evenly spread over the set.
@@ -36,7 +37,9 @@ class TeacherCheckHook(Hook):
         metric: Key of the score among the evaluator's metrics, by its end.
 
     Raises:
-        UserError: The class lists differ, or the score is under the floor.
+        UserError: The class lists have nothing in common, or the score is
+            under the floor (its share, where the teacher knows only some of
+            the classes).
 
     Example:
         >>> custom_hooks = [dict(type='kd_det.TeacherCheckHook', floor=0.1)]
@@ -64,11 +67,33 @@ class TeacherCheckHook(Hook):
         model = runner.model
         model = model.module if is_model_wrapper(model) else model
         require_pair(self, model)
-        self._check_classes(runner, model.teacher)
+        ours = tuple(runner.train_dataloader.dataset.metainfo['classes'])
+        for teacher in model.teachers.values():
+            match = match_classes(ours, teacher.classes)
+            if match is not None and model.classes != ours:
+                raise UserError(
+                    f'The teacher was trained on classes '
+                    f'{few(teacher.classes)}, the run has {few(ours)} and the '
+                    f'model was told {few(model.classes)}; write those of '
+                    'the run as model.classes, and they are matched by name.'
+                )
+            self._check(runner, teacher, ours, match)
+
+    def _check(
+        self, runner, teacher, ours: tuple[str, ...], match: ClassMatch | None
+    ) -> None:
+        if match is not None:
+            runner.logger.info(
+                f'Classes of the run and of teacher {teacher.ckpt!r}:\n{match}'
+            )
         if runner.iter > 0 or not runner.cfg.get('val_dataloader'):
             return  # resumed: it has been checked; or nothing to check on
+        floor = self.floor
+        if match is not None and floor is not None:
+            # the score is a mean over all classes of the run
+            floor *= len(match.names) / len(ours)
         with random_state.isolated():
-            scores, images = self._evaluate(runner, model.teacher)
+            scores, images = self._evaluate(runner, teacher, match)
         score = next(
             (v for k, v in scores.items() if k.endswith(self.metric)), None
         )
@@ -79,31 +104,24 @@ class TeacherCheckHook(Hook):
                 f'TeacherCheckHook: no metric ends in {self.metric!r}; the '
                 f'evaluator gives {", ".join(scores)}.'
             )
-        claim = claimed_score(model.teacher.source)
+        claim = claimed_score(teacher.source)
         runner.logger.info(
-            f'Teacher {model.teacher.ckpt!r}: {self.metric} {score:.3f} on '
+            f'Teacher {teacher.ckpt!r}: {self.metric} {score:.3f} on '
             f'{images} validation images; '
             + (f'its metafile claims {claim}.' if claim else 'no claim known.')
         )
-        if self.floor is not None and score < self.floor:
+        if floor is not None and score < floor:
             raise UserError(
                 f'The teacher scores {self.metric} {score:.3f} on '
                 f'{images} validation images, under the floor of '
-                f'{self.floor}: check its checkpoint, class order and '
+                f'{floor:g}: check its checkpoint, class order and '
                 'preprocessing, or lower TeacherCheckHook.floor.'
             )
 
-    def _check_classes(self, runner, teacher) -> None:
-        ours = tuple(runner.train_dataloader.dataset.metainfo['classes'])
-        if teacher.classes and teacher.classes != ours:
-            raise UserError(
-                f'The teacher was trained on classes {_few(teacher.classes)} '
-                f'but the run has {_few(ours)}; the lists must agree in '
-                'names and order.'
-            )
-
     @torch.no_grad()
-    def _evaluate(self, runner, teacher) -> tuple[dict[str, float], int]:
+    def _evaluate(
+        self, runner, teacher, match: ClassMatch | None
+    ) -> tuple[dict[str, float], int]:
         loader = self._loader_cfg(runner.cfg, teacher)
         dataset = DATASETS.build(loader['dataset'])
         if len(dataset) > self.num_images:
@@ -128,7 +146,10 @@ class TeacherCheckHook(Hook):
         )
         silent = get_rank() != 0
         for batch in track(loader, 'Teacher check', disable=silent):
-            evaluator.process(teacher.model.test_step(batch), batch)
+            found = teacher.model.test_step(batch)
+            if match is not None:
+                found = [match.translate(sample) for sample in found]
+            evaluator.process(found, batch)
         return evaluator.evaluate(len(dataset)), len(dataset)
 
     def _loader_cfg(self, cfg, teacher) -> dict:
@@ -164,8 +185,3 @@ def claimed_score(source: str) -> str:
         for result in meta.get('Results', [])
         for metric, value in result['Metrics'].items()
     )
-
-
-def _few(names: tuple[str, ...], limit: int = 6) -> str:
-    more = f', … ({len(names)} names)' if len(names) > limit else ''
-    return f'({", ".join(names[:limit])}{more})'

@@ -128,15 +128,12 @@ def test_other_metrics(own, shapes, tmp_path):
     refused(message, runner(pair_cfg(own), shapes, tmp_path / 'b', hook))
 
 
-@pytest.mark.parametrize(
-    'classes',
-    [(CLASSES[1], CLASSES[0], *CLASSES[2:]), tuple('abcdefg')],
-)
-def test_classes_of_the_teacher(own, shapes, tmp_path, classes):
+def test_classes_of_the_teacher(own, shapes, tmp_path):
+    classes = (CLASSES[1], CLASSES[0], *CLASSES[2:])
     spec = save_teacher(dict(cfg=own['cfg']), tmp_path / 't.pth', classes)
     message = (
-        rf'trained on classes \({classes[0]}, {classes[1]}, .* \(7 names\)\) '
-        r'but the run has \(circle, square, .*; the lists must agree'
+        rf'trained on classes \({classes[0]}, {classes[1]}, .* '
+        r'the run has \(circle, square, .* was told \(\); write those'
     )
     refused(message, runner(pair_cfg(spec), shapes, tmp_path, HOOK))
 

@@ -1,0 +1,117 @@
+"""Self-distillation: a network taught by the one trained before it."""
+
+import copy
+import hashlib
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.dist import get_world_size
+
+from kd_det.engine import launch
+from kd_det.engine.stages import Stage, Stages
+from kd_det.errors import UserError
+from kd_det.files import sha256_of
+
+LAST = 'last_checkpoint'  # MMEngine writes the path of the last one there
+
+
+def self_distill(
+    cfg: Config, generations: int, seed: int | None = None
+) -> list[dict]:
+    """Train students one after another, each taught by the one before.
+
+    The first has the teacher of the config, generation 0. A generation has
+    a folder of its own below the work dir, ``generation_1`` and so on. One
+    that is finished is not trained again, one that was interrupted goes on
+    from its last checkpoint; with other settings or another teacher it is
+    done anew, and so are those behind it.
+
+    Args:
+        cfg: Of a pair, from :func:`launch.prepare`.
+        generations: How many to train.
+        seed: Of everything random, in each generation.
+
+    Returns:
+        For each generation a dict with ``path``, its last checkpoint, and
+        ``scores``, by the config's test metrics.
+
+    Raises:
+        UserError: The config is no pair, has several teachers, or
+            ``generations`` is below 1; or there are several processes.
+    """
+    _check(cfg, generations)
+    folder = Path(cfg.work_dir)
+    stages = tuple(
+        Stage(
+            f'generation_{number}',
+            f'generation {number}, taught by generation {number - 1}',
+            1,
+        )
+        for number in range(1, generations + 1)
+    )
+    runs = Stages(folder, stages)
+    teacher = cfg.model.teacher
+    records = []
+    for stage in stages:
+        own = copy.deepcopy(cfg)
+        own.model.teacher = teacher
+        own.work_dir = str(folder / stage.key)
+        # runs that begin in one second would share their logger
+        own.experiment_name = f'{folder.name}_{stage.key}'
+        records.append(
+            runs.do(stage, _identity(own, seed), lambda own=own: _run(own, seed))
+        )
+        teacher = copy.deepcopy(cfg.model.student)
+        teacher.ckpt = records[-1]['path']
+    print(_table(records))
+    return records
+
+
+def _run(cfg: Config, seed: int | None) -> dict:
+    launch.train(copy.deepcopy(cfg), resume='auto', seed=seed)
+    path = Path(cfg.work_dir, LAST).read_text().strip()
+    tests = copy.deepcopy(cfg)
+    tests.experiment_name += '_test'
+    scores = launch.tester(tests, path).test()
+    return dict(path=path, scores={k: float(v) for k, v in scores.items()})
+
+
+def _identity(cfg: Config, seed: int | None) -> dict:
+    settings = repr(sorted(cfg.to_dict().items(), key=lambda item: item[0]))
+    return dict(
+        settings=hashlib.sha256(settings.encode()).hexdigest(),
+        teacher=sha256_of(cfg.model.teacher.ckpt),
+        seed=seed,
+    )
+
+
+def _check(cfg: Config, generations: int) -> None:
+    if generations < 1:
+        raise UserError(f'--generations {generations}; 1 or more is accepted.')
+    if 'teacher' not in cfg.model:
+        raise UserError(
+            'The config has no teacher; give that of a pair whose student is '
+            'to become the next teacher, e.g. '
+            "'configs/metric/rkdda_resnet50-512_resnet50-512_cub200.py'."
+        )
+    ckpt = cfg.model.teacher.get('ckpt')
+    if not isinstance(ckpt, str) or not Path(ckpt).is_file():
+        raise FileNotFoundError(
+            f'There is no teacher checkpoint {ckpt!r} for generation 1; pass '
+            '--teacher FILE, or write model.teacher.ckpt in the config.'
+        )
+    if get_world_size() > 1:
+        raise UserError(
+            'self_distill.py runs in one process; for several start '
+            'tools/train.py once a generation, with --teacher the last '
+            'checkpoint of the one before.'
+        )
+
+
+def _table(records: list[dict]) -> str:
+    keys = [*records[0]['scores']]
+    lines = ['generation  ' + '  '.join(keys)]
+    for number, record in enumerate(records, start=1):
+        scores = (f'{record["scores"][k]:{len(k)}.2f}' for k in keys)
+        lines.append(f'{number:>10}  ' + '  '.join(scores))
+    return '\n'.join(lines)
