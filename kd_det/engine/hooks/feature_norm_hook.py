@@ -81,8 +81,10 @@ def feature_norms(
 
     Args:
         distiller: May have class means.
-        knowledge: What it read, with ``student_embed`` (N, D).
+        knowledge: What it read, perhaps with ``student_embed`` (N, D).
     """
+    if 'student_embed' not in knowledge:  # no loss has asked for it
+        return {}
     keep = knowledge.get('foreground', slice(None))
     student = knowledge['student_embed'][keep].float()
     if len(student) == 0:

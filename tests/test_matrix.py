@@ -1,0 +1,138 @@
+"""Detectors x methods: each cell of the page's table steps here."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+
+from kd_det.centroids import CentroidBank
+from kd_det.registry import MODELS
+from kd_det.testing import FAMILIES, tiny_batch, tiny_pair
+
+PAGE = Path(__file__).parents[1] / 'docs/notes/matrix.md'
+NUM = 6
+SDD = dict(type='SDDLoss', base=dict(type='KDLoss'))
+# Method -> its losses on the class layer of a box head or a dense head.
+HEAD = {
+    'KD': dict(type='KDLoss'),
+    'ND': dict(type='NDLoss'),
+    'DKD': dict(type='DKDLoss', beta=0.25, tau=1.0),
+    'NKD': dict(type='NKDLoss'),
+    'DIST': dict(type='DISTLoss'),
+    'SDD': SDD,
+    'SRRL': dict(type='SoftmaxRegressionLoss'),
+    'RKD': dict(type='RKDAngleLoss'),
+}
+DENSE = {
+    **HEAD,
+    'dense KD': dict(type='DenseKDLoss'),
+    'SDD': dict(SDD, base=dict(type='SigmoidKDLoss')),
+}
+LD = {'LD': dict(type='LDLoss')}
+# Method -> its loss on feature maps.
+MAPS = {
+    'PKD': dict(type='PKDLoss'),
+    'FitNet': dict(type='FitNetLoss'),
+    'AT': dict(type='AttentionTransferLoss'),
+}
+REVIEW = {'ReviewKD': dict(type='ReviewKDLoss')}
+METHODS = [*HEAD, 'dense KD', 'LD', *MAPS, *REVIEW]
+
+TWO_STAGE = ('faster_rcnn', 'mask_rcnn', 'double_head', 'cascade_rcnn')
+ONE_STAGE = ('retinanet', 'fcos', 'atss', 'gfl', 'rtmdet')
+
+
+def named(methods):
+    return {
+        f'loss_{name.replace(" ", "_")}': cfg for name, cfg in methods.items()
+    }
+
+
+def head_of(family):
+    """What distils the head of a family, and by which methods."""
+    if family in TWO_STAGE:
+        methods = dict(HEAD)
+        if family == 'double_head':
+            del methods['SDD']  # its head takes two inputs
+        own = dict(type='RoIDistiller', losses=named(methods))
+        return dict(own, stage=0) if family == 'cascade_rcnn' else own
+    if family in ONE_STAGE:
+        methods = {**DENSE, **(LD if family == 'gfl' else {})}
+        return dict(type='DenseDistiller', losses=named(methods))
+    return None
+
+
+@pytest.fixture(scope='module', params=FAMILIES)
+def stepped(request, tmp_path_factory):
+    """Family, and each method's loss of one step with its gradient."""
+    family = request.param
+    folder = tmp_path_factory.mktemp(family)
+    distillers = dict(
+        maps=dict(type='FeatureDistiller', losses=named(MAPS)),
+        review=dict(
+            type='FeatureDistiller',
+            losses=named(REVIEW),
+            connectors=dict(student_feats=dict(type='ABFConnector')),
+        ),
+    )
+    head = head_of(family)
+    if head:
+        distillers['head'] = dict(head, centroids=str(folder / 'bank.npz'))
+    init_default_scope('mmdet')
+    torch.manual_seed(0)
+    cfg = tiny_pair(
+        folder, student=family, teacher=family, distillers=distillers
+    )
+    model = MODELS.build(cfg)
+    model.init_weights()
+    if head:
+        expected = model.distill['head'].expected_bank()
+        shape = expected['num_rows'], expected['width']
+        means = np.random.default_rng(0).random(shape, np.float32)
+        counts = np.ones(len(means), np.int64)
+        bank = CentroidBank(means, counts, (), {})
+        model.distill['head'].set_bank(bank)
+    with torch.no_grad():  # an untrained one has next to the same to say
+        for weight in model.teacher.parameters():  # everywhere
+            weight.add_(torch.randn_like(weight), alpha=0.05)
+    model.train()
+    batch = model.data_preprocessor(tiny_batch(model, size=(96, 128)), True)
+    losses = model(**batch, mode='loss')
+    weights = [p for p in model.student.parameters() if p.requires_grad]
+    found = {}
+    for key, value in losses.items():
+        distiller, _, name = key.partition('.')
+        if distiller not in distillers:
+            continue
+        grads = torch.autograd.grad(
+            value, weights, retain_graph=True, allow_unused=True
+        )
+        total = sum(g.abs().sum().item() for g in grads if g is not None)
+        found[name.removeprefix('loss_')] = value.item(), total
+    return family, found
+
+
+def test_each_method_teaches(stepped):
+    family, found = stepped
+    for name, (value, gradient) in found.items():
+        assert 0 < value < float('inf'), (family, name)
+        assert 0 < gradient < float('inf'), (family, name)
+
+
+def test_the_page_has_these_cells(stepped):
+    """A cell of the table that is not empty steps, an empty one does not."""
+    family, found = stepped
+    rows = [
+        [cell.strip() for cell in line.strip('|\n').split('|')]
+        for line in PAGE.read_text().splitlines()
+        if line.startswith('|')
+    ]
+    head = rows[0][1:]
+    assert head == METHODS
+    table = {re.sub(r'\W', '', row[0]).lower(): row[1:] for row in rows[2:]}
+    cells = table[family.replace('_', '')]
+    claimed = {m for m, cell in zip(METHODS, cells) if cell}
+    assert claimed == {name.replace('_', ' ') for name in found}
