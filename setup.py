@@ -32,6 +32,7 @@ setup(
         'matplotlib>=3.7',
     ],
     extras_require={
-        'dev': ['pytest>=8', 'ruff>=0.9', 'codespell>=2.3'],
+        'timm': ['timm>=1.0'],  # for students on its backbones
+        'dev': ['pytest>=8', 'ruff>=0.9', 'codespell>=2.3', 'timm>=1.0'],
     },
 )

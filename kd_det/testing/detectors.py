@@ -1,5 +1,6 @@
 """Tiny detectors of every supported family: MMDetection's own, cut down."""
 
+import copy
 from collections.abc import Callable
 
 from kd_det.errors import UserError, nearest
@@ -23,7 +24,7 @@ def tiny_detector(
     pretrained, and batch norm is in eval mode where the full size has it so.
 
     Args:
-        family: One of :data:`FAMILIES`.
+        family: One of ``FAMILIES``.
         depth: Of the ResNet; from 50 on all maps of it are four times as
             wide. RTMDet's CSPNeXt is twice as wide and no deeper.
         num_classes: Without background.
@@ -109,7 +110,9 @@ def _faster_rcnn(depth: int, base_channels: int) -> dict:
 def _cascade_rcnn(depth: int, base_channels: int) -> dict:
     spec = _two_stage(depth, base_channels)
     rcnn = spec['train_cfg']['rcnn']
-    spec['train_cfg']['rcnn'] = {stage: dict(rcnn) for stage in STAGES}
+    spec['train_cfg']['rcnn'] = {
+        stage: copy.deepcopy(rcnn) for stage in STAGES
+    }
     heads = {stage: _box_head() for stage in STAGES}
     spec['roi_head']['bbox_head'] = heads
     return dict(
@@ -146,7 +149,10 @@ def _dense(cfg: str, **head) -> Callable[[int, int], dict]:
             _resnet(depth, base_channels),
             cfg=cfg,
             bbox_head=dict(
-                in_channels=WIDTH, feat_channels=WIDTH, stacked_convs=2, **head
+                in_channels=WIDTH,
+                feat_channels=WIDTH,
+                stacked_convs=2,
+                **copy.deepcopy(head),
             ),
         )
 
@@ -155,18 +161,27 @@ def _dense(cfg: str, **head) -> Callable[[int, int], dict]:
 
 def _rtmdet(depth: int, base_channels: int) -> dict:
     width = base_channels * (1 if depth < 50 else 2)
-    # no SyncBN: on several CPU processes it does not run
-    norm = dict(_delete_=True, type='BN')
+
+    def norm() -> dict:  # SyncBN does not run on several CPU processes
+        return dict(type='BN')
+
     return dict(
         cfg='mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py',
         # CSPNeXt is 64 wide at factor 1 and doubles from stage to stage
-        backbone=dict(widen_factor=width / 64, init_cfg=None, norm_cfg=norm),
+        backbone=dict(widen_factor=width / 64, init_cfg=None, norm_cfg=norm()),
         neck=dict(
             in_channels=[4 * width, 8 * width, 16 * width],
             out_channels=WIDTH,
-            norm_cfg=norm,
+            norm_cfg=norm(),
         ),
-        bbox_head=dict(in_channels=WIDTH, feat_channels=WIDTH, norm_cfg=norm),
+        # exp_on_reg as the large ones have it: without it the boxes of random
+        # weights are empty, and so is the loss of boxes
+        bbox_head=dict(
+            in_channels=WIDTH,
+            feat_channels=WIDTH,
+            norm_cfg=norm(),
+            exp_on_reg=True,
+        ),
     )
 
 
@@ -176,7 +191,7 @@ def _detr(depth: int, base_channels: int) -> dict:
     attention = dict(embed_dims=WIDTH, num_heads=2)
     ffn = dict(embed_dims=WIDTH, feedforward_channels=2 * WIDTH)
     encoder = dict(self_attn_cfg=attention, ffn_cfg=ffn)
-    decoder = dict(encoder, cross_attn_cfg=attention)
+    decoder = copy.deepcopy(dict(encoder, cross_attn_cfg=dict(attention)))
     return dict(
         spec,
         cfg='mmdet::detr/detr_r50_8xb2-150e_coco.py',

@@ -166,3 +166,8 @@ def test_a_run_without_embeddings_is_told_once(
     runner.train()
     assert len([text for text in told if 'no distiller has emb' in text]) == 1
     assert logged(runner) == {}
+
+
+def test_nothing_where_no_loss_asks_for_embeddings():
+    """A dense head is then not asked for them either."""
+    assert feature_norms(None, dict(student_logits=torch.zeros(2, 3))) == {}

@@ -1,0 +1,8 @@
+"""Control: Faster R-CNN R-34 alone, COCO 1x; the R-18's, but deeper."""
+
+_base_ = '../baseline_frcnn_r18.py'
+model = dict(
+    backbone=dict(
+        depth=34, init_cfg=dict(checkpoint='torchvision://resnet34')
+    ),
+)
