@@ -42,8 +42,17 @@ METHODS = {
     'nd': {'NDLoss', 'KDLoss'},
     'srrl': {'FeatureMatchingLoss', 'SoftmaxRegressionLoss'},
     'rkd': {'RKDDistanceLoss', 'RKDAngleLoss'},
+    'dkd': {'DKDLoss'},
+    'dkdpp': {'DKDLoss', 'NDLoss'},
+    'reviewkd': {'ReviewKDLoss'},
+    'reviewkdpp': {'ReviewKDLoss', 'NDLoss'},
+    'pkd': {'PKDLoss'},
+    'sddkd': {'SDDLoss'},
+    'ld': {'LDLoss', 'DenseKDLoss'},
 }
-DETECTORS = {'frcnn': 'FasterRCNN'}
+# A one-stage detector's own form of KD.
+DENSE_KD = {'KDLoss': 'DenseKDLoss'}
+DETECTORS = {'frcnn': 'FasterRCNN', 'retinanet': 'RetinaNet', 'gfl': 'GFL'}
 NETWORKS = {
     'r18': dict(type='ResNet', depth=18),
     'r34': dict(type='ResNet', depth=34),
@@ -130,18 +139,25 @@ def check_content(cfg: Config, name: Name) -> None:
         assert model.type == DETECTORS[name.detector]
         facts = NETWORKS[word]
         assert {key: model.backbone.get(key) for key in facts} == facts
-        assert model.roi_head.bbox_head.fc_out_channels == width
+        if name.detector == 'frcnn':
+            assert model.roi_head.bbox_head.fc_out_channels == width
+        else:
+            assert model.bbox_head.feat_channels == width // 4
     losses = set()
-    if is_pair(cfg):
-        (distiller,) = cfg.model.distillers.values()
-        losses = {loss.type for loss in distiller.losses.values()}
-        if 'NDLoss' in losses:
+    distillers = cfg.model.distillers.values() if is_pair(cfg) else ()
+    for distiller in distillers:
+        own = {loss.type for loss in distiller.losses.values()}
+        losses |= own
+        if 'NDLoss' in own:
             bank = f'{name.detector}_{name.networks[0]}{name.size}'
             assert distiller.centroids == (
                 f'data/centroids/{bank}_{name.data}.npz'
             )
     removed = {'KDLoss'} if 'nokd' in name.settings else set()
-    assert losses == METHODS[name.method] - removed
+    wanted = METHODS[name.method]
+    if name.detector != 'frcnn':
+        wanted = {DENSE_KD.get(loss, loss) for loss in wanted}
+    assert losses == wanted - removed
     assert cfg.data_root == f'data/{name.data}/'
     for split in ('train', 'val', 'test'):
         for dataset in leaf_datasets(cfg[f'{split}_dataloader'].dataset):
@@ -341,10 +357,9 @@ class Supplies:
             self.checkpoints[key] = path
         return self.checkpoints[key]
 
-    def bank(self, num_classes: int, width: int) -> str:
+    def bank(self, rows: int, width: int) -> str:
         """Class means, drawn at random."""
-        path = f'{self.folder}/bank_{num_classes}_{width}.npz'
-        rows = num_classes + 1
+        path = f'{self.folder}/bank_{rows}_{width}.npz'
         means = np.random.default_rng(0).random((rows, width), np.float32)
         names = tuple(f'class {row}' for row in range(rows))
         CentroidBank(means, np.ones(rows, np.int64), names).save(path)
@@ -370,8 +385,13 @@ class Supplies:
             absent['model.teacher.ckpt'] = self.checkpoint(cfg)
             for name, distiller in cfg.model.distillers.items():
                 if distiller.get('centroids'):
-                    classes = len(SHAPES_CLASSES) if slim else 80
-                    bank = self.bank(classes, 256 if slim else 1024)
+                    rows = len(SHAPES_CLASSES) if slim else 80
+                    width = 256 if slim else 1024
+                    if distiller.type == 'RoIDistiller':
+                        rows += 1  # the background
+                    else:
+                        width //= 4
+                    bank = self.bank(rows, width)
                     absent[f'model.distillers.{name}.centroids'] = bank
         cfg.merge_from_dict(absent)
         return cfg
@@ -395,6 +415,8 @@ def check_step(cfg: Config) -> None:
         loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
         batch = next(iter(loader))
     before = {key: value.clone() for key, value in model.named_parameters()}
+    # connectors too, which stand under `distill`
+    parts = {key.removeprefix('student.').partition('.')[0] for key in before}
     idle = set()  # what no gradient reaches
     for key, value in model.named_parameters():
         if value.requires_grad:
@@ -402,6 +424,8 @@ def check_step(cfg: Config) -> None:
             value.register_hook(lambda _, key=key: idle.discard(key))
     logs = model.train_step(batch, optim_wrapper)
     task = {'loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox'}
+    if 'rpn_head' not in parts:
+        task = {'loss_cls', 'loss_bbox'}
     assert task <= set(logs)
     wanted = set()
     if is_pair(cfg):
@@ -420,10 +444,6 @@ def check_step(cfg: Config) -> None:
         assert torch.isfinite(value).all(), key
         if not torch.equal(value, before[key]):
             moved.add(key.removeprefix('student.').partition('.')[0])
-    parts = {'backbone', 'neck', 'rpn_head', 'roi_head'}
-    distillers = cfg.model.get('distillers', {}).values()
-    if any('connectors' in distiller for distiller in distillers):
-        parts |= {'distill'}
     assert moved == parts
     assert bool(idle) == cfg.get('find_unused_parameters', False), idle
 

@@ -1,0 +1,6 @@
+"""DKD++: `dkd.py`, and ND. A child gives weight and centroid file."""
+
+_base_ = './dkd.py'
+method = dict(
+    distillers=dict(roi=dict(losses=dict(loss_nd=dict(type='NDLoss'))))
+)

@@ -1,0 +1,12 @@
+"""SD-KD on a one-stage detector: KD of each box and of its quarters."""
+
+method = dict(
+    distillers=dict(
+        dense=dict(
+            type='DenseDistiller',
+            losses=dict(
+                loss_sdd=dict(type='SDDLoss', base=dict(type='SigmoidKDLoss'))
+            ),
+        )
+    )
+)

@@ -1,0 +1,14 @@
+"""DKD of RoI logits: Faster R-CNN R-101 -> R-18, COCO 1x.
+
+Weights and temperature of the DKD authors for detectors; pair and schedule
+of `nd_frcnn_r101_r18.py`, see there.
+"""
+
+_base_ = [
+    './_base_/models/frcnn_r101_r18.py',
+    './_base_/methods/dkd.py',
+    './_base_/datasets/coco.py',
+    'mmdet::_base_/schedules/schedule_1x.py',
+    './_base_/distill_runtime.py',
+]
+model = _base_.pop('method')

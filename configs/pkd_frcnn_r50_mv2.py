@@ -1,0 +1,14 @@
+"""PKD on the FPN: Faster R-CNN R-50 -> MobileNetV2, COCO 1x.
+
+The weight is that of PKD's recipe for Faster R-CNN R-101 -> R-50, which
+takes four levels of the FPN and a 2x schedule; here all five are compared.
+"""
+
+_base_ = [
+    './_base_/models/frcnn_r50_mv2.py',
+    './_base_/methods/pkd.py',
+    './_base_/datasets/coco.py',
+    'mmdet::_base_/schedules/schedule_1x.py',
+    './_base_/distill_runtime.py',
+]
+model = _base_.pop('method')

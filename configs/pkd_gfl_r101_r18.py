@@ -1,0 +1,15 @@
+"""PKD on the FPN: GFL R-101 -> R-18, COCO 1x.
+
+The weight is that of PKD's recipe for one-stage detectors, which takes four
+levels of the FPN and a 2x schedule; here all five are compared.
+"""
+
+_base_ = [
+    './_base_/models/gfl_r101_r18.py',
+    './_base_/methods/pkd.py',
+    './_base_/datasets/coco.py',
+    './_base_/schedules/schedule_1x_dense.py',
+    './_base_/distill_runtime.py',
+]
+model = _base_.pop('method')
+model.distillers.feats.losses.loss_pkd.loss_weight = 10.0
