@@ -33,6 +33,13 @@ setup(
     ],
     extras_require={
         'timm': ['timm>=1.0'],  # for students on its backbones
-        'dev': ['pytest>=8', 'ruff>=0.9', 'codespell>=2.3', 'timm>=1.0'],
+        'metric': ['pytorch-metric-learning>=2.8'],  # for TripletLoss
+        'dev': [
+            'pytest>=8',
+            'ruff>=0.9',
+            'codespell>=2.3',
+            'timm>=1.0',
+            'pytorch-metric-learning>=2.8',
+        ],
     },
 )

@@ -1,13 +1,17 @@
 """One way to read a config: the file, the options, then the data it names."""
 
+import inspect
 import os.path as osp
 from collections.abc import Iterator
 
 from mmengine.config import Config
+from mmengine.runner import Runner
 
 from kd_det.compat import mmrazor
-from kd_det.errors import UserError
+from kd_det.errors import UserError, nearest
 
+# What is read at the top of a config beside the Runner's own arguments.
+TOP_KEYS = ('auto_scale_lr', 'classes', 'data_root', 'find_unused_parameters')
 SPLITS = ('train', 'val', 'test')
 
 
@@ -44,6 +48,8 @@ def load_config(path: str, options: dict | None = None) -> Config:
             f'Config {path!r} cannot be read ({error}); mend it, or give '
             'another .py config.'
         ) from None
+    for key in options or {}:
+        _check_option(cfg, key, path)
     try:
         cfg.merge_from_dict(options or {})
     except (TypeError, KeyError) as error:
@@ -80,6 +86,17 @@ def load_config(path: str, options: dict | None = None) -> Config:
         _count_classes(cfg['model'], tuple(classes))
         set_num_classes(cfg.get('data_preprocessor') or {}, len(classes))
     return cfg
+
+
+def _check_option(cfg: Config, key: str, path: str) -> None:
+    """Stop at an option that nothing would read."""
+    top = key.partition('.')[0]
+    known = {*cfg, *inspect.signature(Runner).parameters, *TOP_KEYS}
+    if top not in known:
+        raise UserError(
+            f'--cfg-options {key}: config {path!r} has no {top!r}, and '
+            f'nothing reads it{nearest(top, sorted(known)) or "."}'
+        )
 
 
 def leaf_datasets(dataset: dict) -> Iterator[dict]:

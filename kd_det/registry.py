@@ -27,11 +27,24 @@ MODELS = _child(
     'model', MMENGINE_MODELS, 'losses', 'connectors', 'distillers', 'models'
 )
 HOOKS = _child('hook', MMENGINE_HOOKS, 'engine.hooks')
-METRICS = _child('metric', MMENGINE_METRICS, 'evaluation')
-DATASETS = _child('dataset', MMENGINE_DATASETS, 'datasets.cifar')
+METRICS = _child(
+    'metric',
+    MMENGINE_METRICS,
+    'evaluation.recall_at_k',
+    'evaluation.episode_accuracy',
+)
+DATASETS = _child(
+    'dataset',
+    MMENGINE_DATASETS,
+    'datasets.cifar',
+    'datasets.retrieval',
+    'datasets.omniglot',
+)
 TRANSFORMS = _child('transform', MMENGINE_TRANSFORMS, 'datasets')
 TASK_UTILS = _child('task util', MMENGINE_TASK_UTILS, 'distillers.mmrazor')
-DATA_SAMPLERS = _child('data sampler', MMENGINE_DATA_SAMPLERS, 'datasets')
+DATA_SAMPLERS = _child(
+    'data sampler', MMENGINE_DATA_SAMPLERS, 'datasets.samplers'
+)
 
 
 def build_part(name: str, cfg: dict, base: type):

@@ -144,3 +144,11 @@ def test_no_python(tmp_path):
     (tmp_path / 'config.txt').write_text('model = dict()')
     with pytest.raises(UserError, match='config.txt.*cannot be read'):
         load_config(str(tmp_path / 'config.txt'))
+
+
+def test_an_option_that_nothing_reads(plain):
+    message = "no 'data_rot', and nothing reads it; did you mean 'data_root'"
+    with pytest.raises(UserError, match=message):
+        load_config(plain, {'data_rot': 'x'})
+    cfg = load_config(plain, {'load_from': 'x.pth', 'resume': True})
+    assert cfg.load_from == 'x.pth'

@@ -10,18 +10,18 @@ from kd_det.errors import UserError
 METAFILE = 'metafile.yml'
 PAGE = 'README.md'
 KEYS = {'config', 'published', 'source', 'note', 'ours'}
-HEADER = (
-    '| config | published top-1 | source | ours |\n| --- | --- | --- | --- |'
-)
+SCORE = 'Top-1 accuracy'
+HEADER = '| config | published | source | ours |\n| --- | --- | --- | --- |'
 
 
 def model_table(folder: str | Path) -> str:
     """Return the text of the page: published accuracy beside ours.
 
     The metafile has ``title``, ``about``, ``sources`` (name -> where it is)
-    and ``tables``: each with a ``title`` and ``rows``. A row has ``config``,
-    the name of a config in the folder, and perhaps ``published`` (percent)
-    with its ``source`` and a ``note``, and ``ours``, as text.
+    and ``tables``: each with a ``title`` and ``rows``; ``score`` if that is
+    no top-1 accuracy. A row has ``config``, the name of a config in the
+    folder, and perhaps ``published`` (percent) with its ``source`` and a
+    ``note``, and ``ours``, as text.
 
     Args:
         folder: With the metafile and the configs.
@@ -43,12 +43,15 @@ def model_table(folder: str | Path) -> str:
     parts = [
         f'# {meta["title"]}',
         meta['about'],
-        f'Top-1 accuracy in percent. This page is made of `{METAFILE}` by '
-        '`tools/model_table.py`.',
+        f'{meta.get("score", SCORE)} in percent. This page is made of '
+        f'`{METAFILE}` by `tools/model_table.py`.',
     ]
+    header = HEADER
+    if 'score' not in meta:
+        header = header.replace('published', 'published top-1')
     for table in meta['tables']:
         rows = '\n'.join(_line(row) for row in table['rows'])
-        parts += [f'## {table["title"]}', f'{HEADER}\n{rows}']
+        parts += [f'## {table["title"]}', f'{header}\n{rows}']
     sources = '\n'.join(
         f'- {name}: {text}' for name, text in meta['sources'].items()
     )

@@ -2,6 +2,7 @@
 
 from kd_det.distillers.base import Distiller
 from kd_det.distillers.dense import DenseDistiller
+from kd_det.distillers.embedding import EmbeddingDistiller
 from kd_det.distillers.feature import FeatureDistiller
 from kd_det.distillers.logit import LogitDistiller
 from kd_det.distillers.roi import RoIDistiller
@@ -9,6 +10,7 @@ from kd_det.distillers.roi import RoIDistiller
 __all__ = [
     'DenseDistiller',
     'Distiller',
+    'EmbeddingDistiller',
     'FeatureDistiller',
     'LogitDistiller',
     'RoIDistiller',

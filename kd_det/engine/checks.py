@@ -1,6 +1,7 @@
 """What can be known to be wrong before anything is built."""
 
 import json
+import os
 import os.path as osp
 from collections.abc import Iterable
 
@@ -29,7 +30,7 @@ def check_data(cfg: Config, splits: tuple[str, ...] = SPLITS) -> None:
         splits: Which of ``train``, ``val``, ``test`` will be read.
 
     Raises:
-        FileNotFoundError: A file or a folder is missing.
+        FileNotFoundError: A file, a folder or an image is missing.
         UserError: A type of data set is unknown; an annotation file is no
             COCO json, its categories do not include the classes, stand in
             another order, or no object uses them; see also
@@ -51,6 +52,7 @@ def check_data(cfg: Config, splits: tuple[str, ...] = SPLITS) -> None:
             if (path, classes) not in seen:
                 seen.add((path, classes))
                 _check_annotations(path, classes, split)
+                _check_images(leaf, path)
 
 
 def _check_class_file(leaf: dict) -> None:
@@ -124,6 +126,72 @@ def _check_annotations(
             f'No annotation of {path!r} has a category id of the classes '
             f'{tuple(classes)}; it uses ids {_few(used)}, the '
             f'categories have {_few(names)}.'
+        )
+    if split == 'train':
+        _check_boxes(table, names, classes, path)
+
+
+def _check_boxes(
+    table: dict, names: dict, classes: tuple[str, ...], path: str
+) -> None:
+    """Stop if MMDetection would leave out every box, and say why."""
+    sizes = {i['id']: (i['width'], i['height']) for i in table['images']}
+    boxes = [
+        entry
+        for entry in table['annotations']
+        if names.get(entry['category_id']) in classes
+        and not entry.get('iscrowd')
+    ]
+    if any(map(_usable, boxes, (sizes.get(b['image_id']) for b in boxes))):
+        return
+    if not boxes:
+        return
+    first = boxes[0]
+    if first['image_id'] not in sizes:
+        reason = f'the first is of image {first["image_id"]!r}, not in images'
+    else:
+        reason = (
+            f'the first is {first["bbox"]} in an image of '
+            f'{"x".join(map(str, sizes[first["image_id"]]))} pixels'
+        )
+    raise UserError(
+        f'There is no usable box in {path!r} ({len(boxes)} of the classes): '
+        f'{reason}; MMDetection wants [left, top, width, height] in pixels, '
+        'at least one pixel of it in the image.'
+    )
+
+
+def _usable(entry: dict, size: tuple[float, float] | None) -> bool:
+    """Return whether MMDetection keeps a box, as its COCO data set does."""
+    if size is None:
+        return False
+    left, top, width, height = entry['bbox']
+    inside = (
+        min(left + width, size[0]) - max(left, 0),
+        min(top + height, size[1]) - max(top, 0),
+    )
+    return min(inside) > 0 and entry['area'] > 0 and min(width, height) >= 1
+
+
+def _check_images(leaf: dict, path: str) -> None:
+    """Stop if images that an annotation file names are not there."""
+    prefix = (leaf.get('data_prefix') or {}).get('img', '')
+    folder = osp.join(leaf.get('data_root') or '', prefix)
+    if '://' in folder or leaf.get('backend_args'):
+        return  # not on this disk
+    with open(path) as file:
+        names = [image['file_name'] for image in json.load(file)['images']]
+    there = {*os.listdir(folder)} if osp.isdir(folder) else set()
+    absent = [
+        name
+        for name in names
+        if name not in there and not osp.isfile(osp.join(folder, name))
+    ]
+    if absent:
+        raise FileNotFoundError(
+            f'{len(absent)} of the {len(names)} images of {path!r} are not in '
+            f'{folder!r}, the first is {absent[0]!r}; set data_prefix=dict('
+            "img='FOLDER/') of the data set, or copy them there."
         )
 
 

@@ -10,6 +10,7 @@ from mmengine.runner.checkpoint import get_state_dict
 from torch import nn
 
 from kd_det.checkpoint import load_checkpoint
+from kd_det.engine.checkpoint_checks import check_classes
 from kd_det.engine.checks import check_data
 from kd_det.engine.launch import student_of
 from kd_det.errors import UserError
@@ -54,20 +55,10 @@ def export_student(
     check_data(cfg, ('test',))
     plain = student_of(cfg)
     state = load_checkpoint(checkpoint, trust=trust_pickle)
+    check_classes(plain, state, checkpoint, 'test')
     student = MODELS.build(plain.model).eval()
     load_exactly(student, state, checkpoint, 'student')
-    for name in (
-        'work_dir',
-        'load_from',
-        'resume',
-        'launcher',
-        'custom_hooks',
-    ):
-        plain.pop(name, None)
-    hooks = plain.get('default_hooks', {})
-    for name in [k for k, v in hooks.items() if 'kd_det.' in str(v['type'])]:
-        hooks.pop(name)
-
+    _without_training(plain)
     folder = Path(out_dir)
     config_file, weight_file = folder / 'student.py', folder / 'student.pth'
     with atomic_write(config_file) as file:
@@ -95,6 +86,16 @@ def export_student(
         f'and predicts the same {count} {what} on {num_images} images.'
     )
     return config_file, weight_file
+
+
+def _without_training(cfg: Config) -> None:
+    """Take out what a config says of the run, and the hooks of kd_det."""
+    for name in ('work_dir', 'load_from', 'resume', 'launcher'):
+        cfg.pop(name, None)
+    cfg.pop('custom_hooks', None)
+    hooks = cfg.get('default_hooks', {})
+    for name in [k for k, v in hooks.items() if 'kd_det.' in str(v['type'])]:
+        hooks.pop(name)
 
 
 @torch.no_grad()

@@ -14,11 +14,16 @@ from mmengine.device import get_device
 from mmengine.dist import get_rank, infer_launcher, init_dist
 from mmengine.model import is_model_wrapper
 from mmengine.registry import init_default_scope
-from mmengine.runner import CheckpointLoader, Runner
+from mmengine.runner import Runner
 
 from kd_det.checkpoint import load_checkpoint, use_safe_loading
 from kd_det.config import leaf_datasets, load_config
 from kd_det.engine.centroid_pass import compute_bank
+from kd_det.engine.checkpoint_checks import (
+    check_classes,
+    check_resumed_keys,
+    resumable,
+)
 from kd_det.engine.checks import check_data, class_names
 from kd_det.engine.connector_record import record_connectors
 from kd_det.errors import UserError, nearest
@@ -26,6 +31,19 @@ from kd_det.models.distill_model import teacher_specs
 from kd_det.models.spec import read_spec
 from kd_det.models.teacher import load_exactly
 from kd_det.registry import HOOKS, MODELS
+
+
+class _Options(DictAction):
+    """MMEngine's options, with a sentence for what is none."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        for value in values:
+            if '=' not in value:
+                parser.error(
+                    f'{option_string} {value}: KEY=VALUE is accepted, e.g. '
+                    'data_root=data/coco'
+                )
+        super().__call__(parser, namespace, values, option_string)
 
 
 def make_parser(description: str) -> argparse.ArgumentParser:
@@ -49,7 +67,7 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=_Options,
         metavar='KEY=VALUE',
         help='overrides, e.g. data_root=data/coco',
     )
@@ -253,27 +271,12 @@ def train(
     if resume:
         cfg.resume = True
         cfg.load_from = None if resume == 'auto' else resume
-        if resume != 'auto' and not osp.isfile(resume):
-            raise FileNotFoundError(
-                f'There is no checkpoint {resume!r} to resume from; give a '
-                'file, or --resume alone for the last one of the work dir.'
-            )
-        if resume != 'auto':
-            _check_resumable(resume)
+        path = resumable(cfg, resume)
     runner = Runner.from_cfg(cfg)
+    if resume and path:
+        check_resumed_keys(runner, path)
     record_connectors(runner)
     runner.train()
-
-
-def _check_resumable(path: str) -> None:
-    state = CheckpointLoader.load_checkpoint(path, 'cpu')
-    meta = state.get('meta') or {}
-    if 'optimizer' not in state or not {'epoch', 'iter'} <= {*meta}:
-        raise UserError(
-            f'Checkpoint {path!r} has no optimizer, epoch and iteration, so '
-            'nothing can be resumed from it; give one of training, or start '
-            'from its weights with --cfg-options load_from=FILE.'
-        )
 
 
 def student_of(cfg: Config) -> Config:
@@ -331,6 +334,7 @@ def tester(
             hook = dict(type='VisualizationHook', enable=True, out_dir=folder)
         cfg.merge_from_dict(dict(default_hooks=dict(visualization=hook)))
     state = load_checkpoint(checkpoint, trust=trust_pickle)
+    check_classes(cfg, state, checkpoint, 'test')
     runner = Runner.from_cfg(cfg)
     model = runner.model
     model = model.module if is_model_wrapper(model) else model

@@ -59,7 +59,11 @@ def self_distill(
         # runs that begin in one second would share their logger
         own.experiment_name = f'{folder.name}_{stage.key}'
         records.append(
-            runs.do(stage, _identity(own, seed), lambda own=own: _run(own, seed))
+            runs.do(
+                stage,
+                _identity(own, seed),
+                lambda own=own: _run(own, seed),
+            )
         )
         teacher = copy.deepcopy(cfg.model.student)
         teacher.ckpt = records[-1]['path']
@@ -72,6 +76,7 @@ def _run(cfg: Config, seed: int | None) -> dict:
     path = Path(cfg.work_dir, LAST).read_text().strip()
     tests = copy.deepcopy(cfg)
     tests.experiment_name += '_test'
+    tests.work_dir += '/test'  # where the config is written as well
     scores = launch.tester(tests, path).test()
     return dict(path=path, scores={k: float(v) for k, v in scores.items()})
 

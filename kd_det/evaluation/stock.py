@@ -45,6 +45,8 @@ def _has_boxes(sample) -> bool:
 
 
 def _predicted(sample) -> list[torch.Tensor]:
+    if 'pred_embed' in sample:
+        return [sample.pred_embed[None]]
     if not _has_boxes(sample):
         return [sample.pred_score]
     boxes = sample.pred_instances

@@ -25,6 +25,7 @@ from kd_det.losses.rkd import (
 )
 from kd_det.losses.sdd import SDDLoss
 from kd_det.losses.srrl import FeatureMatchingLoss, SoftmaxRegressionLoss
+from kd_det.losses.triplet import TripletLoss
 
 __all__ = [
     'AttentionTransferLoss',
@@ -53,4 +54,5 @@ __all__ = [
     'SIFNLoss',
     'SigmoidKDLoss',
     'SoftmaxRegressionLoss',
+    'TripletLoss',
 ]

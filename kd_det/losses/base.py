@@ -1,6 +1,7 @@
 """DistillLoss: weight, schedule scale and the one reducer."""
 
 import inspect
+import math
 from numbers import Real
 from typing import NamedTuple
 
@@ -30,7 +31,7 @@ class DistillLoss(nn.Module):
         loss_weight: Constant factor of the loss.
 
     Raises:
-        UserError: The weight is no number.
+        UserError: The weight is no finite number.
     """
 
     # Whether a field of the student is compared entry by entry with the
@@ -39,10 +40,10 @@ class DistillLoss(nn.Module):
 
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
-        if not isinstance(loss_weight, Real):
+        if not (isinstance(loss_weight, Real) and math.isfinite(loss_weight)):
             raise UserError(
                 f'{type(self).__name__}: loss_weight={loss_weight!r}; a '
-                'number is accepted.'
+                'finite number is accepted.'
             )
         self.loss_weight = loss_weight
         self.scale = 1.0  # LossScheduleHook writes it

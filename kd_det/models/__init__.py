@@ -2,6 +2,14 @@
 
 from kd_det.models import backbones  # noqa: F401  registers them
 from kd_det.models.distill_model import DistillModel, require_pair
+from kd_det.models.embedder import EmbeddingModel
+from kd_det.models.prototype_head import PrototypeLoss
 from kd_det.models.teacher import FrozenTeacher
 
-__all__ = ['DistillModel', 'FrozenTeacher', 'require_pair']
+__all__ = [
+    'DistillModel',
+    'EmbeddingModel',
+    'FrozenTeacher',
+    'PrototypeLoss',
+    'require_pair',
+]

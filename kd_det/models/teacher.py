@@ -181,6 +181,27 @@ def load_exactly(
     if keys is not None:
         state = _mapping(keys)(state)
     own = get_state_dict(model)
+    problems = differences(own, state, stored_classes(checkpoint))
+    if not problems:
+        model.load_state_dict(state, strict=False)
+        return
+    raise UserError(
+        f'Checkpoint {path!r} does not fit the {side} '
+        f'{type(model).__name__}: {"; ".join(problems)}; give the '
+        'checkpoint of this config or the config of this checkpoint.'
+    )
+
+
+def differences(
+    own: dict, state: dict, classes: tuple[str, ...] = ()
+) -> list[str]:
+    """Return what keeps a state dict from being a network's, in words.
+
+    Args:
+        own: The network's own state dict.
+        state: The one to load.
+        classes: Class names stored with it, or ().
+    """
     wrong = [
         f'{key} is {_shape(state[key])} in the file and '
         f'{_shape(value)} in the model'
@@ -190,9 +211,6 @@ def load_exactly(
     counter = 'num_batches_tracked'  # absent from old files, used by no eval
     missing = [k for k in own if k not in state and counter not in k]
     unexpected = [key for key in state if key not in own]
-    if not (wrong or missing or unexpected):
-        model.load_state_dict(state, strict=False)
-        return
     problems = []
     if missing:
         problems.append(f'{len(missing)} keys missing ({_first(missing)})')
@@ -203,20 +221,15 @@ def load_exactly(
     if wrong:
         problems.append(f'{len(wrong)} shapes differ ({_first(wrong)})')
         if not (missing or unexpected):
-            names = stored_classes(checkpoint)
             problems.append(
                 'if only class layers differ, the class lists do'
                 + (
-                    f': the file has {len(names)} classes'
-                    if names
+                    f': the file has {len(classes)} classes'
+                    if classes
                     else '; name those of the file in teacher.classes'
                 )
             )
-    raise UserError(
-        f'Checkpoint {path!r} does not fit the {side} '
-        f'{type(model).__name__}: {"; ".join(problems)}; give the '
-        'checkpoint of this config or the config of this checkpoint.'
-    )
+    return problems
 
 
 def _mapping(name: str) -> Callable[[dict], dict]:

@@ -51,7 +51,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize('name', ['cifar', 'imagenet', 'cub'])
+@pytest.mark.parametrize(
+    'name', ['cifar', 'imagenet', 'cub', 'metric', 'fewshot']
+)
 def test_page_is_what_the_metafile_gives(name):
     page = (CONFIGS / name / 'README.md').read_text()
     assert page == model_table(CONFIGS / name), (
@@ -80,6 +82,15 @@ def test_wrong_metafiles(folder, old, new, message):
     (folder / 'metafile.yml').write_text(META.replace(old, new))
     with pytest.raises(UserError, match=message):
         model_table(folder)
+
+
+def test_another_score(folder):
+    meta = META.replace('title: Two', 'title: Two\nscore: Recall@1', 1)
+    (folder / 'metafile.yml').write_text(meta)
+    page = model_table(folder)
+    assert 'Recall@1 in percent.' in page
+    assert 'op-1' not in page
+    assert '| config | published | source | ours |' in page
 
 
 def test_no_metafile(tmp_path):

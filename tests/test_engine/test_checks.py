@@ -204,3 +204,41 @@ def test_every_file_of_several(check, shapes, tmp_path):
     )
     with pytest.raises(FileNotFoundError, match='second.json'):
         check_data(cfg, ('train',))
+
+
+@pytest.mark.parametrize(
+    'change, reason',
+    [
+        (lambda entry: entry.update(image_id=10**6), 'of image 1000000, not'),
+        (
+            lambda entry: entry.update(bbox=[0.1, 0.2, 0.3, 0.4]),
+            r'\[0.1, 0.2, 0.3, 0.4\] in an image of 64x64 pixels',
+        ),
+        (
+            lambda entry: entry.update(bbox=[500, 500, 20, 20]),
+            r'\[500, 500, 20, 20\] in an image',
+        ),
+    ],
+)
+def test_no_usable_box(check, change, reason):
+    def spoil(table):
+        for entry in table['annotations']:
+            change(entry)
+
+    refused(f'no usable box in .*train.json.*{reason}', check, spoil)
+
+
+def test_one_usable_box_is_enough(check):
+    def spoil(table):
+        for entry in table['annotations'][1:]:
+            entry['bbox'] = [500, 500, 20, 20]
+
+    check(spoil)
+
+
+def test_images_that_are_not_there(check):
+    def rename(table):
+        table['images'][1]['file_name'] = 'lost.png'
+
+    message = "1 of the .* images of .* are not in .*train.*'lost.png'"
+    refused(message, check, rename, kind=FileNotFoundError)

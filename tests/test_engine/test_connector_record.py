@@ -10,9 +10,7 @@ from kd_det.engine import launch
 from kd_det.errors import UserError
 from kd_det.registry import MODELS
 
-PKD = dict(
-    type='FeatureDistiller', losses=dict(loss_pkd=dict(type='PKDLoss'))
-)
+PKD = dict(type='FeatureDistiller', losses=dict(loss_pkd=dict(type='PKDLoss')))
 
 
 def narrow(width=8):

@@ -478,3 +478,10 @@ def test_seed_out_of_range(write):
 
 def test_resume_from_an_exported_student(write, teacher):
     refused('nothing can be resumed', train, write(), resume=teacher['ckpt'])
+
+
+def test_an_option_without_a_value(capsys):
+    parser = launch.make_parser('')
+    with pytest.raises(SystemExit):
+        parser.parse_args(['run.py', '--cfg-options', 'data_root'])
+    assert 'data_root: KEY=VALUE is accepted' in capsys.readouterr().err

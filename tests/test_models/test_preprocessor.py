@@ -116,7 +116,9 @@ def test_the_students_own_augmentation_is_in_no_way_of_sharing(tmp_path):
         ]
     )
     teacher = save_teacher(tiny_spec(50), tmp_path / 't.pth')
-    assert not build(pair_cfg(teacher, student=student)).data_preprocessor.differing
+    assert not build(
+        pair_cfg(teacher, student=student)
+    ).data_preprocessor.differing
 
 
 def classifiers(tmp_path, **student):
@@ -152,7 +154,9 @@ def test_a_classifier_of_other_constants_gets_its_own_tensor(tmp_path):
 def test_mixed_images_need_one_preprocessing(tmp_path):
     with pytest.raises(UserError, match='The student mixes images'):
         classifiers(tmp_path, data_preprocessor=OTHER, train_cfg=MIXUP)
-    assert not classifiers(tmp_path, train_cfg=MIXUP).data_preprocessor.differing
+    assert not classifiers(
+        tmp_path, train_cfg=MIXUP
+    ).data_preprocessor.differing
 
 
 @pytest.mark.skipif(

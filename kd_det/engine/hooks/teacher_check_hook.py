@@ -29,7 +29,8 @@ class TeacherCheckHook(Hook):
     It runs with its own test pipeline and preprocessing. Its score is
     logged beside the one that its metafile claims; a score under the floor
     stops the run, since such a teacher has the wrong weights, classes or
-    preprocessing. Class lists that differ are matched by name. Random generators are left as they were.
+    preprocessing. Class lists that differ are matched by name. Random
+    generators are left as they were.
 
     Args:
         num_images: Validation images to use, evenly spread over the set.
@@ -115,7 +116,8 @@ class TeacherCheckHook(Hook):
                 f'The teacher scores {self.metric} {score:.3f} on '
                 f'{images} validation images, under the floor of '
                 f'{floor:g}: check its checkpoint, class order and '
-                'preprocessing, or lower TeacherCheckHook.floor.'
+                'preprocessing, or lower the floor (--cfg-options '
+                f'{_place(runner.cfg)}.floor=0).'
             )
 
     @torch.no_grad()
@@ -160,6 +162,13 @@ class TeacherCheckHook(Hook):
                 source = next(leaf_datasets(own['dataset']))
                 leaf['pipeline'] = copy.deepcopy(source['pipeline'])
         return loader
+
+
+def _place(cfg) -> str:
+    """Return where the hook stands in the config."""
+    types = [str(hook.get('type')) for hook in cfg.get('custom_hooks', [])]
+    here = [i for i, kind in enumerate(types) if 'TeacherCheckHook' in kind]
+    return f'custom_hooks.{here[0]}' if here else 'TeacherCheckHook'
 
 
 def spread(length: int, count: int) -> list[int]:

@@ -1,0 +1,8 @@
+"""Conv4 by prototypes on Omniglot, 1 shot."""
+
+_base_ = [
+    '_base_/conv4_omniglot.py',
+    '_base_/omniglot_5w1s.py',
+    '_base_/recipe_omniglot.py',
+]
+model = dict(loss=dict(shots=1))

@@ -1,0 +1,4 @@
+"""RKD-D: Conv4 -> Conv4 on Omniglot, 1 shot."""
+
+_base_ = ['_base_/rkdd.py', '_base_/conv4_5w1s_omniglot.py']
+model = _base_.pop('method')

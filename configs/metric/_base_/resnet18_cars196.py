@@ -1,0 +1,13 @@
+"""ResNet-50 (512) -> ResNet-18 on Cars-196, without a method."""
+
+_base_ = ['./cars196.py', './student_80e.py']
+model = dict(
+    _scope_='kd_det',
+    type='DistillModel',
+    teacher=dict(
+        cfg='{{ fileDirname }}/../triplet_resnet50-512_cars196.py',
+        ckpt='work_dirs/triplet_resnet50-512_cars196/epoch_40.pth',
+    ),
+    # no loss of its own: the labels are not used
+    student=dict(cfg='{{ fileDirname }}/resnet18.py'),
+)

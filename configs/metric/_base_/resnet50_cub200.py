@@ -1,0 +1,13 @@
+"""ResNet-50 (512) -> ResNet-50 on CUB-200, without a method."""
+
+_base_ = ['./cub200.py', './student_80e.py']
+model = dict(
+    _scope_='kd_det',
+    type='DistillModel',
+    teacher=dict(
+        cfg='{{ fileDirname }}/../triplet_resnet50-512_cub200.py',
+        ckpt='work_dirs/triplet_resnet50-512_cub200/epoch_40.pth',
+    ),
+    # no loss of its own: the labels are not used
+    student=dict(cfg='{{ fileDirname }}/resnet50.py'),
+)

@@ -1,0 +1,4 @@
+"""RKD-A: ResNet-50 (512) -> ResNet-18 (128) on Cars-196."""
+
+_base_ = ['_base_/rkda.py', '_base_/resnet18_cars196.py']
+model = dict(student=dict(embed_dims=128), **_base_.pop('method'))

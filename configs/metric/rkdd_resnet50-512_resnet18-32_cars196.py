@@ -1,0 +1,4 @@
+"""RKD-D: ResNet-50 (512) -> ResNet-18 (32) on Cars-196."""
+
+_base_ = ['_base_/rkdd.py', '_base_/resnet18_cars196.py']
+model = dict(student=dict(embed_dims=32), **_base_.pop('method'))

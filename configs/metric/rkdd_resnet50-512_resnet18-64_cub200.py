@@ -1,0 +1,4 @@
+"""RKD-D: ResNet-50 (512) -> ResNet-18 (64) on CUB-200."""
+
+_base_ = ['_base_/rkdd.py', '_base_/resnet18_cub200.py']
+model = dict(student=dict(embed_dims=64), **_base_.pop('method'))

@@ -1,0 +1,9 @@
+"""ResNet-18 with 32 dimensions by triplets on Cars-196."""
+
+_base_ = [
+    '_base_/resnet18.py',
+    '_base_/triplet.py',
+    '_base_/cars196.py',
+    '_base_/teacher_40e.py',
+]
+model = dict(embed_dims=32, **_base_.pop('method'))

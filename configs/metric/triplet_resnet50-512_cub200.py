@@ -1,0 +1,9 @@
+"""ResNet-50 with 512 dimensions by triplets on CUB-200."""
+
+_base_ = [
+    '_base_/resnet50.py',
+    '_base_/triplet.py',
+    '_base_/cub200.py',
+    '_base_/teacher_40e.py',
+]
+model = dict(embed_dims=512, **_base_.pop('method'))

@@ -1,0 +1,117 @@
+"""What an embedding finds, and how it spreads the classes: pictures."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from kd_det.analysis.pictures import DPI, RIGHT, WRONG
+from kd_det.files import atomic_write
+
+CELL = 1.1  # inches of an image
+
+
+def nearest(embeddings: Tensor, queries: Tensor, count: int) -> Tensor:
+    """Return the nearest neighbours of some rows, the nearest first.
+
+    Args:
+        embeddings: Shape (N, D).
+        queries: Indices (Q,) of rows; no row is its own neighbour.
+        count: Of neighbours, below N.
+
+    Returns:
+        Indices (Q, count).
+    """
+    x = embeddings.double() - embeddings.double().mean(0)
+    distances = torch.cdist(
+        x[queries], x, compute_mode='donot_use_mm_for_euclid_dist'
+    )
+    distances[torch.arange(len(queries)), queries] = torch.inf
+    return distances.topk(count, largest=False).indices
+
+
+def project(embeddings: Tensor) -> Tensor:
+    """Return the first two principal components (N, 2) of rows (N, D).
+
+    The sign of each is such that its largest entry is positive.
+    """
+    x = embeddings.double() - embeddings.double().mean(0)
+    *_, axes = torch.linalg.svd(x, full_matrices=False)
+    points = x @ axes[:2].T
+    if points.shape[1] < 2:  # of one dimension
+        points = torch.cat([points, torch.zeros_like(points)], 1)
+    largest = points.gather(0, points.abs().argmax(0)[None])
+    return points * torch.where(largest < 0, -1.0, 1.0)
+
+
+def draw_retrievals(
+    path: str | Path, images: np.ndarray | list, labels: np.ndarray
+) -> None:
+    """Write a PNG: in each row a query and, behind it, its neighbours.
+
+    Neighbours of the query's class are framed green, others red.
+
+    Args:
+        path: The PNG.
+        images: Rows of images (H, W, 3), uint8, RGB; the query first.
+        labels: Their classes (rows, columns).
+    """
+    rows, columns = np.shape(labels)
+    figure = Figure((CELL * columns, CELL * rows + 0.3), dpi=DPI)
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for row, (pictures, classes) in enumerate(zip(images, labels)):
+        for column, (picture, label) in enumerate(zip(pictures, classes)):
+            axis = axes[row, column]
+            axis.imshow(picture, interpolation='nearest')
+            axis.set_xticks([])
+            axis.set_yticks([])
+            right = label == classes[0]
+            color = 'black' if column == 0 else RIGHT if right else WRONG
+            for spine in axis.spines.values():
+                spine.set_edgecolor(color)
+                spine.set_linewidth(1 if column == 0 else 3)
+    for column, axis in enumerate(axes[0]):
+        axis.set_title(f'{column}' if column else 'query', fontsize=9)
+    top = 0.28 / figure.get_figheight()
+    figure.subplots_adjust(0.01, 0.01, 0.99, 1 - top, 0.08, 0.08)
+    _save(figure, path)
+
+
+def draw_projection(
+    path: str | Path, points: np.ndarray, labels: np.ndarray, names: list[str]
+) -> None:
+    """Write a PNG of points in the plane, coloured by class.
+
+    Args:
+        path: The PNG.
+        points: Shape (N, 2).
+        labels: Indices (N,) into ``names``.
+        names: For the legend.
+    """
+    figure = Figure((7, 5), dpi=DPI)
+    axis = figure.subplots()
+    colors = colormaps['tab20']
+    for index, name in enumerate(names):
+        own = points[labels == index]
+        axis.scatter(
+            *own.T, s=14, color=colors(index % colors.N), label=name, lw=0
+        )
+    axis.set_aspect('equal', 'datalim')
+    axis.set_xlabel('first principal component')
+    axis.set_ylabel('second principal component')
+    axis.legend(
+        fontsize=7, frameon=False, loc='center left', bbox_to_anchor=(1, 0.5)
+    )
+    figure.tight_layout()
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: str | Path) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format='png')
+    with atomic_write(path) as file:
+        file.write(buffer.getvalue())

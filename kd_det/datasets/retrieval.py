@@ -1,0 +1,283 @@
+"""Sets for metric learning: classes of the test split are never trained on."""
+
+import os.path as osp
+from collections.abc import Iterable, Sequence
+
+import mat4py
+from mmengine.fileio import list_dir_or_file, list_from_file
+from mmpretrain.datasets import BaseDataset
+
+from kd_det.errors import UserError
+from kd_det.registry import DATASETS
+
+IMAGES = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.webp')
+
+
+class ClassSplit(BaseDataset):
+    """Base: a split is a set of classes, labelled from 0 on.
+
+    A subclass has the splits with their numbers of classes, and writes
+    ``entries``.
+
+    Args:
+        data_root: Folder of the set.
+        split: Its name.
+        pipeline: Transforms.
+        metainfo: What else is known of the set.
+        indices: Use these images alone, or the first so many.
+        test_mode: As in MMEngine.
+        lazy_init: As in MMEngine.
+        serialize_data: As in MMEngine.
+
+    Raises:
+        FileNotFoundError: A file or folder of the set is missing.
+        UserError: There is no such split, or it has another number of
+            classes than the set's.
+    """
+
+    name = ''  # of the set, and where it is from, for messages
+    page = ''
+    splits: dict[str, int] = {}
+
+    def __init__(
+        self,
+        data_root: str,
+        split: str = 'train',
+        pipeline: Sequence = (),
+        metainfo: dict | None = None,
+        indices: int | Sequence[int] | None = None,
+        test_mode: bool = False,
+        lazy_init: bool = False,
+        serialize_data: bool = True,
+    ) -> None:
+        if self.splits and split not in self.splits:
+            raise UserError(
+                f'{self.name} has no split {split!r}; accepted are '
+                f'{", ".join(self.splits)}.'
+            )
+        self.split = split
+        super().__init__(
+            ann_file='',
+            metainfo=metainfo,
+            data_root=data_root,
+            indices=indices,
+            serialize_data=serialize_data,
+            pipeline=pipeline,
+            test_mode=test_mode,
+            lazy_init=lazy_init,
+        )
+
+    def entries(self) -> Iterable[tuple[dict, str]]:
+        """Yield the image of each sample and the name of its class.
+
+        The classes are labelled in the order in which they come.
+        """
+        raise NotImplementedError
+
+    def load_data_list(self) -> list[dict]:
+        """Return the samples; the class names are known from here on."""
+        labels: dict[str, int] = {}
+        samples = [
+            dict(image, gt_label=labels.setdefault(name, len(labels)))
+            for image, name in self.entries()
+        ]
+        wanted = self.splits.get(self.split)
+        if wanted is not None and len(labels) != wanted:
+            raise UserError(
+                f'The {self.split} split of {self.name} in '
+                f'{self.data_root!r} has {len(labels)} classes instead of '
+                f'{wanted}; complete the set (from {self.page}).'
+            )
+        self._metainfo['classes'] = tuple(labels)
+        return samples
+
+    def find(self, *names: str) -> str:
+        """Return a path below ``data_root`` that exists."""
+        path = osp.join(self.data_root, *names)
+        if not osp.exists(path):
+            raise FileNotFoundError(
+                f'There is no {path!r} of {self.name}; unpack the archive of '
+                f'{self.page}, or set data_root to its folder.'
+            )
+        return path
+
+    def table(self, *names: str) -> Iterable[list[str]]:
+        """Yield the words of each line of a file below ``data_root``."""
+        for line in list_from_file(self.find(*names)):
+            if line.strip():
+                yield line.split()
+
+
+@DATASETS.register_module()
+class CUBRetrieval(ClassSplit):
+    """CUB-200-2011: the first 100 classes to train, the last 100 to test.
+
+    Reads ``images.txt`` and ``images/`` of ``CUB_200_2011``. Arguments are
+    those of :class:`ClassSplit`.
+    """
+
+    name = 'CUB-200-2011'
+    page = 'https://www.vision.caltech.edu/datasets/cub_200_2011/'
+    splits = dict(train=100, test=100)
+
+    def entries(self) -> Iterable[tuple[dict, str]]:
+        """See :meth:`ClassSplit.entries`."""
+        images = self.find('images')
+        for _, path in self.table('images.txt'):
+            folder = path.partition('/')[0]  # 001.Black_footed_Albatross
+            number = folder.partition('.')[0]
+            first = number.isdecimal() and int(number) <= 100
+            if first == (self.split == 'train'):
+                yield dict(img_path=osp.join(images, path)), folder
+
+
+@DATASETS.register_module()
+class CarsRetrieval(ClassSplit):
+    """Cars-196: the first 98 classes to train, the last 98 to test.
+
+    Reads ``cars_annos.mat`` and the images it names, ``car_ims/…``: the
+    archive with all 16,185 images in one folder. Arguments are those of
+    :class:`ClassSplit`.
+    """
+
+    name = 'Cars-196'
+    page = 'https://ai.stanford.edu/~jkrause/cars/car_dataset.html'
+    splits = dict(train=98, test=98)
+
+    def entries(self) -> Iterable[tuple[dict, str]]:
+        """See :meth:`ClassSplit.entries`."""
+        table = mat4py.loadmat(self.find('cars_annos.mat'))
+        cars, names = table['annotations'], table['class_names']
+        for path, number in zip(cars['relative_im_path'], cars['class']):
+            if (number <= 98) == (self.split == 'train'):
+                path = osp.join(self.data_root, path)
+                # names alone are not unique
+                yield dict(img_path=path), f'{number} {names[number - 1]}'
+
+
+@DATASETS.register_module()
+class SOPRetrieval(ClassSplit):
+    """Stanford Online Products by its own lists of classes.
+
+    Reads ``Ebay_train.txt``, ``Ebay_test.txt`` and the images they name.
+    Arguments are those of :class:`ClassSplit`.
+    """
+
+    name = 'Stanford Online Products'
+    page = 'https://cvgl.stanford.edu/projects/lifted_struct/'
+    splits = dict(train=11318, test=11316)
+
+    def entries(self) -> Iterable[tuple[dict, str]]:
+        """See :meth:`ClassSplit.entries`."""
+        rows = iter(self.table(f'Ebay_{self.split}.txt'))
+        next(rows, None)  # names of the columns
+        for _, number, _, path in rows:
+            yield dict(img_path=osp.join(self.data_root, path)), number
+
+
+@DATASETS.register_module()
+class MiniImageNet(ClassSplit):
+    """miniImageNet: 64 classes to train, 16 to validate, 20 to test.
+
+    Reads ``train.csv``, ``val.csv`` and ``test.csv`` (``filename,label``)
+    and ``images/``. Arguments are those of :class:`ClassSplit`.
+    """
+
+    name = 'miniImageNet'
+    page = 'https://arxiv.org/abs/1606.04080'
+    splits = dict(train=64, val=16, test=20)
+
+    def entries(self) -> Iterable[tuple[dict, str]]:
+        """See :meth:`ClassSplit.entries`."""
+        images = self.find('images')
+        for (line,) in self.table(f'{self.split}.csv'):
+            file, _, label = line.partition(',')
+            if file != 'filename':
+                yield dict(img_path=osp.join(images, file)), label
+
+
+@DATASETS.register_module()
+class ClassFolders(ClassSplit):
+    """Any tree of one folder per class, cut by a list of classes.
+
+    Args:
+        data_root: Folder of the class folders.
+        classes: Names of the folders that belong to this split, or a file
+            with one name a line.
+        pipeline: Transforms.
+        metainfo: With other ``classes``, which go before.
+        indices: See :class:`ClassSplit`.
+        test_mode: As in MMEngine.
+        lazy_init: As in MMEngine.
+        serialize_data: As in MMEngine.
+
+    Raises:
+        FileNotFoundError: The file or a folder is missing.
+        UserError: A class is named twice, or has no image.
+    """
+
+    name = 'the image folder'
+
+    def __init__(
+        self,
+        data_root: str,
+        classes: str | Sequence[str] = (),
+        pipeline: Sequence = (),
+        metainfo: dict | None = None,
+        indices: int | Sequence[int] | None = None,
+        test_mode: bool = False,
+        lazy_init: bool = False,
+        serialize_data: bool = True,
+    ) -> None:
+        classes = (metainfo or {}).get('classes') or classes
+        if isinstance(classes, str):
+            if not osp.isfile(classes):
+                raise FileNotFoundError(
+                    f'There is no list of classes {classes!r}; write a file '
+                    "with a folder's name a line, or a tuple of names."
+                )
+            classes = [line.strip() for line in list_from_file(classes)]
+            classes = [line for line in classes if line]
+        self.folders = tuple(classes)
+        if not self.folders or len({*self.folders}) < len(self.folders):
+            raise UserError(
+                f'ClassFolders has classes={self.folders}; the names of one '
+                'folder or more, each once, are accepted.'
+            )
+        super().__init__(
+            data_root,
+            pipeline=pipeline,
+            metainfo=metainfo,
+            indices=indices,
+            test_mode=test_mode,
+            lazy_init=lazy_init,
+            serialize_data=serialize_data,
+        )
+
+    def entries(self) -> Iterable[tuple[dict, str]]:
+        """See :meth:`ClassSplit.entries`."""
+        for folder in self.folders:
+            path = osp.join(self.data_root, folder)
+            if not osp.isdir(path):
+                raise FileNotFoundError(
+                    f'There is no class folder {path!r}; correct its name in '
+                    'classes, or data_root.'
+                )
+            files = images_in(path)
+            if not files:
+                raise UserError(
+                    f'Class folder {path!r} holds no image; accepted are '
+                    f'{", ".join(IMAGES)}.'
+                )
+            for file in files:
+                yield dict(img_path=file), folder
+
+
+def images_in(folder: str) -> list[str]:
+    """Return the paths of the images in a folder, sorted."""
+    files = list_dir_or_file(folder, list_dir=False, recursive=True)
+    return sorted(
+        osp.join(folder, file)
+        for file in files
+        if file.lower().endswith(IMAGES)
+    )

@@ -1,0 +1,67 @@
+"""What Recall@K of a large set costs: time, and memory of a process."""
+
+import resource
+import sys
+import time
+
+import numpy as np
+import torch
+from mmengine.structures import BaseDataElement
+
+from kd_det.errors import UserError
+from kd_det.evaluation.recall_at_k import RecallAtK
+
+KS = (1, 10, 100, 1000)
+
+
+def benchmark(images: int, dims: int, threads: int) -> dict[str, float]:
+    """Print time and peak memory of the metric on random embeddings.
+
+    The whole way is run, from data samples to recalls. Memory is the peak
+    of this process, with all that it has imported.
+
+    Args:
+        images: Queries, which are the gallery too.
+        dims: Width of the embeddings.
+        threads: Of torch.
+
+    Returns:
+        ``seconds``, ``MiB`` and ``before``, the MiB when it began.
+
+    Raises:
+        UserError: A number is too small.
+    """
+    for name, value, least in (
+        ('images', images, 2),
+        ('dims', dims, 1),
+        ('threads', threads, 1),
+    ):
+        if value < least:
+            raise UserError(f'--{name} {value}; {least} or more is accepted.')
+    torch.set_num_threads(threads)
+    before = _peak()
+    metric = RecallAtK([k for k in KS if k < images])
+    rng = np.random.default_rng(0)
+    for index in range(images):
+        row = torch.from_numpy(rng.standard_normal(dims, np.float32))
+        # five images a class, as in Stanford Online Products
+        label = torch.tensor([index // 5])
+        sample = BaseDataElement(gt_label=label, pred_embed=row)
+        metric.process({}, [sample.to_dict()])
+    began = time.perf_counter()
+    scores = metric.evaluate(images)
+    result = dict(
+        seconds=time.perf_counter() - began, MiB=_peak(), before=before
+    )
+    print(
+        f'{images} x {dims}, threads: {threads}: '
+        f'{result["seconds"]:.0f} s, peak {result["MiB"]:.0f} MiB '
+        f'({before:.0f} MiB before); '
+        + ', '.join(f'{k} {v:.2f}' for k, v in scores.items())
+    )
+    return result
+
+
+def _peak() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == 'darwin' else 2**10)

@@ -1,0 +1,105 @@
+"""EpisodeAccuracy: few-shot accuracy with its confidence interval."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kd_det.errors import UserError
+from kd_det.evaluation.recall_at_k import EmbeddingMetric
+from kd_det.models.prototype_head import prototype_logits
+from kd_det.registry import METRICS
+
+
+@METRICS.register_module()
+class EpisodeAccuracy(EmbeddingMetric):
+    """Per cent of right queries of N-way K-shot episodes, by class means.
+
+    All images of the set are embedded once; an episode is then a draw of
+    rows, since nothing in a network at test depends on the rest of a batch.
+    The same seed draws the same episodes for all networks. Keys are
+    ``fewshot/accuracy``, the mean over episodes, and ``fewshot/interval``,
+    half of its 95 % interval.
+
+    Args:
+        ways: Classes of an episode.
+        shots: Support images of a class.
+        queries: Query images of a class.
+        episodes: How many.
+        seed: Of their draw.
+        collect_device: As in MMEngine.
+        prefix: As in MMEngine.
+
+    Raises:
+        UserError: Too few classes have enough images.
+
+    Example:
+        >>> val_evaluator = dict(type='kd_det.EpisodeAccuracy', shots=5)
+    """
+
+    default_prefix = 'fewshot'
+
+    def __init__(
+        self,
+        ways: int = 5,
+        shots: int = 1,
+        queries: int = 15,
+        episodes: int = 1000,
+        seed: int = 0,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+    ) -> None:
+        super().__init__(collect_device, prefix)
+        counts = dict(ways=ways, shots=shots, queries=queries)
+        for name, value in dict(counts, episodes=episodes).items():
+            least = 2 if name in ('ways', 'episodes') else 1
+            if not isinstance(value, int) or value < least:
+                raise UserError(
+                    f'EpisodeAccuracy: {name}={value!r}; an integer, {least} '
+                    'or above, is accepted.'
+                )
+        self.ways, self.shots, self.queries = ways, shots, queries
+        self.episodes, self.seed = episodes, seed
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Return accuracy and half the interval, in per cent."""
+        embeddings, labels = self.stack(results)
+        per_class = self.shots + self.queries
+        members = [
+            (labels == label).nonzero()[:, 0].numpy()
+            for label in labels.unique()
+        ]
+        members = [own for own in members if len(own) >= per_class]
+        if len(members) < self.ways:
+            raise UserError(
+                f'EpisodeAccuracy: {len(members)} classes of the set have '
+                f'{self.shots} + {self.queries} images, an episode takes '
+                f'{self.ways}; lower ways, shots or queries.'
+            )
+        rng = np.random.default_rng(self.seed)
+        scores = np.empty(self.episodes)
+        for episode in range(self.episodes):
+            classes = rng.choice(len(members), self.ways, replace=False)
+            rows = np.stack(
+                [
+                    rng.choice(members[c], per_class, replace=False)
+                    for c in classes
+                ]
+            )
+            scores[episode] = self.score(embeddings[torch.from_numpy(rows)])
+        deviation = scores.std(ddof=1) / np.sqrt(self.episodes)
+        return dict(
+            accuracy=100 * float(scores.mean()),
+            interval=100 * 1.96 * float(deviation),
+        )
+
+    def score(self, episode: Tensor) -> float:
+        """Return the share of right queries.
+
+        Args:
+            episode: Embeddings (C, K + Q, D).
+        """
+        support = episode[:, : self.shots]
+        queries = episode[:, self.shots :].flatten(0, 1)
+        predicted = prototype_logits(support, queries).argmax(1)
+        own = torch.arange(self.ways).repeat_interleave(self.queries)
+        return float((predicted == own).float().mean())

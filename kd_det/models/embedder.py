@@ -1,0 +1,141 @@
+"""EmbeddingModel: a backbone whose output is a vector, not classes."""
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement
+from torch import Tensor, nn
+
+from kd_det.errors import UserError
+from kd_det.functional._common import safe_normalize
+from kd_det.registry import MODELS
+
+
+class EmbeddingHead(nn.Module):
+    """From the last feature map to an embedding.
+
+    Args:
+        in_channels: Entries of what is pooled; needed with ``embed_dims``.
+        embed_dims: Width of a linear layer with bias behind the pooling; no
+            layer without it.
+        normalize: Divide each embedding by its norm.
+        pool: Average over the map; else its cells stand side by side.
+
+    Raises:
+        UserError: A linear layer is wanted and its width is not known.
+    """
+
+    def __init__(
+        self,
+        in_channels: int | None = None,
+        embed_dims: int | None = None,
+        normalize: bool = False,
+        pool: bool = True,
+    ) -> None:
+        super().__init__()
+        if embed_dims is not None and in_channels is None:
+            raise UserError(
+                f'EmbeddingModel has embed_dims={embed_dims!r} and no '
+                "in_channels; write the backbone's channels, e.g. "
+                'in_channels=512 for ResNet-18.'
+            )
+        self.embed_dims = embed_dims
+        self.normalize = normalize
+        self.pool = pool
+        self.fc = nn.Identity()
+        if embed_dims is not None:
+            self.fc = nn.Linear(in_channels, embed_dims)
+
+    def forward(self, feats: tuple) -> Tensor:
+        """Return embeddings (N, D) of what a backbone returned."""
+        x = feats[-1] if isinstance(feats, (tuple, list)) else feats
+        if self.pool and x.ndim == 4:
+            x = x.mean((2, 3))
+        x = self.fc(x.flatten(1))
+        if self.normalize:
+            # in float32 at least: norms overflow float16
+            x = safe_normalize(x if x.dtype == torch.float64 else x.float())
+        return x
+
+
+@MODELS.register_module()
+class EmbeddingModel(BaseModel):
+    """A network that maps images to points, near where they are alike.
+
+    ``tensor`` gives embeddings (N, D), ``predict`` data samples with
+    ``pred_embed``, ``loss`` what ``loss`` makes of embeddings and labels.
+    Without one it is for a student that learns from its teacher alone.
+
+    Args:
+        backbone: Its config; the last map or vector counts.
+        in_channels: See :class:`EmbeddingHead`.
+        embed_dims: See :class:`EmbeddingHead`.
+        normalize: See :class:`EmbeddingHead`.
+        pool: See :class:`EmbeddingHead`.
+        loss: Config of a module of embeddings (N, D) and labels (N,), such
+            as :class:`TripletLoss` or :class:`PrototypeLoss`.
+        data_preprocessor: As in MMPretrain.
+
+    Example:
+        >>> model = dict(
+        ...     type='kd_det.EmbeddingModel',
+        ...     backbone=dict(type='mmpretrain.ResNet', depth=18),
+        ...     in_channels=512,
+        ...     embed_dims=128,
+        ...     loss=dict(type='kd_det.TripletLoss'),
+        ... )
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        in_channels: int | None = None,
+        embed_dims: int | None = None,
+        normalize: bool = False,
+        pool: bool = True,
+        loss: dict | None = None,
+        data_preprocessor: dict | None = None,
+    ) -> None:
+        preprocessor = dict(type='mmpretrain.ClsDataPreprocessor')
+        preprocessor.update(data_preprocessor or {})
+        super().__init__(preprocessor)
+        self.backbone = MODELS.build(backbone)
+        self.head = EmbeddingHead(in_channels, embed_dims, normalize, pool)
+        self.task = MODELS.build(loss) if loss else None
+
+    def extract_feat(self, inputs: Tensor) -> tuple:
+        """Return what the backbone makes of images (N, C, H, W)."""
+        return self.backbone(inputs)
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: list | None = None,
+        mode: str = 'tensor',
+    ) -> Tensor | list | dict[str, Tensor]:
+        """Return embeddings, data samples with them, or losses.
+
+        Args:
+            inputs: Images (N, C, H, W), normalised.
+            data_samples: With ``gt_label``, needed for a loss.
+            mode: ``'tensor'``, ``'predict'`` or ``'loss'``.
+        """
+        embeddings = self.head(self.extract_feat(inputs))
+        if mode == 'tensor':
+            return embeddings
+        if mode == 'predict':
+            samples = data_samples or [BaseDataElement() for _ in embeddings]
+            for sample, embedding in zip(samples, embeddings):
+                sample.pred_embed = embedding
+            return samples
+        if mode == 'loss':
+            if self.task is None:
+                return {}
+            return dict(loss=self.task(embeddings, labels_of(data_samples)))
+        raise UserError(
+            f"mode={mode!r}; accepted are 'tensor', 'predict' and 'loss'."
+        )
+
+
+def labels_of(samples: list) -> Tensor:
+    """Return the labels (N,) of data samples with one ``gt_label`` each."""
+    return torch.cat([sample.gt_label for sample in samples])

@@ -1,0 +1,88 @@
+"""Prototypical networks: a class is the mean of a few of its embeddings."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kd_det.errors import UserError
+from kd_det.losses.checks import check_count
+from kd_det.registry import MODELS
+
+
+def prototype_logits(support: Tensor, queries: Tensor) -> Tensor:
+    r"""Negative squared distances to class means, up to a constant.
+
+    .. math::
+        z_{qc} = -\|x_q - p_c\|^2 + \|x_q\|^2, \qquad
+        p_c = \frac{1}{K} \sum_k x_{ck}
+
+    The constant of each query changes no softmax and no maximum.
+
+    Args:
+        support: Embeddings (C, K, D): K of each of C classes.
+        queries: Embeddings (Q, D).
+
+    Returns:
+        Shape (Q, C).
+    """
+    prototypes = support.mean(1)
+    return 2 * queries @ prototypes.T - prototypes.square().sum(1)
+
+
+@MODELS.register_module()
+class PrototypeLoss(nn.Module):
+    r"""Cross-entropy of an episode's queries over its class means.
+
+    .. math::
+        L = -\frac{1}{Q} \sum_q \log \frac{\exp(-\|x_q - p_{y_q}\|^2)}
+        {\sum_c \exp(-\|x_q - p_c\|^2)}
+
+    A batch is an episode, as ``EpisodeBatchSampler`` draws it: the same
+    number of images of each class. The first ``shots`` of a class are its
+    support, the others its queries.
+
+    Args:
+        shots: Images of a class that make its mean.
+
+    Raises:
+        UserError: ``shots`` is no integer above 0, or a batch is no episode.
+
+    Paper: https://arxiv.org/abs/1703.05175
+    """
+
+    def __init__(self, shots: int = 1) -> None:
+        super().__init__()
+        self.shots = check_count(self, 'shots', shots, 1)
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of an episode as a scalar.
+
+        Args:
+            embeddings: Shape (N, D).
+            labels: Shape (N,).
+        """
+        if embeddings.dtype in (torch.float16, torch.bfloat16):
+            embeddings = embeddings.float()
+        with torch.autocast(embeddings.device.type, enabled=False):
+            classes = self._by_class(embeddings, labels)
+            support, queries = classes.split(
+                [self.shots, classes.shape[1] - self.shots], dim=1
+            )
+            logits = prototype_logits(support, queries.flatten(0, 1))
+        own = torch.arange(len(classes), device=logits.device)
+        return F.cross_entropy(logits, own.repeat_interleave(queries.shape[1]))
+
+    def _by_class(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Return (C, n, D); within a class in the order of the batch."""
+        counts = labels.unique(return_counts=True)[1]
+        least, most = int(counts.min()), int(counts.max())
+        if least != most or least <= self.shots or len(counts) < 2:
+            raise UserError(
+                f'PrototypeLoss got {len(counts)} classes with {least} to '
+                f'{most} images each; two or more classes with one number of '
+                f'images, above shots={self.shots}, are accepted: set '
+                'train_dataloader.batch_sampler=dict('
+                "type='kd_det.EpisodeBatchSampler', …)."
+            )
+        order = labels.argsort(stable=True)
+        return embeddings[order].unflatten(0, (len(counts), least))

@@ -1,0 +1,75 @@
+"""A checkpoint of another run stops before training, test and export."""
+
+import pytest
+import torch
+from tiny import CLASSES, pair_cfg, run_cfg, tiny_spec
+
+from kd_det.engine import launch
+from kd_det.engine.export import export_student
+from kd_det.errors import UserError
+from kd_det.models.spec import read_spec
+from kd_det.testing import save_teacher
+
+OTHER = (CLASSES[1], CLASSES[0], *CLASSES[2:])
+
+
+@pytest.fixture(scope='module')
+def trained(shapes, tmp_path_factory):
+    """Config and last checkpoint of a run of the small student alone."""
+    folder = tmp_path_factory.mktemp('trained')
+    model = read_spec(tiny_spec(), 'student')[0]
+    run_cfg(model, shapes, folder / 'run').dump(folder / 'run.py')
+    launch.train(launch.prepare(str(folder / 'run.py')), seed=0)
+    return folder, str(folder / 'run/epoch_1.pth')
+
+
+def config(shapes, folder, model):
+    run_cfg(model, shapes, folder / 'run').dump(folder / 'run.py')
+    return launch.prepare(str(folder / 'run.py'))
+
+
+def test_another_order_of_classes(trained, tmp_path):
+    folder, _ = trained
+    path = save_teacher(tiny_spec(), tmp_path / 'other.pth', OTHER)['ckpt']
+    cfg = launch.prepare(str(folder / 'run.py'))
+    message = r'trained on the classes \(square, circle, .*classes=\('
+    with pytest.raises(UserError, match=message):
+        launch.tester(cfg, path)
+    with pytest.raises(UserError, match=message):
+        export_student(cfg, path, str(tmp_path / 'out'))
+    assert not (tmp_path / 'out').exists()
+
+
+def test_resume_of_another_order(trained, tmp_path):
+    folder, path = trained
+    state = torch.load(path, weights_only=False)
+    state['meta']['dataset_meta']['classes'] = OTHER
+    torch.save(state, tmp_path / 'other.pth')
+    cfg = launch.prepare(str(folder / 'run.py'))
+    with pytest.raises(UserError, match='trained on the classes'):
+        launch.train(cfg, resume=str(tmp_path / 'other.pth'))
+
+
+def test_resume_of_another_network(trained, shapes, tmp_path):
+    _, path = trained
+    wider = read_spec(tiny_spec(base_channels=16), 'student')[0]
+    with pytest.raises(UserError, match='no checkpoint of this run.*differ'):
+        launch.train(config(shapes, tmp_path, wider), resume=path)
+
+
+def test_resume_of_a_pair_with_a_connector(trained, teacher, shapes, tmp_path):
+    _, path = trained
+    model = pair_cfg(teacher)
+    model.distillers.roi.connectors = dict(
+        student_embed=dict(type='LinearAdaptor')
+    )
+    with pytest.raises(UserError, match='keys missing .distill.roi.connec'):
+        launch.train(config(shapes, tmp_path, model), resume=path)
+
+
+def test_the_right_one_resumes(trained):
+    folder, path = trained
+    cfg = launch.prepare(str(folder / 'run.py'))
+    cfg.train_cfg.max_epochs = 2
+    launch.train(cfg, resume=path, seed=0)
+    assert (folder / 'run/epoch_2.pth').exists()
