@@ -163,7 +163,7 @@ class DenseDistiller(Distiller):
         knowledge = dict(
             labels=labels[rows],
             dense_foreground=on_object,
-            dense_mask=self._mask(mine[0], samples),
+            dense_mask=self._mask(mine[0], ours, samples),
         )
         for side, (scores, boxes) in (('student', mine), ('teacher', other)):
             classes = getattr(self, SIDES[side]).classes
@@ -284,14 +284,24 @@ class DenseDistiller(Distiller):
         parts = labels.split(sizes)
         return torch.cat([parts[level] for level in levels])
 
-    def _mask(self, scores: list[Tensor], samples: list) -> Tensor | None:
-        masks = [inside(samples, tuple(s.shape[-2:])) for s in scores]
+    def _mask(
+        self, scores: list[Tensor], levels: tuple, samples: list
+    ) -> Tensor | None:
+        masks = [
+            inside(
+                samples,
+                tuple(s.shape[-2:]),
+                self.ours.strides[level],
+                s.device,
+            )
+            for s, level in zip(scores, levels)
+        ]
         if all(mask is None for mask in masks):
             return None
         rows = [
             s.new_ones(len(s), *s.shape[-2:], dtype=torch.bool)
             if mask is None
-            else mask.to(s.device)
+            else mask
             for s, mask in zip(scores, masks)
         ]
         anchors = self.ours.anchors

@@ -75,6 +75,7 @@ class FeatureDistiller(Distiller):
         self._channels = tuple(
             [level.channels for level in side] for side in zip(*pairs)
         )
+        self.strides = [theirs.stride for _, theirs in pairs]
         entrywise = any(loss.entrywise for loss in self.losses.values())
         differ = any(a != b for a, b in pairs)
         if (
@@ -109,7 +110,10 @@ class FeatureDistiller(Distiller):
         return dict(
             student_feats=mine,
             teacher_feats=other,
-            feat_masks=tuple(_mask(level, samples) for level in other),
+            feat_masks=tuple(
+                _mask(level, samples, stride)
+                for level, stride in zip(other, self.strides)
+            ),
         )
 
     def connect(self, knowledge: dict) -> dict:
@@ -133,10 +137,10 @@ def _common(ours: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor]:
     return tuple(m[..., : size[0], : size[1]] for m in (ours, theirs))
 
 
-def _mask(level: Tensor, samples: list) -> Tensor | None:
+def _mask(level: Tensor, samples: list, stride: int) -> Tensor | None:
     """Return which cells of a map touch their image, (N, 1, H, W)."""
-    mask = inside(samples, tuple(level.shape[2:]))
-    return None if mask is None else mask[:, None].to(level.device)
+    mask = inside(samples, tuple(level.shape[2:]), stride, level.device)
+    return None if mask is None else mask[:, None]
 
 
 def _check_taps(taps: dict) -> dict:

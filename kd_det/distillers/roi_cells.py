@@ -108,7 +108,8 @@ def _through_head(
     if roi_head.with_shared_head:
         maps = roi_head.shared_head(maps)
     logits = head(maps)[0]
-    return logits.reshape(len(rois), scale**2, -1).transpose(1, 2)
+    shape = len(rois), scale**2, logits.shape[1]
+    return logits.reshape(shape).transpose(1, 2)
 
 
 def _extract(

@@ -10,7 +10,7 @@ def test_small(capsys):
     result = benchmark(50, 4, 1)
     assert result['MiB'] >= result['before'] > 0
     text = capsys.readouterr().out
-    assert text.startswith('50 x 4, threads: 1: 0 s, peak ')
+    assert text.startswith('50 x 4, threads: 1: CPU time 0 s, peak ')
     assert 'retrieval/recall@10' in text and 'recall@100 ' not in text
 
 

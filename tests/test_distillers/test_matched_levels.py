@@ -1,0 +1,174 @@
+"""FeatureDistiller between detectors that were not meant for each other."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+
+from kd_det.distillers.levels import levels_at, match_levels
+from kd_det.errors import UserError
+from kd_det.models.spec import read_spec
+from kd_det.registry import MODELS
+from kd_det.testing import tiny_batch, tiny_detector, tiny_pair
+
+PKD = dict(loss_pkd=dict(type='PKDLoss'))
+REVIEW = dict(loss_review=dict(type='ReviewKDLoss'))
+
+
+def build(folder, student, teacher, losses=PKD, **kwargs):
+    init_default_scope('mmdet')
+    feats = dict(type='FeatureDistiller', losses=losses, **kwargs)
+    cfg = tiny_pair(
+        folder,
+        student=student,
+        teacher=teacher,
+        distillers=dict(feats=feats),
+    )
+    torch.manual_seed(0)
+    model = MODELS.build(cfg)
+    model.init_weights()
+    return model.train()
+
+
+def knowledge_of(model, data):
+    seen = {}
+    handle = model.distill['feats'].register_forward_pre_hook(
+        lambda _, args: seen.update(args[0])
+    )
+    losses = model(**copy.deepcopy(data), mode='loss')
+    handle.remove()
+    return losses, seen
+
+
+@pytest.mark.parametrize(
+    'student, teacher',
+    [('faster_rcnn', 'retinanet'), ('retinanet', 'faster_rcnn')],
+)
+def test_levels_of_one_stride(tmp_path, student, teacher, capfd):
+    model = build(tmp_path, student, teacher)
+    data = model.data_preprocessor(tiny_batch(model, size=(128, 128)), True)
+    losses, seen = knowledge_of(model, data)
+    for side in ('student', 'teacher'):
+        widths = [m.shape[-1] for m in seen[f'{side}_feats']]
+        assert widths == [16, 8, 4, 2]  # strides 8 to 64
+    assert losses['feats.loss_pkd'] > 0
+    with torch.no_grad():
+        maps = model.teacher.extract_feat(data['inputs'])
+    by_width = {m.shape[-1]: m for m in maps}
+    for level in seen['teacher_feats']:
+        assert torch.equal(level, by_width[level.shape[-1]])
+
+
+def narrow_spec():
+    spec = tiny_detector('retinanet')
+    spec['neck'] = dict(spec['neck'], out_channels=8)
+    spec['bbox_head'] = dict(spec['bbox_head'], in_channels=8)
+    return spec
+
+
+def test_a_connector_where_the_necks_differ(tmp_path):
+    model = build(tmp_path, narrow_spec(), 'retinanet')
+    connector = model.distill['feats'].connectors['student_feats']
+    assert connector.in_channels == [8] * 5
+    assert connector.out_channels == [16] * 5
+    data = model.data_preprocessor(tiny_batch(model), True)
+    losses, _ = knowledge_of(model, data)
+    losses['feats.loss_pkd'].backward()
+    assert all(p.grad is not None for p in connector.parameters())
+    assert any(key.startswith('distill.') for key in model.state_dict())
+
+
+def test_no_connector_where_they_agree(tmp_path):
+    model = build(tmp_path, 'retinanet', 'retinanet')
+    assert not model.distill['feats'].connectors
+
+
+@pytest.mark.parametrize('losses', [PKD, REVIEW])
+def test_padding_does_not_count(tmp_path, losses):
+    """Whatever the maps hold beyond the images, the loss is the same."""
+    model = build(tmp_path, 'retinanet', 'retinanet', losses)
+    batch = tiny_batch(model, size=(128, 128))
+    small = tiny_batch(model, num_images=1, size=(64, 64), seed=1)
+    for key in ('inputs', 'data_samples'):
+        batch[key][1] = small[key][0]
+    data = model.data_preprocessor(batch, True)
+    _, seen = knowledge_of(model, data)
+    distiller = model.distill['feats']
+    (name,) = distiller.losses
+    before = distiller(distiller.connect(seen))[name]
+    noisy = {key: [*maps] for key, maps in seen.items()}
+    for side in ('student_feats', 'teacher_feats'):
+        for level, maps in enumerate(noisy[side]):
+            maps = maps.clone()
+            edge = maps.shape[-1] // 2
+            if edge:
+                maps[1, :, edge:] = 100
+                maps[1, :, :, edge:] = -100
+            noisy[side][level] = maps
+    after = distiller(distiller.connect(noisy))[name]
+    # the level of one cell has no padding: its only cell touches the image
+    torch.testing.assert_close(after, before)
+    inside = seen['student_feats'][0].clone()
+    inside[1, :, 0, 0] += 1
+    noisy['student_feats'][0] = inside
+    assert distiller(distiller.connect(noisy))[name] != before
+
+
+def test_pkd_with_a_mask_is_pkd_of_what_is_left(tmp_path):
+    from kd_det.functional import pkd_loss
+    from kd_det.losses import PKDLoss
+
+    generator = torch.Generator().manual_seed(0)
+    s, t = torch.randn(2, 2, 3, 4, 6, generator=generator)
+    mask = torch.zeros(2, 1, 4, 6, dtype=torch.bool)
+    mask[0], mask[1, :, :2, :3] = True, True
+    rows = mask[:, 0].flatten()
+    left = [
+        x.permute(0, 2, 3, 1).reshape(-1, 3)[rows].T[None, :, :, None]
+        for x in (s, t)
+    ]
+    torch.testing.assert_close(PKDLoss()((s,), (t,), (mask,)), pkd_loss(*left))
+
+
+def test_the_encoder_of_a_detr(tmp_path):
+    taps = dict(student=['encoder'], teacher=['encoder'])
+    model = build(tmp_path, 'detr', 'detr', taps=taps)
+    data = model.data_preprocessor(tiny_batch(model, size=(128, 128)), True)
+    memory = []
+    handle = model.student.encoder.register_forward_hook(
+        lambda _, args, out: memory.append(out)
+    )
+    losses, seen = knowledge_of(model, data)
+    handle.remove()
+    (maps,) = seen['student_feats']
+    assert maps.shape[2:] == (4, 4)
+    assert torch.equal(maps.flatten(2).transpose(1, 2), memory[0])
+    losses['feats.loss_pkd'].backward()
+    assert seen['teacher_feats'][0].shape == maps.shape
+
+
+def test_levels_and_what_cannot_be_matched(tmp_path):
+    init_default_scope('mmdet')
+    network = MODELS.build(read_spec(tiny_detector('fcos'), 'student')[0])
+    neck = levels_at(network, {'neck': 'neck'})
+    assert [level.stride for level in neck] == [8, 16, 32, 64, 128]
+    stem = levels_at(network, {'stem': 'backbone.layer1'})
+    with pytest.raises(UserError, match=r'\(4,\).*\(8, 16.*none in common'):
+        match_levels(stem, neck)
+    with pytest.raises(UserError, match='gives nothing'):
+        levels_at(network, {'head': 'bbox_head'})
+
+
+def test_another_padding_of_the_teacher_is_cut_off(tmp_path):
+    spec = tiny_detector('retinanet', 50)
+    spec['data_preprocessor'] = dict(pad_size_divisor=1)
+    model = build(tmp_path, 'retinanet', spec)
+    batch = tiny_batch(model, size=(72, 104))
+    data = model.data_preprocessor(batch, True)
+    assert data['inputs'].shape[-2:] == (96, 128)
+    losses, seen = knowledge_of(model, data)
+    shapes = [m.shape[2:] for m in seen['teacher_feats']]
+    assert [m.shape[2:] for m in seen['student_feats']] == shapes
+    assert shapes[0] == (9, 13)
+    assert torch.isfinite(losses['feats.loss_pkd'])
