@@ -112,11 +112,44 @@ def stepped(request, tmp_path_factory):
         )
         total = sum(g.abs().sum().item() for g in grads if g is not None)
         found[name.removeprefix('loss_')] = value.item(), total
-    return family, found
+    return family, found, model
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_mixed_precision(stepped, dtype):
+    """Half precision before the losses, single in them."""
+    family, found, model = stepped
+    if family in TWO_STAGE:
+        pytest.skip("MMDetection's NMS has no half precision on a CPU")
+    if family == 'detr' and dtype == torch.float16:
+        pytest.skip('attention has no float16 on a CPU')
+    seen = {}
+    handles = [
+        loss.register_forward_hook(
+            lambda _, args, out, key=key: seen.update({key: out})
+        )
+        for distiller in model.distill.values()
+        for key, loss in distiller.losses.items()
+    ]
+    batch = model.data_preprocessor(tiny_batch(model, size=(96, 128)), True)
+    with torch.autocast('cpu', dtype):
+        losses = model(**batch, mode='loss')
+    for handle in handles:
+        handle.remove()
+    assert len(seen) == len(found)
+    for key, value in seen.items():
+        assert value.dtype == torch.float32, (family, key)
+        assert torch.isfinite(value), (family, key)
+    total, _ = model.parse_losses(losses)
+    total.backward()
+    for key, weight in model.named_parameters():
+        if weight.grad is not None:
+            assert torch.isfinite(weight.grad).all(), (family, key)
+    model.zero_grad()
 
 
 def test_each_method_teaches(stepped):
-    family, found = stepped
+    family, found, _ = stepped
     for name, (value, gradient) in found.items():
         assert 0 < value < float('inf'), (family, name)
         assert 0 < gradient < float('inf'), (family, name)
@@ -124,7 +157,7 @@ def test_each_method_teaches(stepped):
 
 def test_the_page_has_these_cells(stepped):
     """A cell of the table that is not empty steps, an empty one does not."""
-    family, found = stepped
+    family, found, _ = stepped
     rows = [
         [cell.strip() for cell in line.strip('|\n').split('|')]
         for line in PAGE.read_text().splitlines()

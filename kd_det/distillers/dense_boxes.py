@@ -31,6 +31,8 @@ def box_regions(
     Returns:
         Logits (B A, K, R), cells row-major, and the labels (B A,).
     """
+    # the op has no half precision on every device
+    scores = [level.float() for level in scores]
     truth = [sample.gt_instances for sample in samples]
     boxes = [torch.as_tensor(t.bboxes) for t in truth]
     rois = torch.cat(
