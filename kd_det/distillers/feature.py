@@ -87,7 +87,8 @@ class FeatureDistiller(Distiller):
             self.connector_cfgs = dict(
                 self.connector_cfgs, student_feats=align
             )
-        if differ or len(ours) != len(theirs):
+        alike = [(i, i) for i in range(max(len(ours), len(theirs)))]
+        if differ or self.levels != alike:
             text = table(ours, theirs, self.levels)
             print_log(f'Levels of distillers.{name}\n{text}', 'current')
         self.points = with_sizes(self.points)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 
-from kd_det.distillers.levels import levels_at, match_levels
+from kd_det.distillers.levels import levels_at, match_levels, table
 from kd_det.errors import UserError
 from kd_det.models.spec import read_spec
 from kd_det.registry import MODELS
@@ -45,8 +45,15 @@ def knowledge_of(model, data):
     'student, teacher',
     [('faster_rcnn', 'retinanet'), ('retinanet', 'faster_rcnn')],
 )
-def test_levels_of_one_stride(tmp_path, student, teacher, capfd):
+def test_levels_of_one_stride(tmp_path, student, teacher):
     model = build(tmp_path, student, teacher)
+    sides = [
+        levels_at(network, {'neck': 'neck'})
+        for network in (model.student, model.teacher.model)
+    ]
+    printed = table(*sides, model.distill['feats'].levels)
+    assert printed.count('left out') == 2
+    assert printed.count('stride 8') == 2
     data = model.data_preprocessor(tiny_batch(model, size=(128, 128)), True)
     losses, seen = knowledge_of(model, data)
     for side in ('student', 'teacher'):
