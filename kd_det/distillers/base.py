@@ -236,6 +236,24 @@ class Distiller(nn.Module):
                 'at the top of the config, teacher.classes=(…).'
             )
 
+    def check_columns(self, columns: int) -> None:
+        """Stop if a loss needs more classes than there are.
+
+        Args:
+            columns: Of the student's logits, background included.
+        """
+        if self.match is not None:
+            columns += len(self.match.names) - self.match.counts['student']
+        for name, loss in self.losses.items():
+            if loss.least_classes > columns:
+                raise UserError(
+                    f'{name} ({type(loss).__name__}) needs '
+                    f'{loss.least_classes} classes, and the logits have '
+                    f'{columns}; use a loss without a part for the other '
+                    'classes, such as KDLoss, or on a one-stage head '
+                    'DenseKDLoss.'
+                )
+
     def check_widths(self, ours: int, theirs: int, fix: str) -> None:
         """Stop if a loss compares embeddings of different widths.
 

@@ -97,6 +97,7 @@ class DenseDistiller(Distiller):
     def _check_heads(self) -> None:
         ours, theirs = self.ours, self.theirs
         self.check_counts(ours.classes, theirs.classes)
+        self.check_columns(ours.classes)
         if ours.anchors != theirs.anchors:
             raise UserError(
                 f"The student's {ours.kind} predicts {ours.anchors} boxes a "

@@ -103,6 +103,7 @@ class LogitDistiller(Distiller):
         self.widths = ours.in_features, theirs.in_features
         self.num_rows = ours.out_features
         self.check_counts(self.num_rows, theirs.out_features)
+        self.check_columns(self.num_rows)
         self.check_widths(*self.widths, ADAPTOR)
         super().bind(name, student, teacher)
 

@@ -138,6 +138,7 @@ class RoIDistiller(Distiller):
         theirs = find_module(teacher, f'{HEAD}{suffix}.fc_cls')
         self.num_rows = ours.out_features
         self.check_counts(ours.out_features - 1, theirs.out_features - 1)
+        self.check_columns(self.num_rows)
         columns = self.num_rows
         if self.match is not None:
             columns = len(self.match.names) + 1

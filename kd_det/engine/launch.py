@@ -175,7 +175,8 @@ def prepare(
     name = Path(config).stem
     cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{name}'
     pair = 'teacher' in cfg.model
-    if pair and cfg.get('train_dataloader') and 'classes' not in cfg.model:
+    own = 'student' in cfg.model  # mmrazor's pairs have a teacher too
+    if own and cfg.get('train_dataloader') and 'classes' not in cfg.model:
         leaf = next(leaf_datasets(cfg.train_dataloader.dataset))
         cfg.model.classes = class_names(leaf)
     if teacher and not pair:

@@ -37,6 +37,8 @@ class DistillLoss(nn.Module):
     # Whether a field of the student is compared entry by entry with the
     # teacher's, so that both must be equally wide.
     entrywise = True
+    # Columns that the logits must have.
+    least_classes = 1
 
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()

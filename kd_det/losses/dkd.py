@@ -33,6 +33,8 @@ class DKDLoss(LogitLoss):
     Differs from the authors' code: saturated logits give the finite value.
     """
 
+    least_classes = 2  # one besides the target
+
     def __init__(
         self,
         alpha: float = 1.0,

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from kd_det.errors import UserError
 from kd_det.functional import attention_transfer_loss
 from kd_det.functional._common import float32_math
 from kd_det.losses.base import DistillLoss
+from kd_det.losses.levels import check_levels, same_sizes
 from kd_det.registry import MODELS
 
 Maps = Sequence[Tensor]
@@ -40,7 +40,7 @@ class FitNetLoss(DistillLoss):
             UserError: The two sides have not as many maps, or maps of not
                 as many samples and channels.
         """
-        _check_levels(self, student_feats, teacher_feats)
+        check_levels(self, student_feats, teacher_feats)
         ours, theirs = (
             [tuple(level.shape[:2]) for level in side]
             for side in (student_feats, teacher_feats)
@@ -76,6 +76,7 @@ class AttentionTransferLoss(DistillLoss):
     """
 
     entrywise = False
+    bounded = True  # by 2 / (H W) a level
 
     def forward(self, student_feats: Maps, teacher_feats: Maps) -> Tensor:
         """Return the weighted loss of maps (N, C, H, W) as a scalar.
@@ -83,23 +84,12 @@ class AttentionTransferLoss(DistillLoss):
         Raises:
             UserError: The two sides have not as many maps.
         """
-        _check_levels(self, student_feats, teacher_feats)
+        check_levels(self, student_feats, teacher_feats)
         return self.mean(
             sum(
                 attention_transfer_loss(student, teacher)
                 for student, teacher in zip(student_feats, teacher_feats)
             )
-        )
-
-
-def _check_levels(
-    loss: DistillLoss, student_feats: Maps, teacher_feats: Maps
-) -> None:
-    if not len(student_feats) == len(teacher_feats) > 0:
-        raise UserError(
-            f'{type(loss).__name__} got {len(student_feats)} maps of the '
-            f'student and {len(teacher_feats)} of the teacher; name as many '
-            'points on both sides, at least one.'
         )
 
 
@@ -113,12 +103,5 @@ def _hint(student_feats: Maps, teacher_feats: Maps) -> Tensor:
 
 
 def _squared(student: Tensor, teacher: Tensor) -> Tensor:
-    size = [min(pair) for pair in zip(student.shape[2:], teacher.shape[2:])]
-    student, teacher = _pool(student, size), _pool(teacher, size)
+    student, teacher = same_sizes(student, teacher)
     return (student - teacher).square().mean((1, 2, 3))
-
-
-def _pool(feature_map: Tensor, size: list[int]) -> Tensor:
-    if list(feature_map.shape[2:]) == size:
-        return feature_map
-    return F.adaptive_avg_pool2d(feature_map, size)

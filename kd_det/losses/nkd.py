@@ -39,6 +39,8 @@ class NKDLoss(LogitLoss):
     removes nothing; ``mask_target=False`` reproduces that.
     """
 
+    least_classes = 2  # one besides the target
+
     def __init__(
         self,
         gamma: float = 1.5,

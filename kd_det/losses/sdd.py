@@ -54,6 +54,7 @@ class SDDLoss(DistillLoss):
         if isinstance(base, dict):  # names resolve here in any default scope
             base = {'_scope_': 'kd_det', **base}
         self.base = build_part('base of SDDLoss', base, LogitLoss)
+        self.least_classes = self.base.least_classes
         if self.base.loss_weight != 1:
             raise UserError(
                 f'SDDLoss: base has loss_weight={self.base.loss_weight}, '

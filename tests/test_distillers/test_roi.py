@@ -202,7 +202,7 @@ def test_optional_fields_come_when_they_are_there(teacher, bank, batch):
         ),
         (
             dict(loss_kd=dict(type='KDLoss', loss_weight='x')),
-            "loss_weight='x'; a number",
+            "loss_weight='x'; a finite number",
         ),
         (dict(kd=dict(type='KDLoss')), "'kd'; a name begins with 'loss_'"),
         (

@@ -299,7 +299,7 @@ def test_the_config_of_the_base_is_left_alone():
             "you mean 'paper'",
         ),
         (dict(split=None), 'SDDLoss: split=None; accepted are'),
-        (dict(loss_weight='1'), "SDDLoss: loss_weight='1'; a number"),
+        (dict(loss_weight='1'), "SDDLoss: loss_weight='1'; a finite number"),
     ],
 )
 def test_arguments_are_checked_at_the_build(args, message):

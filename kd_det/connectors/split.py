@@ -1,0 +1,88 @@
+"""ChannelSplit: which channels inherit, and which explore."""
+
+from collections.abc import Sequence
+from numbers import Real
+
+import torch
+from torch import Tensor, nn
+
+from kd_det.errors import UserError
+
+ORDERS = ('natural', 'random')
+
+
+class ChannelSplit(nn.Module):
+    """Divide the channels of maps in two sets, once and for all.
+
+    The sets are buffers, so that a checkpoint remembers them.
+
+    Args:
+        channels: Of the maps, one a level.
+        ratio: Share of the channels that inherit, from 0 to 1; the count is
+            rounded down.
+        order: ``'natural'``: the first ones inherit; ``'random'``: the sets
+            are drawn when this is built.
+
+    Raises:
+        UserError: An argument is none of the accepted.
+
+    Paper: https://arxiv.org/abs/2107.00181
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        ratio: float = 0.5,
+        order: str = 'natural',
+    ) -> None:
+        super().__init__()
+        if order not in ORDERS:
+            raise UserError(
+                f"split has order={order!r}; accepted are 'natural' and "
+                "'random'."
+            )
+        self.levels = len(channels)
+        for level, count in enumerate(channels):
+            first = inheriting(count, ratio)
+            indices = torch.arange(count)
+            if order == 'random':
+                indices = torch.randperm(count)
+            # sorted: a set has no order
+            for half, own in zip(('inherit', 'explore'), indices.split(
+                [first, count - first]
+            )):
+                self.register_buffer(f'{half}{level}', own.sort().values)
+
+    def forward(
+        self, maps: Sequence[Tensor]
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Return the maps of the channels that inherit, and of the others.
+
+        Args:
+            maps: The levels, (N, C, H, W) or (N, C).
+        """
+        return tuple(
+            tuple(
+                feature_map.index_select(1, getattr(self, f'{half}{level}'))
+                for level, feature_map in enumerate(maps)
+            )
+            for half in ('inherit', 'explore')
+        )
+
+
+def inheriting(channels: int, ratio: float) -> int:
+    """Return how many of a number of channels inherit.
+
+    Args:
+        channels: Of a map.
+        ratio: See :class:`ChannelSplit`.
+
+    Raises:
+        UserError: The ratio is no number from 0 to 1.
+    """
+    if not (isinstance(ratio, Real) and 0 <= ratio <= 1):
+        raise UserError(
+            f'split has ratio={ratio!r}; a number from 0 (all explore) to 1 '
+            '(all inherit) is accepted.'
+        )
+    return int(channels * ratio)

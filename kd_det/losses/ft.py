@@ -1,0 +1,55 @@
+"""FT: the student's factor follows the one that paraphrases the teacher."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from kd_det.functional import factor_transfer_loss
+from kd_det.losses.base import DistillLoss
+from kd_det.losses.levels import check_levels, same_sizes
+from kd_det.registry import MODELS
+
+Maps = Sequence[Tensor]
+
+
+@MODELS.register_module()
+class FactorTransferLoss(DistillLoss):
+    r"""Mean absolute difference of normalised factors, averaged over levels.
+
+    .. math:: L = \frac1{levels} \sum_{levels} \frac{1}{N n}
+        \sum_{i,j} |u(f_i)_j - u(t_i)_j|
+
+    with :func:`kd_det.functional.factor_transfer_loss`, :math:`n = m H W`.
+    Cells that lie in padding do not count. Where the sizes differ, the
+    larger factor is average-pooled to the smaller.
+
+    Args:
+        loss_weight: Constant factor of the loss; 500 in the authors' code.
+
+    Paper: https://arxiv.org/abs/1802.04977
+    """
+
+    entrywise = False  # the factors are compared, their widths are given
+
+    def forward(
+        self,
+        student_factors: Maps,
+        teacher_factors: Maps,
+        feat_masks: Sequence[Tensor | None] | None = None,
+    ) -> Tensor:
+        """Return the weighted loss of factors (N, m, H, W) as a scalar."""
+        check_levels(self, student_factors, teacher_factors)
+        masks = feat_masks or [None] * len(student_factors)
+        levels = [*zip(student_factors, teacher_factors, masks)]
+        per_sample = sum(_level(*level) for level in levels) / len(levels)
+        return self.mean(per_sample)
+
+
+def _level(ours: Tensor, theirs: Tensor, mask: Tensor | None) -> Tensor:
+    ours, theirs = same_sizes(ours, theirs)
+    per_sample = factor_transfer_loss(ours, theirs)
+    if mask is None or mask.shape[2:] != ours.shape[2:]:
+        return per_sample
+    # padding is equal on both sides and shall not count in the mean
+    share = mask.to(per_sample.dtype).mean((1, 2, 3))
+    return per_sample / share.clamp(min=1e-6)

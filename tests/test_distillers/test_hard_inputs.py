@@ -1,0 +1,91 @@
+"""One class, boxes smaller than a bin, a single image: finite losses."""
+
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from test_matrix import MAPS, ONE_STAGE, head_of, named
+
+from kd_det.errors import UserError
+from kd_det.registry import MODELS
+from kd_det.testing import tiny_batch, tiny_pair
+
+FAMILIES = ('faster_rcnn', 'cascade_rcnn', *ONE_STAGE)
+
+
+@pytest.fixture(scope='module', params=FAMILIES)
+def one_class(request, tmp_path_factory):
+    """A pair of one class under every loss that needs no class means."""
+    head = head_of(request.param)
+    skipped = {'NDLoss'}
+    if request.param in ONE_STAGE:
+        skipped |= {'DKDLoss', 'NKDLoss'}  # no class besides the target
+    head['losses'] = {
+        name: loss
+        for name, loss in head['losses'].items()
+        if loss['type'] not in skipped
+    }
+    init_default_scope('mmdet')
+    torch.manual_seed(0)
+    maps = dict(type='FeatureDistiller', losses=named(MAPS))
+    model = MODELS.build(
+        tiny_pair(
+            tmp_path_factory.mktemp('pair'),
+            num_classes=1,
+            student=request.param,
+            teacher=request.param,
+            distillers=dict(head=head, maps=maps),
+        )
+    )
+    model.init_weights()
+    return model.train()
+
+
+def check(model, batch):
+    data = model.data_preprocessor(batch, True)
+    losses = model(**data, mode='loss')
+    ours = {key: value for key, value in losses.items() if '.' in key}
+    assert len(ours) > 7
+    for key, value in ours.items():
+        assert torch.isfinite(value), key
+    total, _ = model.parse_losses(losses)
+    total.backward()
+    for key, weight in model.named_parameters():
+        if weight.grad is not None:
+            assert torch.isfinite(weight.grad).all(), key
+    model.zero_grad()
+
+
+def test_one_class(one_class):
+    check(one_class, tiny_batch(one_class, num_classes=1))
+
+
+def test_one_image_and_none_with_objects(one_class):
+    check(one_class, tiny_batch(one_class, num_images=1, num_classes=1))
+    check(
+        one_class,
+        tiny_batch(one_class, 1, num_classes=1, without_objects=(0,)),
+    )
+
+
+def test_boxes_smaller_than_a_bin(one_class):
+    batch = tiny_batch(one_class, num_classes=1)
+    for sample in batch['data_samples']:
+        boxes = sample.gt_instances.bboxes.tensor
+        boxes[:, 2:] = boxes[:, :2] + 1.5  # pixels
+    check(one_class, batch)
+
+
+def test_a_loss_that_needs_other_classes_stops_the_build(tmp_path):
+    init_default_scope('mmdet')
+    dense = dict(
+        type='DenseDistiller', losses=dict(loss_dkd=dict(type='DKDLoss'))
+    )
+    pair = tiny_pair(
+        tmp_path,
+        num_classes=1,
+        student='fcos',
+        teacher='fcos',
+        distillers=dict(dense=dense),
+    )
+    with pytest.raises(UserError, match='loss_dkd .* needs 2 classes.* 1;'):
+        MODELS.build(pair)
