@@ -48,9 +48,9 @@ class ChannelSplit(nn.Module):
             if order == 'random':
                 indices = torch.randperm(count)
             # sorted: a set has no order
-            for half, own in zip(('inherit', 'explore'), indices.split(
-                [first, count - first]
-            )):
+            for half, own in zip(
+                ('inherit', 'explore'), indices.split([first, count - first])
+            ):
                 self.register_buffer(f'{half}{level}', own.sort().values)
 
     def forward(

@@ -8,12 +8,12 @@ from kd_det.errors import UserError
 from kd_det.functional import ld_loss, sigmoid_kd_loss
 from kd_det.losses.base import DistillLoss
 from kd_det.losses.checks import check_not_negative, check_positive
-from kd_det.losses.logit_loss import LogitLoss
+from kd_det.losses.kd import KDLoss
 from kd_det.registry import MODELS
 
 
 @MODELS.register_module()
-class SigmoidKDLoss(LogitLoss):
+class SigmoidKDLoss(KDLoss):
     r"""KD of logits that go through a sigmoid, mean over samples.
 
     .. math:: L = \frac{\tau^2}{N} \sum_n \sum_k
@@ -30,10 +30,6 @@ class SigmoidKDLoss(LogitLoss):
         UserError: ``tau`` is not above 0.
     """
 
-    def __init__(self, tau: float = 1.0, loss_weight: float = 1.0) -> None:
-        super().__init__(loss_weight)
-        self.tau = check_positive(self, 'tau', tau)
-
     def per_sample(
         self,
         student_logits: Tensor,
@@ -42,12 +38,6 @@ class SigmoidKDLoss(LogitLoss):
     ) -> Tensor:
         """Return the unweighted loss (N,); labels do not matter."""
         return sigmoid_kd_loss(student_logits, teacher_logits, self.tau)
-
-    def forward(
-        self, student_logits: Tensor, teacher_logits: Tensor
-    ) -> Tensor:
-        """Return the weighted loss of logits (N, K) as a scalar."""
-        return self.mean(self.per_sample(student_logits, teacher_logits))
 
 
 @MODELS.register_module()

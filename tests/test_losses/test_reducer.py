@@ -92,5 +92,5 @@ def test_state_is_empty_but_for_memory():
 
 @pytest.mark.parametrize('weight', ['1', None, [1]])
 def test_weight_is_a_number(weight):
-    with pytest.raises(UserError, match='KDLoss: loss_weight=.*a finite number'):
+    with pytest.raises(UserError, match='KDLoss: loss_weight=.*finite number'):
         KDLoss(loss_weight=weight)
