@@ -70,11 +70,33 @@ class DenseDistiller(Distiller):
         scales: tuple[int, ...] = (1, 2),
     ) -> None:
         super().__init__(losses, centroids, connectors)
+        self._check_connected()
         self.scales = tuple(scales)
         region_pool(torch.zeros(1, 1, 4, 4), self.scales)  # stops the build
         self.embeds = bool(
             EMBED & self.asked or self.connector_cfgs or centroids
         )
+
+    def _check_connected(self) -> None:
+        """Stop at a connector that something asked for would go round."""
+        if 'student_embed' not in self.connector_cfgs:
+            return
+        if 'student_maps' in self.connector_cfgs:
+            raise UserError(
+                'connectors has student_maps and student_embed, and each '
+                "makes the student's embedding; keep one of them."
+            )
+        if 'cross_logits' in self.asked:
+            raise UserError(
+                'connectors has student_embed, but a loss asks for '
+                "cross_logits, which come of the student's maps; write "
+                f'connectors=dict({self._fitting_connector()}).'
+            )
+
+    def _fitting_connector(self) -> str:
+        if 'cross_logits' in self.asked:
+            return "student_maps=dict(type='ConvAdaptor')"
+        return "student_embed=dict(type='LinearAdaptor')"
 
     def bind(self, name: str, student: nn.Module, teacher: nn.Module) -> None:
         """See :meth:`Distiller.bind`."""
@@ -89,8 +111,8 @@ class DenseDistiller(Distiller):
             self.check_widths(
                 self.ours.width,
                 self.theirs.width,
-                "add connectors=dict(student_embed=dict(type='LinearAdaptor'"
-                ')) to the distiller',
+                f'add connectors=dict({self._fitting_connector()}) to the '
+                'distiller',
             )
         super().bind(name, student, teacher)
 

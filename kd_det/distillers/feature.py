@@ -56,6 +56,9 @@ class FeatureDistiller(Distiller):
         self.points = _number(taps.get('student', ['neck']))
         self.teacher_points = _number(taps.get('teacher', ['neck']))
 
+    def match_up(self, classes: tuple[str, ...], teacher: nn.Module) -> None:
+        """Leave the class lists alone: maps have no classes."""
+
     def bind(self, name: str, student: nn.Module, teacher: nn.Module) -> None:
         """See :meth:`Distiller.bind`."""
         ours = levels_at(student, self.points)
