@@ -26,7 +26,8 @@ help:
 	@echo '               environment (~/.cache/kd_det/wheels)'
 	@echo '  MAX_JOBS     compilations at a time (the number of cores)'
 	@echo '  FORCE_CUDA   1: compile GPU kernels on a machine without a GPU'
-	@echo '  PYTEST_ARGS  passed on to pytest, for example "-k losses -x"'
+	@echo '  PYTEST_ARGS  passed on to pytest, for example "-k losses -x";'
+	@echo '               "-n 0 --pdb" for one process'
 
 setup:
 	@bash tools/setup.sh
@@ -36,7 +37,8 @@ demo: setup
 
 test: setup
 	@$(run) -m ruff check .
-	@$(run) -m pytest $(PYTEST_ARGS)
+	@OMP_NUM_THREADS=1 && export OMP_NUM_THREADS && \
+	$(run) -m pytest -n auto --maxprocesses 8 $(PYTEST_ARGS)
 
 lint: setup
 	@$(run) -m ruff check .

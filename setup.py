@@ -36,6 +36,7 @@ setup(
         'metric': ['pytorch-metric-learning>=2.8'],  # for TripletLoss
         'dev': [
             'pytest>=8',
+            'pytest-xdist>=3.5',
             'ruff>=0.9',
             'codespell>=2.3',
             'timm>=1.0',
