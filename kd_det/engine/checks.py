@@ -51,8 +51,9 @@ def check_data(cfg: Config, splits: tuple[str, ...] = SPLITS) -> None:
             classes = class_names(leaf)
             if (path, classes) not in seen:
                 seen.add((path, classes))
-                _check_annotations(path, classes, split)
-                _check_images(leaf, path)
+                table = _check_annotations(path, classes, split)
+                names = [image['file_name'] for image in table['images']]
+                _check_images(leaf, path, names)
 
 
 def _check_class_file(leaf: dict) -> None:
@@ -79,7 +80,7 @@ def class_names(leaf: dict) -> tuple[str, ...]:
 
 def _check_annotations(
     path: str, classes: tuple[str, ...], split: str
-) -> None:
+) -> dict:
     if not osp.isfile(path):
         raise FileNotFoundError(
             f'There is no {split} annotation file {path!r}; set data_root '
@@ -129,6 +130,7 @@ def _check_annotations(
         )
     if split == 'train':
         _check_boxes(table, names, classes, path)
+    return table
 
 
 def _check_boxes(
@@ -173,14 +175,12 @@ def _usable(entry: dict, size: tuple[float, float] | None) -> bool:
     return min(inside) > 0 and entry['area'] > 0 and min(width, height) >= 1
 
 
-def _check_images(leaf: dict, path: str) -> None:
+def _check_images(leaf: dict, path: str, names: list[str]) -> None:
     """Stop if images that an annotation file names are not there."""
     prefix = (leaf.get('data_prefix') or {}).get('img', '')
     folder = osp.join(leaf.get('data_root') or '', prefix)
     if '://' in folder or leaf.get('backend_args'):
         return  # not on this disk
-    with open(path) as file:
-        names = [image['file_name'] for image in json.load(file)['images']]
     there = {*os.listdir(folder)} if osp.isdir(folder) else set()
     absent = [
         name
