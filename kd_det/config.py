@@ -41,8 +41,12 @@ def load_config(path: str, options: dict | None = None) -> Config:
         )
     try:
         cfg = Config.fromfile(path)
-    except FileNotFoundError:  # names the base that is missing
-        raise
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f'Config {path!r} inherits from '
+            f'{osp.relpath(error.filename or path)!r}, which does not exist; '
+            'correct the path in _base_.'
+        ) from None
     except (OSError, SyntaxError, ValueError, TypeError, KeyError) as error:
         raise UserError(
             f'Config {path!r} cannot be read ({error}); mend it, or give '
