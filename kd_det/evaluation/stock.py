@@ -1,5 +1,6 @@
 """Stock MMDetection and MMPretrain, to check that our files need no pair."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -33,6 +34,29 @@ def same_predictions(one: list, other: list) -> bool:
         for a, b in zip(one, other, strict=True)
         for ours, theirs in zip(_predicted(a), _predicted(b), strict=True)
     )
+
+
+def same_raw_outputs(one: nn.Module, other: nn.Module, batch: dict) -> bool:
+    """Tell whether two networks agree before any box is chosen.
+
+    Args:
+        one: A network in evaluation mode.
+        other: Another one.
+        batch: Of a test loader.
+    """
+    outputs = [
+        [*_tensors(net(**net.data_preprocessor(batch), mode='tensor'))]
+        for net in (one, other)
+    ]
+    return all(map(torch.equal, *outputs))
+
+
+def _tensors(outputs: object) -> Iterator[torch.Tensor]:
+    if isinstance(outputs, torch.Tensor):
+        yield outputs
+    elif isinstance(outputs, (tuple, list)):
+        for part in outputs:
+            yield from _tensors(part)
 
 
 def count_predictions(samples: list) -> int:

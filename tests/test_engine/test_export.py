@@ -61,6 +61,25 @@ def test_other_boxes_leave_nothing(cfg, checkpoint, tmp_path, monkeypatch):
     assert not list((tmp_path / 'out').iterdir())
 
 
+def test_raw_outputs_where_there_is_no_box(
+    cfg, checkpoint, tmp_path, monkeypatch, capsys
+):
+    out = str(tmp_path / 'out')
+    cfg.model.student.test_cfg = dict(rcnn=dict(score_thr=1.0))
+    export.export_student(cfg, checkpoint, out)
+    assert 'raw outputs' in capsys.readouterr().out
+    real = export.stock_network
+
+    def disturbed(*files):
+        model = real(*files)
+        model.roi_head.bbox_head.fc_cls.bias.data[0] += 0.1
+        return model
+
+    monkeypatch.setattr(export, 'stock_network', disturbed)
+    with pytest.raises(UserError, match='does not predict from'):
+        export.export_student(cfg, checkpoint, out)
+
+
 def test_another_network_is_refused(cfg, teacher, tmp_path):
     with pytest.raises(UserError, match='does not fit the student'):
         export.export_student(cfg, teacher['ckpt'], str(tmp_path / 'out'))
