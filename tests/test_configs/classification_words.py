@@ -36,6 +36,14 @@ METHODS = {
     'sddkd': {'logit.loss_sdd': 'SDDLoss of DKDLoss'},
     'sdnkd': {'logit.loss_sdd': 'SDDLoss of NKDLoss'},
 }
+RKD = METHODS['rkd']
+METHODS |= {
+    'rkdd': {'logit.loss_rkd_d': RKD['logit.loss_rkd_d']},
+    'rkda': {'logit.loss_rkd_a': RKD['logit.loss_rkd_a']},
+}
+METHODS |= {
+    f'{word}-rkd': {**METHODS[word], **RKD} for word in ('kd', 'fitnet', 'at')
+}
 METHODS |= {
     f'{word}pp': {**METHODS[word], 'logit.loss_nd': 'NDLoss'}
     for word in ('kd', 'dkd', 'dist', 'reviewkd', 'hardkd')

@@ -122,7 +122,8 @@ SRRL_PAIRS = {
     ('resnet32x4', 'vgg8'),
 }
 SRRL_IMAGENET = {('resnet34', 'resnet18'), ('resnet50', 'mv1')}
-FEATURE_METHODS = ('srrl', 'rkd', 'at', 'fitnet')
+FEATURE_METHODS = ('srrl', 'rkd', 'rkdd', 'rkda', 'at', 'fitnet')
+RKD_ROWS = 'rkd rkdd rkda kd-rkd fitnet fitnet-rkd at at-rkd'.split()
 
 WRN = ['backbone.layer2.0.relu1', 'backbone.layer3.0.relu1', 'backbone.relu']
 
@@ -157,10 +158,10 @@ def expected_names() -> set[str]:
         for t, s in HINT_PAIRS
         for m in ('at', 'fitnet')
     }
-    short_list = 'kd dkd sdkd sddkd kdpp dkdpp reviewkdpp srrl rkd'.split()
+    short_list = 'kd dkd sdkd sddkd kdpp dkdpp reviewkdpp srrl'.split()
     names |= {
         f'{method}_resnet56_{student}_{setting}cifar10'
-        for method in short_list
+        for method in [*short_list, *RKD_ROWS]
         for student in ('resnet20', 'resnet8')
         for setting in ('', 'short_')
     }
@@ -184,6 +185,9 @@ def base_loss(name: Name) -> dict[str, dict]:
     large = name.data == 'imagenet'
     tau = 1.0 if large else 4.0
     method = name.method.removesuffix('pp')
+    if method.endswith('-rkd'):
+        plain = name._replace(method=method.removesuffix('-rkd'))
+        return base_loss(plain) | FEATURE_LOSSES['rkd']
     if method == 'hardkd':
         return {'token.loss_hardkd': dict(type='HardKDLoss', loss_weight=0.5)}
     if name.method.endswith('pp') or name.setting == 'ndrecipe':
@@ -242,6 +246,9 @@ FEATURE_LOSSES = {
         'feats.loss_fitnet': dict(type='FitNetLoss', loss_weight=100.0)
     },
 }
+for key in 'da':
+    loss = f'logit.loss_rkd_{key}'
+    FEATURE_LOSSES[f'rkd{key}'] = {loss: FEATURE_LOSSES['rkd'][loss]}
 
 
 def expected_distillers(name: Name) -> dict[str, dict]:
@@ -251,7 +258,8 @@ def expected_distillers(name: Name) -> dict[str, dict]:
     distillers = {}
     for key, loss in losses.items():
         where, _, key = key.partition('.')
-        distiller = dict(type='LogitDistiller', losses={})
+        kind = 'Feature' if where == 'feats' else 'Logit'
+        distiller = dict(type=f'{kind}Distiller', losses={})
         distillers.setdefault(where, distiller)['losses'][key] = loss
     if name.method.endswith('pp'):
         logit = distillers.setdefault(
@@ -281,7 +289,8 @@ def expected_distillers(name: Name) -> dict[str, dict]:
         adaptor = dict(type='ConvAdaptor')
         distillers['logit']['connectors'] = dict(student_map=adaptor)
     if 'feats' in distillers:
-        maps = _hints if name.method in FEATURE_METHODS else _maps
+        hint = name.method.removesuffix('-rkd') in FEATURE_METHODS
+        maps = _hints if hint else _maps
         distillers['feats'] |= maps(name)
     return distillers
 
@@ -293,7 +302,7 @@ def _hints(name: Name) -> dict:
         for network in reversed(name.networks)
     )
     spec = dict(type='FeatureDistiller')
-    if name.method == 'fitnet':
+    if name.method.startswith('fitnet'):
         student, teacher = student[1:2], teacher[1:2]
         spec['connectors'] = dict(student_feats=dict(type='ConvAdaptor'))
     return dict(spec, taps=dict(student=student, teacher=teacher))
@@ -337,7 +346,8 @@ def task_weight(name: Name) -> float:
     """The weight of the cross-entropy."""
     if name.method == 'hardkd':
         return 0.5
-    if name.setting == 'ndrecipe' or name.method not in ('kd', 'sdkd'):
+    scaled = ('kd', 'sdkd', 'kd-rkd')
+    if name.setting == 'ndrecipe' or name.method not in scaled:
         return 1.0
     return 0.5 if name.data == 'imagenet' and name.method == 'kd' else 0.1
 
@@ -345,7 +355,7 @@ def task_weight(name: Name) -> float:
 def warm_up(name: Name) -> dict[str, dict]:
     """The schedules of LossScheduleHook."""
     nd = name.method.endswith('pp') or name.setting == 'ndrecipe'
-    unwarmed = name.method in (
+    unwarmed = name.method.removesuffix('-rkd') in (
         'baseline',
         'kd',
         'sdkd',

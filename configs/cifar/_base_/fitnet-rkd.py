@@ -1,0 +1,14 @@
+"""`fitnet.py` and the terms of `rkd.py` beside it."""
+
+_base_ = './fitnet.py'
+method = dict(
+    distillers=dict(
+        logit=dict(
+            type='LogitDistiller',
+            losses=dict(
+                loss_rkd_d=dict(type='RKDDistanceLoss', loss_weight=25.0),
+                loss_rkd_a=dict(type='RKDAngleLoss', loss_weight=50.0),
+            ),
+        )
+    )
+)

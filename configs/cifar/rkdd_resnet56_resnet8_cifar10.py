@@ -1,0 +1,4 @@
+"""RKD-D: ResNet-56 -> ResNet-8 on CIFAR-10."""
+
+_base_ = ['_base_/rkdd.py', '_base_/resnet56_resnet8_cifar10.py']
+model = _base_.pop('method')
