@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.registry import init_default_scope
+from tiny import tiny_spec
 from torch.nn.functional import adaptive_avg_pool2d
 
 from kd_det.centroids import CentroidBank
@@ -139,6 +140,32 @@ def test_pooled_cells_by_hand(tmp_path):
             expected, _ = head.bbox_head(flat)
             regions = seen['student_region_logits'][rows]
             torch.testing.assert_close(regions[..., number + 1], expected)
+
+
+@pytest.mark.parametrize('cells', ['align', 'pool'])
+def test_batch_norm_of_the_head_sees_a_step_once(tmp_path, cells):
+    """Its running statistics are those of training without SDD."""
+    student = tiny_spec(num_classes=K)
+    student['roi_head']['bbox_head'].update(
+        type='Shared4Conv1FCBBoxHead',
+        conv_out_channels=16,
+        norm_cfg=dict(type='BN'),
+    )
+    states = []
+    for losses in (KD, SDD):
+        model = build(tmp_path, losses, student, 'faster_rcnn', cells=cells)
+        stepped(model)
+        states.append(dict(model.student.roi_head.named_buffers()))
+    counts = [v for k, v in states[0].items() if k.endswith('tracked')]
+    assert len(counts) == 4 and all(count == 1 for count in counts)
+    for key, value in states[0].items():
+        assert torch.equal(states[1][key], value), key
+    norms = [
+        module.track_running_stats
+        for module in model.student.roi_head.modules()
+        if isinstance(module, torch.nn.BatchNorm2d)
+    ]
+    assert norms == [True] * 4
 
 
 def test_a_head_with_global_average_pooling(tmp_path):
