@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from torch import nn
 
 
 def capture() -> dict:
@@ -58,3 +59,23 @@ def isolated() -> Iterator[None]:
         yield
     finally:
         restore(state)
+
+
+class OwnNumbers(nn.Module):
+    """Random numbers of one part of a model, apart from the process's.
+
+    Where they stand is a buffer, so that a checkpoint keeps it. The first
+    are chosen by the global generator, once, when this is built.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer('seed', torch.randint(2**62, ()))
+
+    @contextmanager
+    def drawn(self) -> Iterator[None]:
+        """Let the block draw its own; the next one draws others."""
+        with isolated():
+            torch.manual_seed(int(self.seed))
+            yield
+        self.seed += 1

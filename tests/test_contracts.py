@@ -89,6 +89,21 @@ def test_zero_weights_train_as_without_a_teacher(
         assert torch.equal(state[key], value), key
 
 
+def test_a_connector_that_draws_leaves_the_student_alone(
+    alone, shapes, teacher, tmp_path
+):
+    """Its dropout does not shift what the student draws: the RoIs."""
+    zero = dict(loss_norm=dict(type='NormLoss', loss_weight=0.0))
+    model = pair_cfg(teacher, zero, student=student())
+    model.distillers.roi.connectors = dict(
+        student_embed=dict(type='EmbeddingAdaptor')
+    )
+    steps, _ = train(model, shapes, tmp_path, 1)
+    for step, (ours, theirs) in enumerate(zip(steps, alone[0])):
+        for name in (*TASK, 'acc', 'loss'):
+            assert ours[name] == theirs[name], (step, name)
+
+
 def test_distilling_leaves_the_first_task_losses_alone(
     alone, shapes, teacher, bank, tmp_path
 ):

@@ -63,3 +63,20 @@ def test_seed_all_takes_large_seeds():
     first = draw()
     random_state.seed_all(2**32 + 5)
     assert draw() == first
+
+
+def test_own_numbers():
+    """The process's go on as if the block were not there."""
+    random_state.seed_all(3)
+    own = random_state.OwnNumbers()
+    expected = draw()
+    random_state.seed_all(3)
+    same = random_state.OwnNumbers()
+    with same.drawn():
+        first = torch.rand(3).tolist()
+    with same.drawn():
+        second = torch.rand(3).tolist()
+    assert draw() == expected
+    for numbers in (first, second):
+        with own.drawn():
+            assert torch.rand(3).tolist() == numbers

@@ -25,7 +25,12 @@ LOSSES = dict(
 
 @pytest.fixture
 def config(shapes, tmp_path):
-    distiller = dict(centroids=str(tmp_path / 'bank.npz'), losses=LOSSES)
+    distiller = dict(
+        centroids=str(tmp_path / 'bank.npz'),
+        losses=LOSSES,
+        # so must the numbers that its dropout draws
+        connectors=dict(student_embed=dict(type='EmbeddingAdaptor')),
+    )
     cfg = tiny_run(
         tiny_pair(tmp_path, distiller, len(SHAPES_CLASSES)),
         shapes,

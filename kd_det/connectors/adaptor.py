@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from kd_det.connectors.base import Connector
 from kd_det.errors import UserError
+from kd_det.random_state import OwnNumbers
 from kd_det.registry import MODELS
 
 
@@ -12,7 +13,8 @@ class EmbeddingAdaptor(Connector):
     """Batch norm, dropout and a linear layer: the adaptor of KD++.
 
     The logits still come from the raw embedding. What comes out may be
-    negative, unlike an embedding behind a ReLU.
+    negative, unlike an embedding behind a ReLU. The dropout draws numbers
+    of its own, so that the student draws what it does without.
 
     Args:
         in_channels: Width of the student's embedding.
@@ -43,6 +45,7 @@ class EmbeddingAdaptor(Connector):
         self.norm = nn.BatchNorm1d(in_channels)
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(in_channels, out_channels)
+        self.numbers = OwnNumbers()
 
     def forward(self, field: Tensor, like: Tensor) -> Tensor:
         """Return an embedding (N, D) of the teacher's width.
@@ -57,4 +60,8 @@ class EmbeddingAdaptor(Connector):
         """
         self.check_shapes(field, like)
         self.check_batch(field)
-        return self.linear(self.dropout(self.norm(field)))
+        field = self.norm(field)
+        if self.training:
+            with self.numbers.drawn():
+                field = self.dropout(field)
+        return self.linear(field)

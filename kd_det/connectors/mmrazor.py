@@ -8,6 +8,7 @@ from torch import nn
 from kd_det.compat import mmrazor
 from kd_det.connectors.base import Connector, Field
 from kd_det.errors import UserError
+from kd_det.random_state import OwnNumbers
 
 # Connectors that no distiller can use.
 UNSUPPORTED = {
@@ -28,7 +29,8 @@ class MMRazorConnector(Connector):
     ``dict(type='mmrazor.ConvModuleConnector')``, or of a list of them, one a
     level. What else stands in the config goes to mmrazor's class; channels
     that it needs and does not get are those that the distiller sees. It may
-    also stand on a field of the teacher, as mmrazor's FBKD and FT do.
+    also stand on a field of the teacher, as mmrazor's FBKD and FT do. What
+    it draws at random, such as MGD's masks, are numbers of its own.
 
     Args:
         name: Where the connector stands in the config.
@@ -77,6 +79,7 @@ class MMRazorConnector(Connector):
             )
             for level in range(count)
         )
+        self.numbers = OwnNumbers()
 
     def forward(self, field: Field, like: Field) -> Field | tuple:
         """Return what mmrazor's connector makes of the field.
@@ -85,10 +88,11 @@ class MMRazorConnector(Connector):
             field: A tensor, or one a level.
             like: Not used.
         """
-        if isinstance(field, Sequence):
-            levels = zip(self.levels, field, strict=True)
-            return tuple(connector(level) for connector, level in levels)
-        return self.levels[0](field)
+        with self.numbers.drawn():
+            if isinstance(field, Sequence):
+                levels = zip(self.levels, field, strict=True)
+                return tuple(connector(level) for connector, level in levels)
+            return self.levels[0](field)
 
 
 def _lacks(found: type[nn.Module], cfg: dict) -> bool:

@@ -1,5 +1,7 @@
 """EmbeddingAdaptor against NumPy; what it refuses."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -72,6 +74,23 @@ def test_default_is_a_half_in_training_alone(field):
     assert not torch.equal(adaptor(field, LIKE), adaptor(field, LIKE))
     adaptor.eval()
     assert torch.equal(adaptor(field, LIKE), adaptor(field, LIKE))
+
+
+def test_its_dropout_draws_numbers_of_its_own(field):
+    """The process's stay; a checkpoint keeps where its own stand."""
+    adaptor = EmbeddingAdaptor(OURS, THEIRS)
+    adaptor(field, LIKE)
+    state = copy.deepcopy(adaptor.state_dict())
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    first, second = adaptor(field, LIKE), adaptor(field, LIKE)
+    assert torch.equal(torch.rand(3), expected)
+    assert not torch.equal(first, second)
+    resumed = EmbeddingAdaptor(OURS, THEIRS)
+    resumed.load_state_dict(state)
+    assert torch.equal(resumed(field, LIKE), first)
+    assert torch.equal(resumed(field, LIKE), second)
 
 
 def test_is_registered_and_a_connector():
