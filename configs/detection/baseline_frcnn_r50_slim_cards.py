@@ -2,9 +2,7 @@
 
 _base_ = [
     '../_base_/models/frcnn_r50_slim.py',
-    '../_base_/datasets/coco_folder.py',
+    '../_base_/datasets/cards.py',
     '../_base_/schedules/adamw_16e.py',
     '../_base_/default_runtime.py',
 ]
-data_root = 'data/cards/'
-classes = ('ace', 'jack', 'king', 'nine', 'queen', 'ten')

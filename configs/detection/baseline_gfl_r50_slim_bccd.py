@@ -2,9 +2,7 @@
 
 _base_ = [
     '../_base_/models/gfl_r50_slim.py',
-    '../_base_/datasets/coco_folder.py',
+    '../_base_/datasets/bccd.py',
     '../_base_/schedules/adamw_16e.py',
     '../_base_/default_runtime.py',
 ]
-data_root = 'data/bccd/'
-classes = ('Platelets', 'RBC', 'WBC')

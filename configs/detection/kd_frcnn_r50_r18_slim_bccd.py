@@ -5,12 +5,10 @@ Train the teacher, baseline_frcnn_r50_slim_bccd.py, first.
 """
 
 _base_ = [
-    '../_base_/datasets/coco_folder.py',
+    '../_base_/datasets/bccd.py',
     '../_base_/schedules/adamw_8e.py',
     '../_base_/distill_runtime.py',
 ]
-data_root = 'data/bccd/'
-classes = ('Platelets', 'RBC', 'WBC')
 model = dict(
     _scope_='kd_det',
     type='DistillModel',

@@ -4,29 +4,13 @@ Data and schedule are those of the control, baseline_retinanet_r18_slim_cards.
 Train the teacher, baseline_retinanet_r50_slim_cards.py, first.
 """
 
-_base_ = [
-    '../_base_/datasets/coco_folder.py',
-    '../_base_/schedules/adamw_8e.py',
-    '../_base_/distill_runtime.py',
-]
+_base_ = './kd_retinanet_r50_r18_slim_bccd.py'
 data_root = 'data/cards/'
 classes = ('ace', 'jack', 'king', 'nine', 'queen', 'ten')
 model = dict(
-    _scope_='kd_det',
-    type='DistillModel',
     teacher=dict(
         cfg='{{ fileDirname }}/baseline_retinanet_r50_slim_cards.py',
         ckpt='work_dirs/baseline_retinanet_r50_slim_cards/epoch_16.pth',
-        # as in kd_frcnn_r50_r18_slim_cards.py
-        fuse_conv_bn=True,
-        channels_last=True,
-        dtype='bfloat16',
     ),
     student=dict(cfg='{{ fileDirname }}/baseline_retinanet_r18_slim_cards.py'),
-    distillers=dict(
-        dense=dict(
-            type='DenseDistiller',
-            losses=dict(loss_kd=dict(type='DenseKDLoss')),
-        )
-    ),
 )

@@ -4,7 +4,8 @@ The distributions of the box edges at temperature 10 and weight 0.25, as in
 LD; the locations near objects, its "valuable" region, are left out.
 """
 
-_base_ = './kd_gfl_r50_r18_slim_bccd.py'
-model = dict(
-    distillers=dict(dense=dict(losses=dict(loss_ld=dict(type='LDLoss'))))
-)
+_base_ = [
+    './kd_gfl_r50_r18_slim_bccd.py',
+    '../_base_/methods/ld_dense.py',
+]
+model = _base_.pop('method')

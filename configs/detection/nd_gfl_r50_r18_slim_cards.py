@@ -5,12 +5,9 @@ No paper distils dense heads this way; the weight is that of the authors'
 Faster R-CNN R18-R101.
 """
 
-_base_ = './kd_gfl_r50_r18_slim_cards.py'
-model = dict(
-    distillers=dict(
-        dense=dict(
-            centroids='data/centroids/gfl_r50_slim_cards.npz',
-            losses=dict(loss_nd=dict(type='NDLoss', loss_weight=1.5)),
-        )
-    )
-)
+_base_ = [
+    './kd_gfl_r50_r18_slim_cards.py',
+    '../_base_/methods/nd_dense.py',
+]
+model = _base_.pop('method')
+model.distillers.dense.centroids = 'data/centroids/gfl_r50_slim_cards.npz'

@@ -3,13 +3,8 @@
 Weight 6 as in the authors' recipe for Faster R-CNN.
 """
 
-_base_ = './kd_frcnn_r50_r18_slim_bccd.py'
-model = dict(
-    distillers=dict(
-        _delete_=True,
-        feats=dict(
-            type='FeatureDistiller',
-            losses=dict(loss_pkd=dict(type='PKDLoss', loss_weight=6.0)),
-        ),
-    )
-)
+_base_ = [
+    './kd_frcnn_r50_r18_slim_bccd.py',
+    '../_base_/methods/pkd.py',
+]
+model = dict(distillers=dict(_delete_=True, **_base_.pop('method').distillers))

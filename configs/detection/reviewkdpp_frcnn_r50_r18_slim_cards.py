@@ -5,20 +5,10 @@ authors' R18-R101; 1.5 for ND is what their config says, 1.0 what their code
 makes of it. No KD of logits.
 """
 
-_base_ = './nd_frcnn_r50_r18_slim_cards.py'
-model = dict(
-    distillers=dict(
-        feats=dict(
-            type='FeatureDistiller',
-            connectors=dict(student_feats=dict(type='ABFConnector')),
-            losses=dict(
-                loss_reviewkd=dict(type='ReviewKDLoss', loss_weight=1.2)
-            ),
-        ),
-        roi=dict(
-            losses=dict(
-                _delete_=True, loss_nd=dict(type='NDLoss', loss_weight=1.5)
-            )
-        ),
-    )
-)
+_base_ = [
+    './nd_frcnn_r50_r18_nokd-slim_cards.py',
+    '../_base_/methods/reviewkd.py',
+]
+model = _base_.pop('method')
+model.distillers.feats.losses.loss_reviewkd.loss_weight = 1.2
+del model.distillers.feats.connectors.student_feats.mid_channels  # the FPN's

@@ -4,16 +4,8 @@ No paper distils detectors this way: the cells of the RoIs on objects go
 through the box head one by one (`cells='align'`), beta is the paper's 2.
 """
 
-_base_ = './kd_frcnn_r50_r18_slim_cards.py'
-model = dict(
-    distillers=dict(
-        roi=dict(
-            losses=dict(
-                _delete_=True,
-                loss_sdd=dict(
-                    type='SDDLoss', base=dict(type='KDLoss', tau=1.0)
-                ),
-            )
-        )
-    )
-)
+_base_ = [
+    './kd_frcnn_r50_r18_slim_cards.py',
+    '../_base_/methods/sddkd_roi.py',
+]
+model = dict(distillers=dict(_delete_=True, **_base_.pop('method').distillers))

@@ -4,14 +4,8 @@ No paper distils dense heads this way: the logit maps are pooled over the
 cells of each annotated box, and each class has its own yes or no.
 """
 
-_base_ = './kd_retinanet_r50_r18_slim_cards.py'
-model = dict(
-    distillers=dict(
-        dense=dict(
-            losses=dict(
-                _delete_=True,
-                loss_sdd=dict(type='SDDLoss', base=dict(type='SigmoidKDLoss')),
-            )
-        )
-    )
-)
+_base_ = [
+    './kd_retinanet_r50_r18_slim_cards.py',
+    '../_base_/methods/sddkd_dense.py',
+]
+model = dict(distillers=dict(_delete_=True, **_base_.pop('method').distillers))

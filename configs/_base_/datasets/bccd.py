@@ -1,0 +1,5 @@
+"""Blood cells in the form of `coco_folder.py`."""
+
+_base_ = './coco_folder.py'
+data_root = 'data/bccd/'
+classes = ('Platelets', 'RBC', 'WBC')

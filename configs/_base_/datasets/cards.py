@@ -1,0 +1,5 @@
+"""Playing cards in the form of `coco_folder.py`."""
+
+_base_ = './coco_folder.py'
+data_root = 'data/cards/'
+classes = ('ace', 'jack', 'king', 'nine', 'queen', 'ten')
