@@ -12,7 +12,13 @@ class UserError(ValueError):
     """
 
 
-def nearest(name: str, accepted: Iterable[str]) -> str:
-    """Return ``'; did you mean X?'`` for the closest accepted name, or ''."""
+def nearest(name: str, accepted: Iterable[str], prefix: str = '') -> str:
+    """Return ``'; did you mean X?'`` for the closest accepted name, or ''.
+
+    Args:
+        name: What came.
+        accepted: What it may have meant.
+        prefix: Stands before the name in the answer.
+    """
     match = difflib.get_close_matches(name, list(accepted), n=1)
-    return f'; did you mean {match[0]!r}?' if match else ''
+    return f'; did you mean {prefix + match[0]!r}?' if match else ''

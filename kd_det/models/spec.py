@@ -1,18 +1,22 @@
 """From the few lines of a config to the full config of one network."""
 
 import copy
+import inspect
 import os.path as osp
 
 from mmengine.config import Config, ConfigDict
 from mmengine.hub import get_config
+from mmengine.registry import MODELS
 
 from kd_det.config import set_num_classes
-from kd_det.errors import UserError
+from kd_det.errors import UserError, nearest
 
 EXAMPLE = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 
 
-def read_spec(spec: dict, side: str) -> tuple[ConfigDict, Config]:
+def read_spec(
+    spec: dict, side: str, reads: tuple[str, ...] = ()
+) -> tuple[ConfigDict, Config]:
     """Resolve ``dict(cfg=..., num_classes=..., **overrides)``.
 
     ``cfg`` names a config of an installed package
@@ -23,13 +27,15 @@ def read_spec(spec: dict, side: str) -> tuple[ConfigDict, Config]:
     Args:
         spec: The config of one side of the pair.
         side: ``'student'`` or ``'teacher'``, for messages.
+        reads: Keys that the caller has taken out of ``spec``, for messages.
 
     Returns:
         The model config, ready to build, and the whole config it is from
         (empty without ``cfg``).
 
     Raises:
-        UserError: The config does not exist or has no model.
+        UserError: The config does not exist or has no model, or a key is
+            none that it reads.
     """
     check_spec(spec, side)
     # a deep copy: merging takes the _delete_ keys out of what it is given
@@ -37,6 +43,7 @@ def read_spec(spec: dict, side: str) -> tuple[ConfigDict, Config]:
     source = overrides.pop('cfg', None)
     num_classes = overrides.pop('num_classes', None)
     whole = Config() if source is None else _load(source, side)
+    own = {*(whole.get('model') or ())}
     if source is None:
         whole.model = overrides
     elif isinstance(whole.get('model'), dict):
@@ -54,6 +61,8 @@ def read_spec(spec: dict, side: str) -> tuple[ConfigDict, Config]:
         )
     model = whole.model
     model.setdefault('_scope_', whole.get('default_scope', 'mmdet'))
+    accepted = ('cfg', 'num_classes', *reads)
+    _check_keys(model, {*overrides} - own, side, accepted)
     if whole.get('data_preprocessor'):
         model.setdefault('data_preprocessor', whole.data_preprocessor)
     if num_classes is not None:
@@ -73,6 +82,28 @@ def check_spec(spec: dict, side: str) -> None:
         raise UserError(
             f'The {side} has cfg={source!r}; a file name or a name such as '
             f'{EXAMPLE!r} is accepted.'
+        )
+
+
+def _check_keys(
+    model: dict, keys: set[str], side: str, accepted: tuple[str, ...]
+) -> None:
+    """Stop at a key that is no argument of the model."""
+    if not keys:
+        return
+    with MODELS.switch_scope_and_registry(model['_scope_']) as registry:
+        kind = model['type']
+        kind = registry.get(kind) if isinstance(kind, str) else kind
+    if kind is None:
+        return  # told when it is built
+    parameters = inspect.signature(kind).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    for key in sorted(keys - {*parameters, 'type', '_scope_', '_delete_'}):
+        known = [*accepted, *parameters]
+        raise UserError(
+            f'The {side} has {key!r}, which nothing reads; accepted are '
+            f'{", ".join(known)}{nearest(key, known, f"{side}.") or "."}'
         )
 
 

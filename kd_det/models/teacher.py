@@ -9,11 +9,23 @@ from mmengine.runner.checkpoint import get_state_dict
 from torch import Tensor, nn
 
 from kd_det.checkpoint import download, load_checkpoint
+from kd_det.config import set_num_classes
 from kd_det.errors import UserError, nearest
 from kd_det.files import sha256_of
 from kd_det.models.key_mappings import KEY_MAPPINGS
 from kd_det.models.spec import check_spec, read_spec
 
+# Keys of its spec that say how it is run; the others are the network's.
+OWN = (
+    'ckpt',
+    'keys',
+    'classes',
+    'trust_pickle',
+    'dtype',
+    'channels_last',
+    'fuse_conv_bn',
+)
+PAGE = 'docs/user_guides/cifar_networks.md'
 DTYPES = {'float16': torch.float16, 'bfloat16': torch.bfloat16}
 
 
@@ -49,23 +61,23 @@ class FrozenTeacher(nn.Module):
     def __init__(self, spec: dict, run_classes: tuple[str, ...] = ()) -> None:
         super().__init__()
         check_spec(spec, 'teacher')
-        spec = dict(spec)
-        ckpt = spec.pop('ckpt', None)
-        trust = spec.pop('trust_pickle', False)
-        keys = spec.pop('keys', None)
-        named = check_classes(spec.pop('classes', ()))
-        dtype = spec.pop('dtype', None)
+        own = {key: spec[key] for key in OWN if key in spec}
+        network = {k: v for k, v in spec.items() if k not in own}
+        model_cfg, self.cfg = read_spec(network, 'teacher', OWN)
+        ckpt, keys = own.get('ckpt'), own.get('keys')
+        named = check_classes(own.get('classes', ()))
+        dtype = own.get('dtype')
         if dtype is not None and dtype not in DTYPES:
             raise UserError(
                 f'teacher.dtype={dtype!r}; accepted are {sorted(DTYPES)} or '
                 'None for float32.'
             )
         self.dtype = DTYPES.get(dtype)
-        channels_last = spec.pop('channels_last', False)
         self.memory_format = (
-            torch.channels_last if channels_last else torch.preserve_format
+            torch.channels_last
+            if own.get('channels_last')
+            else torch.preserve_format
         )
-        fuse = spec.pop('fuse_conv_bn', False)
         self.source = spec.get('cfg', '')
         if not ckpt or not isinstance(ckpt, str):
             raise UserError(
@@ -75,17 +87,20 @@ class FrozenTeacher(nn.Module):
             )
         if ckpt.startswith(('http://', 'https://')):
             ckpt = download(ckpt)
-        checkpoint = load_checkpoint(ckpt, trust=trust)
+        if not Path(ckpt).expanduser().is_file():
+            raise FileNotFoundError(_where(ckpt, keys, self.source))
+        checkpoint = load_checkpoint(
+            ckpt, trust=own.get('trust_pickle', False)
+        )
         self.classes = named or stored_classes(checkpoint)
         count = len(self.classes or run_classes)
-        if count:
-            spec.setdefault('num_classes', count)
-        model_cfg, self.cfg = read_spec(spec, 'teacher')
+        if count and 'num_classes' not in network:
+            set_num_classes(model_cfg, count)
         self.model = MODELS.build(model_cfg)
         load_exactly(self.model, checkpoint, ckpt, keys=keys)
         self.ckpt = ckpt
         self.sha256 = sha256_of(Path(ckpt).expanduser())
-        if fuse:
+        if own.get('fuse_conv_bn'):
             from mmcv.cnn.utils import fuse_conv_bn
 
             self.model = fuse_conv_bn(self.model.eval())
@@ -117,6 +132,20 @@ class FrozenTeacher(nn.Module):
         ):
             feats = self._extract_feat(inputs)
         return _plain(feats, next(self.model.parameters()).dtype)
+
+
+def _where(ckpt: str, keys: str | None, source: str) -> str:
+    """Return the sentence that says how to get a teacher's checkpoint."""
+    if keys is not None:
+        how = f'{PAGE} ("Load a public teacher") says where it comes from'
+    elif source and '::' not in source:
+        how = f'train it first, with the config {source!r}'
+    else:
+        how = 'give the path of a .pth file'
+    return (
+        f'There is no checkpoint {ckpt!r} of the teacher; {how}, or pass '
+        'another with --teacher FILE.'
+    )
 
 
 def _plain(feats, dtype: torch.dtype):

@@ -24,6 +24,8 @@ from kd_det.models import FrozenTeacher
 from kd_det.models.teacher import load_exactly, stored_classes
 from kd_det.testing import save_teacher
 
+SOURCE = 'faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
+
 
 @pytest.fixture(scope='module', autouse=True)
 def scope():
@@ -47,6 +49,22 @@ def changed(teacher, tmp_path_factory):
         return dict(teacher, ckpt=str(folder / name))
 
     return write
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(keys='akamaster'), 'cifar_networks.md .*says where it comes'),
+        (dict(), "train it first, with the config '.*base.py', or pass"),
+        (dict(cfg='mmdet::' + SOURCE), 'give the path of a .pth file, or'),
+    ],
+)
+def test_a_missing_file_says_where_to_get_it(teacher, change, message):
+    spec = {**teacher, 'ckpt': 'data/teachers/x.th', **change}
+    with pytest.raises(
+        FileNotFoundError, match=f"no checkpoint 'data/teachers/.*{message}"
+    ):
+        FrozenTeacher(spec)
 
 
 def test_what_it_knows(frozen, teacher):
