@@ -71,11 +71,19 @@ class OwnNumbers(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer('seed', torch.randint(2**62, ()))
+        self._known: int | None = None  # on the host: no wait for a GPU
 
     @contextmanager
     def drawn(self) -> Iterator[None]:
         """Let the block draw its own; the next one draws others."""
+        if self._known is None:
+            self._known = int(self.seed)
         with isolated():
-            torch.manual_seed(int(self.seed))
+            torch.manual_seed(self._known)
             yield
+        self._known += 1
         self.seed += 1
+
+    def _load_from_state_dict(self, *args) -> None:
+        super()._load_from_state_dict(*args)
+        self._known = None

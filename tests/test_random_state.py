@@ -80,3 +80,16 @@ def test_own_numbers():
     for numbers in (first, second):
         with own.drawn():
             assert torch.rand(3).tolist() == numbers
+
+
+def test_own_numbers_go_on_where_a_checkpoint_has_them():
+    one, other = random_state.OwnNumbers(), random_state.OwnNumbers()
+    for numbers in (one, other):
+        with numbers.drawn():
+            torch.rand(1)
+    other.load_state_dict(one.state_dict())
+    drawn = []
+    for numbers in (one, other):
+        with numbers.drawn():
+            drawn.append(torch.rand(3).tolist())
+    assert drawn[0] == drawn[1]
