@@ -2,6 +2,7 @@
 
 from kd_det.engine import launch
 from kd_det.engine.benchmark import teacher_switches
+from kd_det.engine.comparison import table
 
 
 def main() -> None:
@@ -24,13 +25,7 @@ def main() -> None:
     rows = teacher_switches(
         launch.prepare_from(args), args.size, args.batch_size, args.rounds
     )
-    print(f'{"ms":>9}{"ratio":>8}{"error":>10}  switches')
-    for row in rows:
-        switches = ', '.join(f'{k}={v}' for k, v in row['switches'].items())
-        print(
-            f'{row["ms"]:>9.1f}{row["ratio"]:>8.2f}{row["error"]:>10.1e}  '
-            f'{switches or "none"}'
-        )
+    print(table(rows, ratio=rows[0]))
 
 
 if __name__ == '__main__':

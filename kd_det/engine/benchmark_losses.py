@@ -7,8 +7,7 @@ from torch import Tensor
 
 from kd_det import random_state
 from kd_det.engine.benchmark_steps import steps
-from kd_det.engine.comparison import Variant, clock_name, compare, table
-from kd_det.errors import UserError
+from kd_det.engine.comparison import Variant, compare, measured, table
 from kd_det.functional import dkd_loss, kd_loss, nd_loss, sdd_loss, sdd_weights
 
 TAU = 4.0
@@ -21,29 +20,19 @@ def benchmark(
 
     Args:
         sections: Some of ``SECTIONS``.
-        rounds: Calls of each variant, in turns.
-        threads: Of torch. With one, the CPU time of the process counts;
-            with several, wall time.
+        rounds: See :func:`measured`.
+        threads: The same.
         small: Sizes for a test: seconds, and no meaning.
 
     Raises:
         UserError: ``rounds`` or ``threads`` is below 1.
         RuntimeError: Two variants differ.
     """
-    for name, value in dict(rounds=rounds, threads=threads).items():
-        if value < 1:
-            raise UserError(f'--{name} {value}; 1 or more is accepted.')
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        print(f'{clock_name()}, threads: {threads}, rounds: {rounds}')
-        with random_state.isolated():
-            random_state.seed_all(0)
-            for section in sections:
-                for lines in SECTIONS[section](rounds, small):
-                    print(f'\n{lines}', flush=True)
-    finally:
-        torch.set_num_threads(before)
+    with measured(rounds, threads), random_state.isolated():
+        random_state.seed_all(0)
+        for section in sections:
+            for lines in SECTIONS[section](rounds, small):
+                print(f'\n{lines}', flush=True)
 
 
 def nd(rounds: int, small: bool) -> Iterator[str]:

@@ -2,14 +2,17 @@
 
 import resource
 import sys
-import time
 
 import numpy as np
 import torch
 from mmengine.structures import BaseDataElement
 
-from kd_det.engine.comparison import clock_name
-from kd_det.errors import UserError
+from kd_det.engine.comparison import (
+    check_least,
+    clock_name,
+    fitting_clock,
+    threads_of_torch,
+)
 from kd_det.evaluation.recall_at_k import RecallAtK
 
 KS = (1, 10, 100, 1000)
@@ -32,14 +35,13 @@ def benchmark(images: int, dims: int, threads: int) -> dict[str, float]:
     Raises:
         UserError: A number is too small.
     """
-    for name, value, least in (
-        ('images', images, 2),
-        ('dims', dims, 1),
-        ('threads', threads, 1),
-    ):
-        if value < least:
-            raise UserError(f'--{name} {value}; {least} or more is accepted.')
-    torch.set_num_threads(threads)
+    check_least(2, images=images)
+    check_least(1, dims=dims, threads=threads)
+    with threads_of_torch(threads):
+        return _measure(images, dims, threads)
+
+
+def _measure(images: int, dims: int, threads: int) -> dict[str, float]:
     before = _peak()
     metric = RecallAtK([k for k in KS if k < images])
     rng = np.random.default_rng(0)
@@ -49,8 +51,7 @@ def benchmark(images: int, dims: int, threads: int) -> dict[str, float]:
         label = torch.tensor([index // 5])
         sample = BaseDataElement(gt_label=label, pred_embed=row)
         metric.process({}, [sample.to_dict()])
-    # of one thread without what other programs take
-    clock = time.process_time if threads == 1 else time.perf_counter
+    clock = fitting_clock()
     began = clock()
     scores = metric.evaluate(images)
     result = dict(seconds=clock() - began, MiB=_peak(), before=before)

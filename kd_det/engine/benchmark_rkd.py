@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kd_det.engine.comparison import Variant, clock_name, compare, table
-from kd_det.errors import UserError
+from kd_det.engine.comparison import Variant, compare, measured, table
 from kd_det.functional import rkd_angle_loss
 
 # samples, width -> the forms that fit; a tensor of the last form would have
@@ -27,22 +26,15 @@ def benchmark(rounds: int, threads: int, small: bool = False) -> None:
     """Print time and memory of the angle loss, forward and backward.
 
     Args:
-        rounds: Calls of each form, in turns.
-        threads: Of torch. With one, the CPU time of the process counts;
-            with several, wall time.
+        rounds: See :func:`measured`.
+        threads: The same.
         small: Sizes for a test: seconds, and no meaning.
 
     Raises:
         UserError: ``rounds`` or ``threads`` is below 1.
         RuntimeError: Two forms differ.
     """
-    for name, value in dict(rounds=rounds, threads=threads).items():
-        if value < 1:
-            raise UserError(f'--{name} {value}; 1 or more is accepted.')
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        print(f'{clock_name()}, threads: {threads}, rounds: {rounds}')
+    with measured(rounds, threads):
         for (samples, width), count in (SMALL if small else SIZES).items():
             title = f'angle: N={samples}, D={width}, forward and backward'
             names = [*FORMS][:count]
@@ -53,8 +45,6 @@ def benchmark(rounds: int, threads: int, small: bool = False) -> None:
             for name in names:
                 mib = measured_peak(name, samples, width) / 2**20
                 print(f'{mib:>10.0f} MiB at the peak: {name}', flush=True)
-    finally:
-        torch.set_num_threads(before)
 
 
 def variant(name: str, samples: int, width: int) -> Variant:

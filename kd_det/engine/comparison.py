@@ -1,7 +1,8 @@
 """Variants of one computation: whether they agree, what each costs."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 
@@ -9,6 +10,8 @@ import torch
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
+
+from kd_det.errors import UserError
 
 # of the largest entry: float32 sums in another order
 TOLERANCE = 1e-5
@@ -51,6 +54,7 @@ def compare(
     variants: dict[str, Variant],
     rounds: int,
     tolerance: float = TOLERANCE,
+    clock: Callable[[], float] | None = None,
 ) -> list[Timing]:
     """Check that variants give the same, then time them in turns.
 
@@ -62,6 +66,7 @@ def compare(
         variants: Name -> what runs it and returns its results.
         rounds: Calls of each, after one that is not timed.
         tolerance: Largest ``Timing.error`` accepted.
+        clock: Gives the time in seconds; :func:`fitting_clock` without it.
 
     Raises:
         RuntimeError: A variant differs from the first one.
@@ -78,7 +83,7 @@ def compare(
                 'not compare their times before they compute the same.'
             )
     seconds = {name: [] for name in variants}
-    clock, names = _clock(), [*variants]
+    clock, names = clock or fitting_clock(), [*variants]
     console = Console(stderr=True)
     bar = track(
         range(rounds),
@@ -119,12 +124,58 @@ def table(timings: list[Timing], **references: Timing) -> str:
     return '\n'.join(lines)
 
 
+def check_least(least: int, **numbers: int) -> None:
+    """Raise a UserError unless each option of a tool is large enough.
+
+    Args:
+        least: The smallest value accepted.
+        numbers: Name of the option -> its value.
+    """
+    for name, value in numbers.items():
+        if value < least:
+            option = name.replace('_', '-')
+            raise UserError(
+                f'--{option} {value}; {least} or more is accepted.'
+            )
+
+
+@contextmanager
+def threads_of_torch(threads: int) -> Iterator[None]:
+    """Give torch this many threads while the block runs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def measured(rounds: int, threads: int) -> Iterator[None]:
+    """Check two options of a tool, and print them over its tables.
+
+    Args:
+        rounds: Calls of each variant, in turns.
+        threads: Of torch. With one, the CPU time of the process counts;
+            with several, wall time.
+
+    Raises:
+        UserError: One is below 1.
+    """
+    check_least(1, rounds=rounds, threads=threads)
+    with threads_of_torch(threads):
+        print(f'{clock_name()}, threads: {threads}, rounds: {rounds}')
+        yield
+
+
 def clock_name() -> str:
     """Return what the times are, for a reader."""
-    return 'CPU time' if _clock() is time.process_time else 'wall time'
+    one = fitting_clock() is time.process_time
+    return 'CPU time' if one else 'wall time'
 
 
-def _clock() -> Callable[[], float]:
+def fitting_clock() -> Callable[[], float]:
+    """Return what gives the time that says most, in seconds."""
     # The time of this process alone leaves out what other processes take.
     # It adds up threads and their waiting, so for several it says nothing.
     one = torch.get_num_threads() == 1
