@@ -117,10 +117,17 @@ def _check_annotations(
             'them into one id.'
         )
     order = tuple(name for name in names.values() if name in classes)
-    if order != tuple(classes):
+    if order != tuple(classes) and split == 'train':
         raise UserError(
             f'The classes stand in another order than in {path!r}, and the '
             f'labels would follow the file; write classes={order}.'
+        )
+    if order != tuple(classes):
+        # what is trained has the training file's order: no list fits both
+        raise UserError(
+            f'{path!r} lists its categories as {order}, and the labels would '
+            'follow it; bring the entries of its "categories" into the '
+            f'order of the classes, {tuple(classes)}, and leave their ids.'
         )
     if not any(names.get(category) in classes for category in used):
         raise UserError(

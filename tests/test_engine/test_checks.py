@@ -1,6 +1,7 @@
 """What is wrong with the data is said before anything is built."""
 
 import copy
+import json
 
 import pytest
 from mmengine.registry import init_default_scope
@@ -129,6 +130,27 @@ def test_another_order(check):
         check,
         metainfo=dict(classes=classes),
     )
+
+
+def test_another_order_in_the_validation_file(shapes, tmp_path):
+    """What the sentence advises works, and leaves the training alone."""
+    folder = other_annotations(shapes, tmp_path / 'x', lambda table: None)
+    path = folder / 'annotations/instances_val.json'
+    table = json.loads(path.read_text())
+    categories = table['categories']
+    path.write_text(json.dumps(dict(table, categories=categories[::-1])))
+    cfg = run_cfg({}, folder, '')
+    check_data(cfg, ('train',))
+    for splits in (('train', 'val'), ('test',)):
+        with pytest.raises(UserError) as caught:
+            check_data(cfg, splits)
+        message = str(caught.value)
+        assert f'lists its categories as {CLASSES[::-1]}' in message
+        assert f'order of the classes, {CLASSES}, and leave' in message
+    order = [category['name'] for category in categories]
+    entries = sorted(categories[::-1], key=lambda c: order.index(c['name']))
+    path.write_text(json.dumps(dict(table, categories=entries)))
+    check_data(cfg)
 
 
 def test_a_class_twice_in_the_list(check):
