@@ -204,7 +204,8 @@ def _check_names(
     if extra:
         raise UserError(
             f'Folder {extra[0]!r} of {root!r} is none of the classes '
-            f'({_few(classes)}); add it to them, or move it away.'
+            f'({_few(classes)}); add it to them, or give a folder with those '
+            'of the classes, or links to them, alone.'
         )
     if list(classes) != folders:
         raise UserError(

@@ -93,6 +93,23 @@ def test_folder_without_class(tree):
     )
 
 
+def test_a_folder_of_links_is_a_subset(tree, tmp_path):
+    """As the page on data makes one."""
+    refused('of the classes, or links to them, alone', subset(tree))
+    for name in ('dress', 'hat'):
+        link = tmp_path / 'two/train' / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(folder_of(tree) / name)
+    leaf = dict(subset(tree), data_root=str(tmp_path / 'two'))
+    check(leaf)
+    dataset = DATASETS.build(leaf)
+    assert dataset.get_gt_labels().tolist() == [0, 0, 1, 1]
+
+
+def subset(leaf):
+    return dict(leaf, metainfo=dict(classes=('dress', 'hat')))
+
+
 def test_another_order(tree):
     leaf = dict(tree, metainfo=dict(classes=('hat', 'dress', 'shirt')))
     refused(
