@@ -26,6 +26,7 @@ from kd_det.engine.checkpoint_checks import (
 )
 from kd_det.engine.checks import check_data, class_names
 from kd_det.engine.connector_record import record_connectors
+from kd_det.engine.refusal import FirstStep, nothing_left
 from kd_det.errors import UserError, nearest
 from kd_det.models.distill_model import teacher_specs
 from kd_det.models.spec import read_spec
@@ -243,7 +244,8 @@ def train(
         seed: Of everything random; drawn anew without it.
 
     Raises:
-        UserError: An option does not fit the machine or the config.
+        UserError: An option does not fit the machine or the config, or the
+            work dir cannot be a folder.
         FileNotFoundError: Data or a checkpoint is missing.
     """
     check_data(cfg, ('train', 'val') if cfg.get('val_cfg') else ('train',))
@@ -273,11 +275,14 @@ def train(
         cfg.resume = True
         cfg.load_from = None if resume == 'auto' else resume
         path = resumable(cfg, resume)
-    runner = Runner.from_cfg(cfg)
-    if resume and path:
-        check_resumed_keys(runner, path)
-    record_connectors(runner)
-    runner.train()
+    step = FirstStep()
+    with nothing_left(cfg, step):
+        runner = Runner.from_cfg(cfg)
+        runner.register_hook(step)
+        if resume and path:
+            check_resumed_keys(runner, path)
+        record_connectors(runner)
+        runner.train()
 
 
 def student_of(cfg: Config) -> Config:
@@ -316,7 +321,6 @@ def tester(
     cfg = student_of(cfg)
     cfg.load_from, cfg.resume = None, False
     if out:
-        os.makedirs(osp.dirname(osp.abspath(out)), exist_ok=True)
         evaluators = cfg.test_evaluator
         if not isinstance(evaluators, list):
             evaluators = [evaluators]
@@ -336,10 +340,13 @@ def tester(
         cfg.merge_from_dict(dict(default_hooks=dict(visualization=hook)))
     state = load_checkpoint(checkpoint, trust=trust_pickle)
     check_classes(cfg, state, checkpoint, 'test')
-    runner = Runner.from_cfg(cfg)
-    model = runner.model
-    model = model.module if is_model_wrapper(model) else model
-    load_exactly(model, state, checkpoint, 'student', keys)
+    with nothing_left(cfg):
+        runner = Runner.from_cfg(cfg)
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        load_exactly(model, state, checkpoint, 'student', keys)
+    if out:
+        os.makedirs(osp.dirname(osp.abspath(out)), exist_ok=True)
     return runner
 
 

@@ -134,7 +134,58 @@ def test_work_of_options(write):
     assert cfg.optim_wrapper.optimizer.lr == 9
 
 
+@HOOKS.register_module(name='BreakOfTests', force=True)
+class Break(Hook):
+    """Fail after the first step."""
+
+    def after_train_iter(self, *args, **kwargs):
+        raise UserError('Broken.')
+
+
+def test_a_refusal_leaves_nothing_behind(write, teacher, tmp_path):
+    """Before the first step neither a new folder nor a changed one."""
+    config = write(pair_cfg(teacher))
+    for options in (
+        {'model.distillers.roi.type': 'RoiDistiller'},  # at the build
+        {'custom_hooks.0.floor': 2.0},  # by a hook
+        {'load_from': 'nope.pth'},
+    ):
+        before = sorted(os.listdir(tmp_path))
+        deep = str(tmp_path / 'new/folder')
+        with pytest.raises((UserError, FileNotFoundError)):
+            launch.train(launch.prepare(config, deep, options))
+        assert sorted(os.listdir(tmp_path)) == before
+    folder = tmp_path / 'run'
+    folder.mkdir()
+    (folder / 'run.py').write_text('old = 1')
+    (folder / 'epoch_1.pth').touch()
+    wrong = {'model.distillers.roi.type': 'RoiDistiller'}
+    refused('did you mean', train, config, None, wrong)
+    assert sorted(os.listdir(folder)) == ['epoch_1.pth', 'run.py']
+    assert (folder / 'run.py').read_text() == 'old = 1'
+    cfg = launch.prepare(config)
+    refused('fit the student', launch.tester, cfg, teacher['ckpt'])
+    assert len(os.listdir(folder)) == 2
+
+
+def test_what_has_begun_stays(write, tmp_path):
+    config = write(custom_hooks=[dict(type='BreakOfTests')])
+    with open(config, 'a') as file:
+        file.write("\ncustom_hooks = [dict(type='BreakOfTests')]\n")
+    with pytest.raises(UserError, match='Broken'):
+        train(config)
+    assert {'run.py'} < {*os.listdir(tmp_path / 'run')}
+
+
 # ------------------------------------------------------ what can be wrong
+
+
+def test_a_work_dir_that_can_be_none(write, tmp_path):
+    config = write()
+    for name in ('run.py', 'run.py/deeper'):
+        message = "dir '.*' cannot be a folder, since '.*run.py' is a file; gi"
+        cfg = launch.prepare(config, str(tmp_path / name))
+        refused(message, launch.train, cfg)
 
 
 def test_configs(write, tmp_path):

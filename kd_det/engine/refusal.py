@@ -1,0 +1,101 @@
+"""A run that is refused before its first step leaves nothing behind."""
+
+import os
+import os.path as osp
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.dist import barrier, is_main_process
+from mmengine.hooks import Hook
+
+from kd_det.errors import UserError
+
+
+class FirstStep(Hook):
+    """Know whether training has begun."""
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self) -> None:
+        self.taken = False
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        """Note it."""
+        self.taken = True
+
+
+def _check_folder(path: str) -> None:
+    """Stop if a folder cannot be made: a file stands in its way."""
+    there = _first_there(Path(path))
+    if not there.is_dir():
+        raise UserError(
+            f'The work dir {path!r} cannot be a folder, since {str(there)!r} '
+            'is a file; give another with --work-dir.'
+        )
+    if not os.access(there, os.W_OK):
+        raise UserError(
+            f'The work dir {path!r} cannot be written, since {str(there)!r} '
+            'is read-only; give another with --work-dir.'
+        )
+
+
+@contextmanager
+def nothing_left(cfg: Config, step: FirstStep | None = None) -> Iterator[None]:
+    """Take a Runner's log and config away if the block raises.
+
+    Class means and checkpoints stay: they are worth something.
+
+    Args:
+        cfg: The run's config.
+        step: Of a training; once it is taken, everything stays.
+
+    Raises:
+        UserError: The work dir cannot be a folder, or not be written.
+    """
+    _check_folder(cfg.work_dir)
+    folder = Path(osp.abspath(cfg.work_dir))
+    above = _first_there(folder)
+    before = {*os.listdir(folder)} if folder.is_dir() else set()
+    copy = folder / osp.basename(cfg.filename or 'config.py')
+    old = copy.read_bytes() if copy.is_file() else None
+    barrier()  # no rank makes the folder before another has looked
+    try:
+        yield
+    except Exception:
+        taken = step is not None and step.taken
+        if is_main_process() and not taken and folder.is_dir():
+            for name in {*os.listdir(folder)} - before:
+                # as MMEngine names the folder of a log, and a config
+                if re.fullmatch(r'\d{8}_\d{6}(\.py)?', name):
+                    _remove(folder / name)
+            if old is None:
+                _remove(copy)
+            elif copy.read_bytes() != old:
+                copy.write_bytes(old)
+            _remove_empty(folder, above)
+        raise
+
+
+def _first_there(path: Path) -> Path:
+    path = Path(osp.abspath(path))
+    while not path.exists():
+        path = path.parent
+    return path
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _remove_empty(folder: Path, above: Path) -> None:
+    with suppress(OSError):  # it holds something
+        while folder != above:
+            folder.rmdir()
+            folder = folder.parent
