@@ -3,7 +3,6 @@
 import argparse
 import os
 import os.path as osp
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,11 +26,12 @@ from kd_det.engine.checkpoint_checks import (
 from kd_det.engine.checks import check_data, class_names
 from kd_det.engine.connector_record import record_connectors
 from kd_det.engine.refusal import FirstStep, nothing_left
-from kd_det.errors import UserError, nearest
+from kd_det.engine.sentences import sentence_of
+from kd_det.errors import UserError
 from kd_det.models.distill_model import teacher_specs
 from kd_det.models.spec import read_spec
 from kd_det.models.teacher import load_exactly
-from kd_det.registry import HOOKS, MODELS
+from kd_det.registry import MODELS
 
 
 class _Options(DictAction):
@@ -81,8 +81,8 @@ def run_tool(main: Callable[[], object]) -> None:
         main()
     except (UserError, FileNotFoundError) as error:
         sys.exit(_report(error))
-    except (KeyError, TypeError) as error:
-        sentence = unbuildable(error)
+    except Exception as error:
+        sentence = sentence_of(error)
         if sentence is None:
             raise
         sys.exit(_report(UserError(sentence)))
@@ -94,37 +94,6 @@ def run_tool(main: Callable[[], object]) -> None:
 def _report(error: Exception) -> int:
     print(f'error: {error}', file=sys.stderr)
     return 2
-
-
-def unbuildable(error: KeyError | TypeError) -> str | None:
-    """Return what a config asks for that no registry can build, or None.
-
-    Args:
-        error: Of a registry: an unknown type, or a wrong argument. Any other
-            error gives None.
-    """
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    text = str(error.args[0]) if error.args else ''
-    unknown = re.match(r'(\S+) is not in the (\S+) registry', text)
-    if unknown:
-        kind, where = unknown.groups()
-        names = [*MODELS.module_dict, *HOOKS.module_dict]
-        hint = nearest(kind.removeprefix('kd_det.'), names)
-        return (
-            f'The config has the type {kind!r}, which is not in the {where} '
-            'registry; correct the name, or write its scope with it '
-            f"(type='kd_det.…' or _scope_='kd_det'){hint or '.'}"
-        )
-    # raised by the call itself, not inside what was called
-    called = trace is not None and trace.tb_frame.f_code.co_name
-    if called == 'build_from_cfg' and '__init__()' in text:
-        return (
-            f'The config does not fit a type it names ({text}); correct the '
-            'key, or take it out.'
-        )
-    return None
 
 
 def prepare_from(args: argparse.Namespace) -> Config:

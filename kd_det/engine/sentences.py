@@ -1,0 +1,107 @@
+"""Errors of other packages that a user can mend, as one sentence."""
+
+import linecache
+import re
+import traceback
+from types import FrameType
+
+from kd_det.errors import nearest
+from kd_det.registry import HOOKS, MODELS
+
+# Packages whose parts a config names; what fails in other code is a bug.
+PACKAGES = {
+    'mmcv',
+    'mmdet',
+    'mmengine',
+    'mmpretrain',
+    'mmrazor',
+    'timm',
+    'torch',
+    'torchvision',
+}
+# What their constructors raise at a value that they do not take.
+REFUSALS = (AssertionError, KeyError, RuntimeError, TypeError, ValueError)
+
+
+def sentence_of(error: Exception) -> str | None:
+    """Return what a user can do about an error, or None for a bug.
+
+    Args:
+        error: As it was caught, with its traceback.
+    """
+    frames = list(traceback.walk_tb(error.__traceback__))
+    image = _unreadable_image(error, [frame for frame, _ in frames])
+    if image:
+        return (
+            f'{image} cannot be read, since it is no image or damaged; copy '
+            'it again, or take it out of the data set.'
+        )
+    if not isinstance(error, REFUSALS):
+        return None
+    text = str(error.args[0]) if error.args else ''
+    unknown = re.match(r'(\S+) is not in the (\S+) registry', text)
+    if unknown:
+        kind, where = unknown.groups()
+        names = [*MODELS.module_dict, *HOOKS.module_dict]
+        hint = nearest(kind.removeprefix('kd_det.'), names)
+        return (
+            f'The config has the type {kind!r}, which is not in the {where} '
+            'registry; correct the name, or write its scope with it '
+            f"(type='kd_det.…' or _scope_='kd_det'){hint or '.'}"
+        )
+    builds = [
+        index
+        for index, (frame, _) in enumerate(frames)
+        if frame.f_code.co_name == 'build_from_cfg'
+    ]
+    if not builds:
+        return None
+    inside = frames[builds[-1] + 1 :]
+    if not inside:  # raised by the call itself
+        return (
+            f'The config does not fit a type it names ({text}); correct the '
+            'key, or take it out.'
+            if '__init__()' in text
+            else None
+        )
+    if not all(_package(frame) in PACKAGES for frame, _ in inside):
+        return None
+    found = frames[builds[-1]][0].f_locals
+    frame, line = inside[-1]
+    path = frame.f_code.co_filename
+    reason = ' '.join(text.split()) or linecache.getline(path, line).strip()
+    return (
+        f'The config has a {found["obj_cls"].__name__} that cannot be built '
+        f'with {_few(found["args"])} ({type(error).__name__} in '
+        f'{frame.f_globals["__name__"]}, line {line}: {reason[:200]}); '
+        'correct the value.'
+    )
+
+
+def _package(frame: FrameType) -> str:
+    return frame.f_globals.get('__name__', '').partition('.')[0]
+
+
+def _few(arguments: dict) -> str:
+    """Return the arguments that are short enough for a sentence."""
+    short = [
+        f'{name}={value!r}'
+        for name, value in arguments.items()
+        if isinstance(value, (str, int, float, list, tuple))
+        and len(repr(value)) < 40
+    ]
+    return ', '.join(short) or 'its arguments'
+
+
+def _unreadable_image(error: Exception, frames: list[FrameType]) -> str | None:
+    # a worker process sends the text of the error alone, with its trace
+    said = r'^(?:AssertionError: )?failed to load image: (.+)'
+    named = re.search(said, str(error), re.M)
+    if named and isinstance(error, AssertionError):
+        return f'The image {named[1]!r}'
+    if 'imfrombytes' in [frame.f_code.co_name for frame in frames]:
+        paths = [frame.f_locals.get('filename') for frame in frames]
+        return f'The image {next(filter(None, paths), None)!r}'
+    if 'DataLoader worker' in str(error) and 'in imfrombytes' in str(error):
+        return 'An image (`find data -type f -size 0` lists empty files)'
+    return None

@@ -1,0 +1,92 @@
+"""Errors of other packages, told as one sentence; bugs keep their trace."""
+
+import re
+import shutil
+
+import pytest
+import torch
+from mmengine.registry import MODELS as ROOT
+from tiny import pair_cfg, run_cfg, tiny_spec
+
+from kd_det.engine import launch
+from kd_det.models.spec import read_spec
+from kd_det.registry import MODELS
+
+
+@pytest.fixture
+def train(shapes, tmp_path, capsys):
+    """Train by a tool that exits with 2; return what it says."""
+
+    def run(model=None, folder=shapes, **options):
+        model = model or read_spec(tiny_spec(), 'student')[0]
+        path = tmp_path / 'run.py'
+        run_cfg(model, folder, tmp_path / 'run').dump(path)
+        options = {k.replace('__', '.'): v for k, v in options.items()}
+        cfg = launch.prepare(str(path), options=options)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            launch.run_tool(lambda: launch.train(cfg))
+        assert caught.value.code == 2
+        said = capsys.readouterr().err
+        sentences = re.findall(r'^error: .*', said, re.M)
+        assert len(sentences) == 1 and 'Traceback' not in said
+        return sentences[0]
+
+    return run
+
+
+def test_a_value_that_the_optimiser_does_not_take(train):
+    said = train(optim_wrapper__optimizer__lr='abc')
+    assert "has a SGD that cannot be built with lr='abc', " in said
+    assert 'TypeError in torch.optim.sgd, line ' in said
+    assert said.endswith('; correct the value.')
+
+
+def test_a_depth_that_there_is_not(train, teacher):
+    model = pair_cfg(teacher)
+    said = train(model, model__student__backbone__depth=19)
+    assert 'has a ResNet that cannot be built with depth=19, ' in said
+    assert 'invalid depth 19 for resnet' in said
+
+
+def test_an_assertion_without_words(train):
+    """The line that asserts says what was wanted."""
+    said = train(model__neck__in_channels=3)
+    assert 'FPN that cannot be built' in said
+    assert 'assert isinstance(in_channels, list)' in said
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+@pytest.mark.parametrize('content', [b'no image', b''])
+def test_a_damaged_image(train, shapes, tmp_path, workers, content):
+    folder = tmp_path / 'damaged'
+    shutil.copytree(shapes, folder)
+    for path in sorted((folder / 'train').iterdir()):
+        path.write_bytes(content)
+    loader = dict(train_dataloader__num_workers=workers)
+    said = train(folder=folder, **loader)
+    assert 'cannot be read' in said
+    if content or not workers:
+        assert re.search(r"The image '.*/train/\w+\.png' cannot", said)
+    else:  # the worker does not say which
+        assert '`find data -type f -size 0`' in said
+
+
+@ROOT.register_module(name='BrokenOfTests', force=True)
+class Broken(torch.nn.Module):
+    """Calls a package of others with what it does not take."""
+
+    def __init__(self):
+        super().__init__()
+        torch.nn.Linear('three', 4)
+
+
+def test_code_of_ours_keeps_its_traceback():
+    with pytest.raises(TypeError):
+        launch.run_tool(lambda: MODELS.build(dict(type='BrokenOfTests')))
+    with pytest.raises(ValueError, match='no sentence'):
+        launch.run_tool(_fail)
+
+
+def _fail():
+    raise ValueError('no sentence')
