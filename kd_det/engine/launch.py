@@ -24,6 +24,7 @@ from kd_det.engine.checkpoint_checks import (
     resumable,
 )
 from kd_det.engine.checks import check_data, class_names
+from kd_det.engine.class_pictures import ClassPictures, check_visualizer
 from kd_det.engine.connector_record import record_connectors
 from kd_det.engine.refusal import FirstStep, nothing_left
 from kd_det.engine.sentences import sentence_of
@@ -299,13 +300,13 @@ def tester(
         if not coco:
             dump = dict(type='DumpResults', out_file_path=f'{out}.pkl')
             cfg.test_evaluator = [*evaluators, dump]
-    if show_dir:
-        folder = osp.abspath(show_dir)
+    of_classes = cfg.get('default_scope') == 'mmpretrain'
+    if show_dir and not of_classes:
         hook = dict(
-            type='DetVisualizationHook', draw=True, test_out_dir=folder
+            type='DetVisualizationHook',
+            draw=True,
+            test_out_dir=osp.abspath(show_dir),
         )
-        if cfg.get('default_scope') == 'mmpretrain':
-            hook = dict(type='VisualizationHook', enable=True, out_dir=folder)
         cfg.merge_from_dict(dict(default_hooks=dict(visualization=hook)))
     state = load_checkpoint(checkpoint, trust=trust_pickle)
     check_classes(cfg, state, checkpoint, 'test')
@@ -314,6 +315,9 @@ def tester(
         model = runner.model
         model = model.module if is_model_wrapper(model) else model
         load_exactly(model, state, checkpoint, 'student', keys)
+    if show_dir and of_classes:
+        check_visualizer(runner)
+        runner.register_hook(ClassPictures(osp.abspath(show_dir)))
     if out:
         os.makedirs(osp.dirname(osp.abspath(out)), exist_ok=True)
     return runner

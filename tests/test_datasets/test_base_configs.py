@@ -224,3 +224,10 @@ def test_a_folder_tree_trains(roots, tmp_path):
     (log,) = (tmp_path / 'work').glob('*/vis_data/scalars.json')
     scores = json.loads(log.read_text().splitlines()[-1])
     assert 0 <= scores['accuracy/top1'] <= 100
+    # each image is shown, though the folders have the same names in them
+    shown = tmp_path / 'shown'
+    checkpoint = str(tmp_path / 'work/epoch_1.pth')
+    launch.tester(cfg, checkpoint, show_dir=str(shown)).test()
+    assert sorted(path.name for path in shown.iterdir()) == [
+        f'{index:06}_{index % 2}.png' for index in range(6)
+    ]
