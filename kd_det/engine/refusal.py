@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
 
+from kd_det.engine.hooks.initial_weights_hook import FILE as DIGEST
 from kd_det.errors import UserError
 
 
@@ -70,7 +71,8 @@ def nothing_left(cfg: Config, step: FirstStep | None = None) -> Iterator[None]:
         if is_main_process() and not taken and folder.is_dir():
             for name in {*os.listdir(folder)} - before:
                 # as MMEngine names the folder of a log, and a config
-                if re.fullmatch(r'\d{8}_\d{6}(\.py)?', name):
+                log = re.fullmatch(r'\d{8}_\d{6}(\.py)?', name)
+                if log or name == DIGEST:
                     _remove(folder / name)
             if old is None:
                 _remove(copy)
