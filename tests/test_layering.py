@@ -13,6 +13,7 @@ FILES = sorted(PACKAGE.rglob('*.py'))
 # A module imports what stands below it, and its own package.
 LAYERS = (
     {'errors', 'files', 'random_state', 'functional'},
+    {'checks'},
     {'compat'},
     {'registry', 'checkpoint', 'config'},
     {'datasets'},

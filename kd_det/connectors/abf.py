@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kd_det.checks import check_count
 from kd_det.connectors.base import Connector
 from kd_det.errors import UserError
 from kd_det.registry import MODELS
@@ -61,7 +62,7 @@ class ABFConnector(Connector):
         self.check_levels()
         if mid_channels is None:
             mid_channels = min(MAX_MID, in_channels[-1])
-        self.check_count('mid_channels', mid_channels)
+        check_count(self, 'mid_channels', mid_channels, 1)
         deepest = len(in_channels) - 1
         self.blocks = nn.ModuleList(
             _ABF(ours, mid_channels, theirs, fuse=i < deepest)

@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from kd_det.checks import check_count
 from kd_det.connectors.base import Connector
 from kd_det.errors import UserError
 from kd_det.random_state import OwnNumbers
@@ -35,8 +36,8 @@ class EmbeddingAdaptor(Connector):
         self, in_channels: int, out_channels: int, dropout: float = 0.5
     ) -> None:
         super().__init__(in_channels, out_channels)
-        self.check_count('in_channels', in_channels)
-        self.check_count('out_channels', out_channels)
+        check_count(self, 'in_channels', in_channels, 1)
+        check_count(self, 'out_channels', out_channels, 1)
         if not (isinstance(dropout, (int, float)) and 0 <= dropout < 1):
             raise UserError(
                 f'EmbeddingAdaptor: dropout={dropout!r}; a number from 0 to '

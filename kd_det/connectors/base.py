@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from kd_det.checks import check_count
 from kd_det.errors import UserError
 
 Channels = int | Sequence[int]
@@ -38,15 +39,6 @@ class Connector(nn.Module):
         """
         raise NotImplementedError
 
-    def check_count(self, name: str, value: int) -> int:
-        """Return a number of channels, or raise a UserError."""
-        if not isinstance(value, int) or value < 1:
-            raise UserError(
-                f'{type(self).__name__}: {name}={value!r}; an integer above '
-                '0 is accepted.'
-            )
-        return value
-
     def check_levels(self) -> None:
         """Stop unless the channels are two lists of one length."""
         for name in ('in_channels', 'out_channels'):
@@ -58,7 +50,7 @@ class Connector(nn.Module):
                     'to deep.'
                 )
             for i, channels in enumerate(levels):
-                self.check_count(f'{name}[{i}]', channels)
+                check_count(self, f'{name}[{i}]', channels, 1)
         ours, theirs = self.in_channels, self.out_channels
         if len(ours) != len(theirs):
             raise UserError(

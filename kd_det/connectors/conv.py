@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from kd_det.checks import check_count
 from kd_det.connectors.base import Channels, Connector, Field
 from kd_det.errors import UserError
 from kd_det.registry import MODELS
@@ -35,8 +36,8 @@ class ConvAdaptor(Connector):
         super().__init__(in_channels, out_channels)
         if isinstance(in_channels, int) and isinstance(out_channels, int):
             in_channels, out_channels = [in_channels], [out_channels]
-            self.check_count('in_channels', self.in_channels)
-            self.check_count('out_channels', self.out_channels)
+            check_count(self, 'in_channels', self.in_channels, 1)
+            check_count(self, 'out_channels', self.out_channels, 1)
         else:
             self.check_levels()
         self.blocks = nn.ModuleList(
@@ -96,8 +97,8 @@ class LinearAdaptor(Connector):
         self, in_channels: int, out_channels: int, relu: bool = True
     ) -> None:
         super().__init__(in_channels, out_channels)
-        self.check_count('in_channels', in_channels)
-        self.check_count('out_channels', out_channels)
+        check_count(self, 'in_channels', in_channels, 1)
+        check_count(self, 'out_channels', out_channels, 1)
         layer = nn.Linear(in_channels, out_channels, bias=False)
         self.block = _block(layer, relu)
 

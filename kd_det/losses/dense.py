@@ -4,10 +4,10 @@ import torch
 from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
 
+from kd_det.checks import check_not_negative, check_positive
 from kd_det.errors import UserError
 from kd_det.functional import ld_loss, sigmoid_kd_loss
 from kd_det.losses.base import DistillLoss
-from kd_det.losses.checks import check_not_negative, check_positive
 from kd_det.losses.kd import KDLoss
 from kd_det.registry import MODELS
 

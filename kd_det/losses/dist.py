@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
+from kd_det.checks import check_not_negative, check_positive
 from kd_det.functional import dist_loss
 from kd_det.losses.base import DistillLoss
-from kd_det.losses.checks import check_not_negative, check_positive
 from kd_det.registry import MODELS
 
 

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
+from kd_det.checks import check_not_negative, check_positive
 from kd_det.functional import dkd_loss
-from kd_det.losses.checks import check_not_negative, check_positive
 from kd_det.losses.logit_loss import LogitLoss
 from kd_det.registry import MODELS
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
+from kd_det.checks import check_choice, check_positive
 from kd_det.errors import UserError
 from kd_det.functional import exploration_loss, inheritance_loss
 from kd_det.losses.base import DistillLoss, Fields
-from kd_det.losses.checks import check_choice, check_positive
 from kd_det.losses.levels import check_levels, same_sizes
 from kd_det.registry import MODELS, build_part
 

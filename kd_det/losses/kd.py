@@ -3,9 +3,9 @@
 from torch import Tensor
 from torch.nn import functional as F
 
+from kd_det.checks import check_positive
 from kd_det.functional import kd_loss
 from kd_det.functional._common import check_shapes, float32_math
-from kd_det.losses.checks import check_positive
 from kd_det.losses.logit_loss import LogitLoss
 from kd_det.registry import MODELS
 

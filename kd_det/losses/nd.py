@@ -4,6 +4,7 @@ import torch
 from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
 
+from kd_det.checks import check_choice, check_positive
 from kd_det.errors import UserError
 from kd_det.functional import (
     fdr_cosine_loss,
@@ -14,7 +15,6 @@ from kd_det.functional import (
 )
 from kd_det.functional._common import check_shapes, float32_math
 from kd_det.losses.base import DistillLoss, is_soft
-from kd_det.losses.checks import check_choice, check_positive
 from kd_det.registry import MODELS
 
 POLICIES = ('all', 'foreground')

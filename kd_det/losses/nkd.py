@@ -2,12 +2,12 @@
 
 from torch import Tensor
 
-from kd_det.functional import nkd_loss
-from kd_det.losses.checks import (
+from kd_det.checks import (
     check_choice,
     check_not_negative,
     check_positive,
 )
+from kd_det.functional import nkd_loss
 from kd_det.losses.logit_loss import LogitLoss
 from kd_det.registry import MODELS
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from kd_det.checks import check_choice, check_count
 from kd_det.functional import rkd_angle_loss, rkd_distance_loss
-from kd_det.losses.checks import check_choice, check_count
 from kd_det.losses.gather import gather_rows, global_gradient
 from kd_det.losses.nd import EmbeddingLoss
 from kd_det.registry import MODELS

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from kd_det.checks import check_choice, check_not_negative
 from kd_det.errors import UserError
 from kd_det.functional import sdd_loss
 from kd_det.losses.base import DistillLoss
-from kd_det.losses.checks import check_choice, check_not_negative
 from kd_det.losses.logit_loss import LogitLoss
 from kd_det.registry import MODELS, build_part
 

@@ -2,9 +2,9 @@
 
 from torch import Tensor
 
+from kd_det.checks import check_choice
 from kd_det.functional import feature_matching_loss, softmax_regression_loss
 from kd_det.losses.base import DistillLoss
-from kd_det.losses.checks import check_choice
 from kd_det.registry import MODELS
 
 MODES = ('mse', 'ce', 'kl')

@@ -5,9 +5,9 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
+from kd_det.checks import check_choice
 from kd_det.errors import UserError
 from kd_det.functional._common import safe_normalize
-from kd_det.losses.checks import check_choice
 from kd_det.registry import MODELS
 
 # The sampler of distances: nearer ones count as this far, and from the other

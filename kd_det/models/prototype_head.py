@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kd_det.checks import check_count
 from kd_det.errors import UserError
-from kd_det.losses.checks import check_count
 from kd_det.registry import MODELS
 
 

@@ -276,14 +276,14 @@ def test_other_channels_than_it_was_built_for():
         (dict(in_channels=3), 'in_channels=3; a list of integers above 0'),
         (dict(out_channels=None), 'out_channels=None; a list of integers'),
         (dict(in_channels=[]), 'in_channels=[]; a list of integers'),
-        (dict(in_channels=[2, 0]), 'in_channels[1]=0; an integer above 0'),
+        (dict(in_channels=[2, 0]), 'in_channels[1]=0; an integer, 1 or above'),
         (dict(out_channels=[2.0, 3]), 'out_channels[0]=2.0; an integer'),
         (
             dict(out_channels=[4, 5, 6]),
             'in_channels=[2, 3] has 2 levels, out_channels=[4, 5, 6] has 3',
         ),
-        (dict(mid_channels=0), 'mid_channels=0; an integer above 0'),
-        (dict(mid_channels='8'), "mid_channels='8'; an integer above 0"),
+        (dict(mid_channels=0), 'mid_channels=0; an integer, 1 or above'),
+        (dict(mid_channels='8'), "mid_channels='8'; an integer, 1 or above"),
     ],
 )
 def test_arguments_are_checked_at_the_build(args, message):

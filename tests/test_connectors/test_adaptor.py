@@ -166,9 +166,9 @@ def test_other_shapes_than_it_was_built_for(adaptor, ours, theirs):
 @pytest.mark.parametrize(
     ('args', 'message'),
     [
-        (dict(in_channels=0), 'in_channels=0; an integer above 0'),
-        (dict(in_channels=[3]), 'in_channels=[3]; an integer above 0'),
-        (dict(out_channels=2.0), 'out_channels=2.0; an integer above 0'),
+        (dict(in_channels=0), 'in_channels=0; an integer, 1 or above'),
+        (dict(in_channels=[3]), 'in_channels=[3]; an integer, 1 or above'),
+        (dict(out_channels=2.0), 'out_channels=2.0; an integer, 1 or above'),
         (dict(dropout=1.0), 'dropout=1.0; a number from 0 to below 1'),
         (dict(dropout=-0.1), 'dropout=-0.1; a number from 0 to below 1'),
         (dict(dropout='0.5'), "dropout='0.5'; a number from 0 to below 1"),

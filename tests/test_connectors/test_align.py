@@ -71,7 +71,7 @@ def test_the_teachers_values_do_not_matter():
     [
         (3, 3, 'in_channels=3; a list of integers'),
         ([3], [3, 4], r'in_channels=\[3\] has 1 levels, out_channels'),
-        ([3], [0], r'out_channels\[0\]=0; an integer above 0'),
+        ([3], [0], r'out_channels\[0\]=0; an integer, 1 or above'),
         ([], [], r'in_channels=\[\]'),
     ],
 )

@@ -204,13 +204,13 @@ def test_other_levels_than_it_was_built_for(ours, theirs):
 @pytest.mark.parametrize(
     ('args', 'message'),
     [
-        (dict(in_channels=0), 'in_channels=0; an integer above 0'),
-        (dict(out_channels=-1), 'out_channels=-1; an integer above 0'),
+        (dict(in_channels=0), 'in_channels=0; an integer, 1 or above'),
+        (dict(out_channels=-1), 'out_channels=-1; an integer, 1 or above'),
         (dict(in_channels=[3]), 'out_channels=5; a list of integers above 0'),
         (dict(out_channels=2.0), 'in_channels=3; a list of integers above'),
         (
             dict(in_channels=[3, 0], out_channels=[5, 5]),
-            'in_channels[1]=0; an integer above 0',
+            'in_channels[1]=0; an integer, 1 or above',
         ),
         (
             dict(in_channels=[3], out_channels=[5, 5]),
@@ -230,6 +230,6 @@ def test_arguments_of_the_convolution(args, message):
 def test_arguments_of_the_linear_layer(name, value):
     with pytest.raises(UserError) as caught:
         LinearAdaptor(**{'in_channels': 3, 'out_channels': 5, name: value})
-    assert f'LinearAdaptor: {name}={value!r}; an integer above 0' in str(
+    assert f'LinearAdaptor: {name}={value!r}; an integer, 1 or above' in str(
         caught.value
     )

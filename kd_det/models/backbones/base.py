@@ -6,6 +6,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kd_det.checks import check_choice
 from kd_det.errors import UserError
 
 # Normal, fan out: what public CIFAR code does for most of these networks.
@@ -80,14 +81,6 @@ class StagedBackbone(BaseModule):
         return tuple(maps)
 
 
-def choose(name: str, value, accepted: Iterable):
-    """Return ``value``, or raise a UserError unless it is accepted."""
-    if value not in accepted:
-        listed = ', '.join(repr(item) for item in accepted)
-        raise UserError(f'{name}={value!r}; accepted are {listed}.')
-    return value
-
-
 def blocks_per_stage(name: str, depth: int, plus: int) -> int:
     """Return n of a network of depth 6n + ``plus``, or raise a UserError."""
     blocks, rest = divmod(depth - plus, 6)
@@ -104,7 +97,7 @@ def first_conv(
     channels: int, stem: str, kernel_size: int = 3, stride: int = 1
 ) -> nn.Conv2d:
     """Return the stem's convolution: as given, or 7x7 with stride 2."""
-    if choose('stem', stem, ('cifar', 'cub')) == 'cub':
+    if check_choice('Backbone', 'stem', stem, ('cifar', 'cub')) == 'cub':
         kernel_size, stride = 7, 2
     return conv(3, channels, kernel_size, stride)
 

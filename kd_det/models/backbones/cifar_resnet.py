@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kd_det.checks import check_choice
 from kd_det.models.backbones.base import (
     KAIMING,
     Stage,
     StagedBackbone,
     blocks_per_stage,
-    choose,
     conv,
     first_conv,
     projection,
@@ -56,7 +56,9 @@ class CIFARResNet(StagedBackbone):
         super().__init__(3, out_indices, init_cfg)
         blocks = blocks_per_stage('CIFARResNet', depth, 2)
         bypasses = dict(conv=projection, pad=PadShortcut)
-        bypass = bypasses[choose('shortcut', shortcut, tuple(bypasses))]
+        bypass = bypasses[
+            check_choice(self, 'shortcut', shortcut, tuple(bypasses))
+        ]
         self.conv1 = first_conv(widths[0], stem)
         self.bn1 = nn.BatchNorm2d(widths[0])
         self.relu = nn.ReLU()

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from kd_det.checks import check_choice
 from kd_det.models.backbones.base import (
     KAIMING,
     Stage,
     StagedBackbone,
-    choose,
 )
 from kd_det.registry import MODELS
 
@@ -47,7 +47,7 @@ class CIFARVGG(StagedBackbone):
         init_cfg: dict | list[dict] | None = KAIMING,
     ) -> None:
         super().__init__(5, out_indices, init_cfg)
-        convs = {8: 1, 13: 2}[choose('CIFARVGG depth', depth, (8, 13))]
+        convs = {8: 1, 13: 2}[check_choice(self, 'depth', depth, (8, 13))]
         self.block0 = _stage(3, 64, convs, pool=False)
         self.block1 = _stage(64, 128, convs)
         self.block2 = _stage(128, 256, convs)

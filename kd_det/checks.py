@@ -1,54 +1,54 @@
-"""Checks of a loss's arguments, made when it is built."""
+"""Checks of the arguments of a part, made when it is built."""
 
 import math
 from collections.abc import Sequence
 from numbers import Real
 
-from torch import nn
-
 from kd_det.errors import UserError, nearest
 
 
-def check_positive(loss: nn.Module, name: str, value: float) -> float:
+def check_positive(part: object | str, name: str, value: float) -> float:
     """Return a finite number above 0, else raise a UserError."""
     if not (_is_finite(value) and value > 0):
-        raise _refusal(loss, name, value, 'a finite number above 0 is')
+        raise _refusal(part, name, value, 'a finite number above 0 is')
     return value
 
 
-def check_not_negative(loss: nn.Module, name: str, value: float) -> float:
+def check_not_negative(part: object | str, name: str, value: float) -> float:
     """Return a finite number from 0 on, else raise a UserError."""
     if not (_is_finite(value) and value >= 0):
-        raise _refusal(loss, name, value, 'a finite number, 0 or above, is')
+        raise _refusal(part, name, value, 'a finite number, 0 or above, is')
     return value
 
 
-def check_count(loss: nn.Module, name: str, value: int, least: int) -> int:
+def check_count(part: object | str, name: str, value: int, least: int) -> int:
     """Return an integer from ``least`` on, else raise a UserError."""
     if not (isinstance(value, int) and value >= least):
         what = f'an integer, {least} or above, is'
-        raise _refusal(loss, name, value, what)
+        raise _refusal(part, name, value, what)
     return value
 
 
-def check_choice(loss: nn.Module, name: str, value, accepted: Sequence):
+def check_choice(part: object | str, name: str, value, accepted: Sequence):
     """Return one of the accepted values, else raise a UserError."""
     if value not in accepted:
         choices = ' and '.join(map(repr, accepted))
         names = [choice for choice in accepted if isinstance(choice, str)]
         hint = nearest(str(value), names)
         raise UserError(
-            f'{type(loss).__name__}: {name}={value!r}; accepted are '
+            f'{_name(part)}: {name}={value!r}; accepted are '
             f'{choices}{hint or "."}'
         )
     return value
+
+
+def _name(part: object | str) -> str:
+    return part if isinstance(part, str) else type(part).__name__
 
 
 def _is_finite(value) -> bool:
     return isinstance(value, Real) and math.isfinite(value)
 
 
-def _refusal(loss: nn.Module, name: str, value, what: str) -> UserError:
-    return UserError(
-        f'{type(loss).__name__}: {name}={value!r}; {what} accepted.'
-    )
+def _refusal(part: object | str, name: str, value, what: str) -> UserError:
+    return UserError(f'{_name(part)}: {name}={value!r}; {what} accepted.')
