@@ -39,6 +39,7 @@ DATASETS = _child(
     'datasets.cifar',
     'datasets.retrieval',
     'datasets.omniglot',
+    'datasets.tiny_imagenet',
 )
 TRANSFORMS = _child('transform', MMENGINE_TRANSFORMS, 'datasets')
 TASK_UTILS = _child('task util', MMENGINE_TASK_UTILS, 'distillers.mmrazor')

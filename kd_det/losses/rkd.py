@@ -5,6 +5,7 @@ from torch import Tensor
 
 from kd_det.checks import check_choice, check_count
 from kd_det.functional import rkd_angle_loss, rkd_distance_loss
+from kd_det.functional._common import float32_math, safe_normalize
 from kd_det.losses.gather import gather_rows, global_gradient
 from kd_det.losses.nd import EmbeddingLoss
 from kd_det.registry import MODELS
@@ -27,6 +28,8 @@ class RelationalLoss(EmbeddingLoss):
             and not at random; all without it. Time grows with the cube.
         gather: Whether the rows of all ranks are one group, as in one
             process with their global batch; else each rank relates its own.
+        normalize: Whether the rows of both sides are scaled to length 1
+            first.
         loss_weight: Constant factor of the loss.
 
     Raises:
@@ -40,6 +43,7 @@ class RelationalLoss(EmbeddingLoss):
         background: str = 'all',
         max_samples: int | None = None,
         gather: bool = False,
+        normalize: bool = False,
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__(background, loss_weight)
@@ -47,6 +51,9 @@ class RelationalLoss(EmbeddingLoss):
             check_count(self, 'max_samples', max_samples, 3)
         self.max_samples = max_samples
         self.gather = check_choice(self, 'gather', gather, (True, False))
+        self.normalize = check_choice(
+            self, 'normalize', normalize, (True, False)
+        )
 
     def relate(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Return the unweighted loss of a group as a scalar."""
@@ -82,6 +89,8 @@ class RelationalLoss(EmbeddingLoss):
             spaced = torch.arange(self.max_samples, device=device) * count
             spaced = spaced // self.max_samples
             group = tuple(rows[spaced] for rows in group)
+        if self.normalize:
+            group = tuple(_unit(rows) for rows in group)
         value = self.relate(*group)
         return self.weigh(global_gradient(value) if self.gather else value)
 
@@ -102,6 +111,7 @@ class RKDDistanceLoss(RelationalLoss):
         background: See :class:`RelationalLoss`.
         max_samples: See :class:`RelationalLoss`.
         gather: See :class:`RelationalLoss`.
+        normalize: See :class:`RelationalLoss`.
         loss_weight: Constant factor of the loss.
 
     Paper: https://arxiv.org/abs/1904.05068
@@ -128,6 +138,7 @@ class RKDAngleLoss(RelationalLoss):
         background: See :class:`RelationalLoss`.
         max_samples: See :class:`RelationalLoss`.
         gather: See :class:`RelationalLoss`.
+        normalize: See :class:`RelationalLoss`.
         loss_weight: Constant factor of the loss.
 
     Paper: https://arxiv.org/abs/1904.05068
@@ -136,6 +147,12 @@ class RKDAngleLoss(RelationalLoss):
     def relate(self, student: Tensor, teacher: Tensor) -> Tensor:
         """See :meth:`RelationalLoss.relate`."""
         return rkd_angle_loss(student, teacher)
+
+
+@float32_math
+def _unit(rows: Tensor) -> Tensor:
+    """Return rows of length 1; a row of zeros stays one."""
+    return safe_normalize(rows)
 
 
 def _first_of_its_kind(rois: Tensor, keep: Tensor | None) -> Tensor:

@@ -52,7 +52,7 @@ def folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'name', ['cifar', 'imagenet', 'cub', 'metric', 'fewshot']
+    'name', ['cifar', 'imagenet', 'cub', 'tiny_imagenet', 'metric', 'fewshot']
 )
 def test_page_is_what_the_metafile_gives(name):
     page = (CONFIGS / name / 'README.md').read_text()

@@ -70,8 +70,10 @@ SMALL = {
         )
         for depth, widen in ((40, 2), (40, 1), (16, 2), (40, 4), (16, 4))
     },
-    'vgg8': (dict(type='kd_det.CIFARVGG', depth=8), 512),
-    'vgg13': (dict(type='kd_det.CIFARVGG', depth=13), 512),
+    **{
+        f'vgg{depth}': (dict(type='kd_det.CIFARVGG', depth=depth), 512)
+        for depth in (8, 11, 13)
+    },
     'resnet50': (dict(type='kd_det.CIFARResNet50'), 2048),
     'mv2': (dict(type='kd_det.CIFARMobileNetV2', width=0.5), 1280),
     'shufflev1': (dict(type='kd_det.CIFARShuffleNetV1'), 960),
@@ -89,10 +91,15 @@ LARGE = {
     'deit-b': (dict(type='VisionTransformer', arch='deit-base'), 768),
     'regnety-16gf': (dict(type='kd_det.RegNetY16GF'), 3024),
 }
+TINY = {
+    'resnet18': (dict(type='ResNet_CIFAR', depth=18), 512),
+    'resnet101': (dict(type='ResNet_CIFAR', depth=101), 2048),
+}
 MOBILE = {'mv2', 'shufflev1', 'shufflev2'}  # trained at a fifth of the rate
 
-# the recipe of the ++ methods without ND, 30 epochs, zero-padded shortcuts
-SETTINGS = {'ndrecipe', 'short', 'pad'}
+# the recipe of the ++ methods without ND, that of RKD's authors, 30 epochs,
+# zero-padded shortcuts
+SETTINGS = {'ndrecipe', 'rkdrecipe', 'short', 'pad'}
 
 
 class Data(NamedTuple):
@@ -109,6 +116,13 @@ DATA = {
     'cifar100': Data('cifar', 'kd_det.CIFAR100', 'data/cifar100/', 100, SMALL),
     'cifar10': Data('cifar', 'kd_det.CIFAR10', 'data/cifar10/', 10, SMALL),
     'cub200': Data('cub', 'CUB', 'data/CUB_200_2011/', 200, SMALL),
+    'tinyimagenet': Data(
+        'tiny_imagenet',
+        'kd_det.TinyImageNet',
+        'data/tiny-imagenet-200/',
+        200,
+        TINY,
+    ),
     'imagenet': Data('imagenet', 'ImageNet', 'data/imagenet/', 1000, LARGE),
 }
 FILES = sorted(
@@ -137,6 +151,11 @@ class Name(NamedTuple):
         return nd and self.setting != 'short' and 'deit-b' not in self.networks
 
     @property
+    def by_rkd(self) -> bool:
+        """Whether the recipe is that of RKD's authors."""
+        return self.setting == 'rkdrecipe' or self.data == 'tinyimagenet'
+
+    @property
     def control(self) -> str:
         """The name of the student trained alone."""
         setting = 'ndrecipe' if self.by_nd else self.setting
@@ -145,7 +164,8 @@ class Name(NamedTuple):
     @property
     def teacher(self) -> str:
         """The name of the teacher trained alone."""
-        setting = 'pad' if self.data == 'cifar10' else ''
+        setting = 'rkdrecipe' if self.setting == 'rkdrecipe' else ''
+        setting = 'pad' if self.data == 'cifar10' else setting
         return baseline(self.networks[0], setting, self.data)
 
 

@@ -123,6 +123,7 @@ SRRL_PAIRS = {
 }
 SRRL_IMAGENET = {('resnet34', 'resnet18'), ('resnet50', 'mv1')}
 FEATURE_METHODS = ('srrl', 'rkd', 'rkdd', 'rkda', 'at', 'fitnet')
+# the rows of the paper on RKD
 RKD_ROWS = 'rkd rkdd rkda kd-rkd fitnet fitnet-rkd at at-rkd'.split()
 
 WRN = ['backbone.layer2.0.relu1', 'backbone.layer3.0.relu1', 'backbone.relu']
@@ -158,6 +159,13 @@ def expected_names() -> set[str]:
         for t, s in HINT_PAIRS
         for m in ('at', 'fitnet')
     }
+    own = (
+        'resnet50_vgg11_rkdrecipe_cifar100',
+        'resnet101_resnet18_tinyimagenet',
+    )
+    names |= {
+        f'{m}_{row}' for row in own for m in ['kd', *RKD_ROWS] if m != 'rkda'
+    }
     short_list = 'kd dkd sdkd sddkd kdpp dkdpp reviewkdpp srrl'.split()
     names |= {
         f'{method}_resnet56_{student}_{setting}cifar10'
@@ -186,8 +194,9 @@ def base_loss(name: Name) -> dict[str, dict]:
     tau = 1.0 if large else 4.0
     method = name.method.removesuffix('pp')
     if method.endswith('-rkd'):
-        plain = name._replace(method=method.removesuffix('-rkd'))
-        return base_loss(plain) | FEATURE_LOSSES['rkd']
+        parts = method.removesuffix('-rkd'), 'rkd'
+        one, other = (base_loss(name._replace(method=m)) for m in parts)
+        return one | other
     if method == 'hardkd':
         return {'token.loss_hardkd': dict(type='HardKDLoss', loss_weight=0.5)}
     if name.method.endswith('pp') or name.setting == 'ndrecipe':
@@ -207,7 +216,12 @@ def base_loss(name: Name) -> dict[str, dict]:
         loss = dict(type='ReviewKDLoss', loss_weight=weight)
         return {'feats.loss_reviewkd': loss}
     if method in FEATURE_METHODS:
-        return FEATURE_LOSSES[method]
+        losses = FEATURE_LOSSES[method]
+        if name.by_rkd and 'rkd' in method:
+            losses = {k: dict(v, normalize=True) for k, v in losses.items()}
+        return losses
+    if name.by_rkd:
+        return {'logit.loss_kd': dict(type='KDLoss', tau=4.0, loss_weight=1.0)}
     ((beta,),) = BETA[teacher, student]
     share = 0.5 if large and method == 'kd' else 0.9
     on_regions = method.startswith('sd')
@@ -337,7 +351,9 @@ def _stages(data: str, network: str, before: bool) -> list[str]:
             f'backbone.layer{stage}.{count - 1}.relu:input[-1]'
             for stage, count in enumerate(counts, start=1)
         ]
-    number = 4 if network in ('resnet50', 'mv1') else 3
+    if network == 'vgg11':  # the last map of each size
+        return [f'backbone.block{n}' for n in (0, 1, 2, 4)]
+    number = 4 if network in ('resnet50', 'mv1') or 'tiny' in data else 3
     suffix = '.relu:input' if before else ''
     return [f'backbone.layer{n + 1}{suffix}' for n in range(number)]
 
@@ -347,7 +363,8 @@ def task_weight(name: Name) -> float:
     if name.method == 'hardkd':
         return 0.5
     scaled = ('kd', 'sdkd', 'kd-rkd')
-    if name.setting == 'ndrecipe' or name.method not in scaled:
+    own = name.setting == 'ndrecipe' or name.by_rkd
+    if own or name.method not in scaled:
         return 1.0
     return 0.5 if name.data == 'imagenet' and name.method == 'kd' else 0.1
 
@@ -386,6 +403,12 @@ def recipe(name: Name) -> dict:
     if name.setting == 'pad':
         plan = dict(batch=128, epochs=200, decay=1e-4, steps=[100, 150])
         return dict(lr=0.1, **plan)
+    if name.by_rkd:
+        steps, epochs = [60, 120, 160], 200
+        if name.data == 'tinyimagenet':
+            steps, epochs = [*steps, 200, 250], 300
+        plan = dict(epochs=epochs, decay=5e-4, steps=steps, gamma=0.2)
+        return dict(lr=0.1, batch=128, **plan)
     if name.setting == 'short':
         return dict(lr=0.05, batch=64, epochs=30, decay=5e-4, steps=None)
     if name.by_nd:

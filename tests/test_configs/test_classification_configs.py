@@ -145,7 +145,7 @@ def test_recipe_is_that_of_the_tables(path):
     schedulers = cfg.param_scheduler
     if expected['steps']:
         assert schedulers.milestones == expected['steps']
-        assert schedulers.gamma == 0.1
+        assert schedulers.gamma == expected.get('gamma', 0.1)
         assert optimizer.type == 'SGD' and optimizer.momentum == 0.9
     else:
         last = schedulers[-1] if isinstance(schedulers, list) else schedulers

@@ -19,7 +19,9 @@ from kd_det.models.spec import read_spec
 from kd_det.registry import MODELS
 
 # images and pixels a side: as small as the networks and batch norm allow
-SIZES = dict(cifar=(4, 32), cub=(2, 64), imagenet=(2, 64))
+SIZES = dict(
+    cifar=(4, 32), tiny_imagenet=(4, 32), cub=(2, 64), imagenet=(2, 64)
+)
 BY_TEACHER = sorted(FILES, key=lambda path: parse(path.stem).teacher)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from cifar_toy import write_set
-from image_folders import write_cub, write_tree
+from image_folders import write_cub, write_tiny_imagenet, write_tree
 from mmengine.config import Config
 from mmengine.registry import (
     DATASETS,
@@ -33,9 +33,12 @@ CONSTANTS = {
     'cifar100': ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)),
     'imagenet': ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     'cub200': ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    'tiny_imagenet': ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     'image_folder': ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
-BATCHES = dict(cifar10=64, cifar100=64, imagenet=256, cub200=64)
+BATCHES = dict(
+    cifar10=64, cifar100=64, tiny_imagenet=128, imagenet=256, cub200=64
+)
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +54,7 @@ def roots(tmp_path_factory):
     write_set(root / 'cifar10', CIFAR10_LAYOUT, ['x'] * 10)
     write_set(root / 'cifar100', CIFAR100_LAYOUT, ['x'] * 100)
     write_cub(root / 'cub200')
+    write_tiny_imagenet(root / 'tiny_imagenet')
     for split in ('train', 'validation'):
         write_tree(root / 'image_folder' / split, CLASSES)
     for split in ('train', 'val'):
@@ -80,7 +84,8 @@ def on(roots, name):
 @pytest.mark.parametrize('name', CONSTANTS)
 def test_data_set(roots, name):
     cfg = on(roots, name)
-    side = dict(cifar10=32, cifar100=32, image_folder=112).get(name, 224)
+    sides = dict(cifar10=32, cifar100=32, tiny_imagenet=64, image_folder=112)
+    side = sides.get(name, 224)
     for split in ('train', 'val', 'test'):
         loader = cfg[f'{split}_dataloader']
         assert not loader.get('persistent_workers')  # for an exact resume
@@ -156,6 +161,11 @@ def rates(path):
     [
         ('cifar_240e', 0.05, 5e-4, False, 64, (150, 30, 30, 30)),
         ('cifar_240e_nd', 0.1, 5e-4, True, 128, (150, 30, 30, 30)),
+        ('cifar_200e_rkd', 0.1, 5e-4, False, 128, (60, 60, 40, 40)),
+        (
+            'tiny_imagenet_300e',
+            *(0.1, 5e-4, False, 128, (60, 60, 40, 40, 50, 50)),
+        ),
         ('cub_240e', 0.05, 5e-4, False, 64, (150, 30, 30, 30)),
         ('imagenet_100e', 0.2, 1e-4, False, 512, (30, 30, 30, 10)),
         ('imagenet_100e_nd', 0.2, 1e-4, True, 512, (30, 30, 30, 10)),
@@ -163,8 +173,9 @@ def rates(path):
 )
 def test_schedule(name, lr, decay, nesterov, images, steps):
     path = BASES / f'schedules/{name}.py'
+    factor = 0.2 if images == 128 and not nesterov else 0.1
     expected = [
-        lr / 10**i for i, epochs in enumerate(steps) for _ in [0] * epochs
+        lr * factor**i for i, epochs in enumerate(steps) for _ in [0] * epochs
     ]
     assert rates(path) == pytest.approx(expected)
     cfg = Config.fromfile(path)

@@ -76,6 +76,24 @@ def test_fields(loss):
     assert not loss.entrywise
 
 
+@each_loss
+def test_rows_of_length_1(loss, pair):
+    """As the authors relate the features of classifiers."""
+    unit = [rows / rows.norm(dim=1, keepdim=True) for rows in pair]
+    value = loss(normalize=True)(*pair).item()
+    assert value == pytest.approx(naive(loss, *unit), rel=1e-10)
+    assert value != pytest.approx(loss()(*pair).item(), rel=1e-3)
+
+
+@each_loss
+def test_a_row_of_zeros_has_no_direction_and_no_gradient(loss, pair):
+    student = pair[0].index_fill(0, torch.tensor([2]), 0).requires_grad_()
+    value = loss(normalize=True)(student, pair[1])
+    value.backward()
+    assert value.isfinite() and student.grad.isfinite().all()
+    assert not student.grad[2].any() and student.grad[3].any()
+
+
 @each_case
 def test_foreground_alone(loss, function, pair):
     mask = torch.tensor([1, 0, 1, 1, 0, 1, 0]).bool()

@@ -132,7 +132,7 @@ def wrn(w, x, depth, widen):
 
 def vgg(w, x, convs):
     for stage, channels in enumerate((64, 128, 256, 512, 512)):
-        for unit in range(convs):
+        for unit in range(convs[stage]):
             name = f'block{stage}.'
             x = w.conv(x, f'{name}{3 * unit}', channels, 3, bias=True)
             x = w.bn(x, f'{name}{3 * unit + 1}').relu()

@@ -93,11 +93,11 @@ def wrn(depth, widen):
     return total + 2 * before
 
 
-def vgg(convs):
+def vgg(*convs):
     before, total = 3, 0
-    for width in 64, 128, 256, 512, 512:
-        total += 9 * before * width + (convs - 1) * 9 * width**2
-        total += convs * 3 * width  # a bias too
+    for width, count in zip((64, 128, 256, 512, 512), convs):
+        total += 9 * before * width + (count - 1) * 9 * width**2
+        total += count * 3 * width  # a bias too
         before = width
     return total
 
@@ -154,8 +154,9 @@ PARAMETERS = {  # with a classifier of 100 classes, millions as published
     'WRN-40-2': (wrn(40, 2) + 129 * 100, 2.26),
     'WRN-40-1': (wrn(40, 1) + 65 * 100, 0.57),
     'WRN-16-2': (wrn(16, 2) + 129 * 100, 0.70),
-    'VGG-8': (vgg(1) + 513 * 100, 3.97),
-    'VGG-13': (vgg(2) + 513 * 100, 9.46),
+    'VGG-8': (vgg(1, 1, 1, 1, 1) + 513 * 100, 3.97),
+    'VGG-11': (vgg(1, 1, 2, 2, 2) + 513 * 100, 9.28),
+    'VGG-13': (vgg(2, 2, 2, 2, 2) + 513 * 100, 9.46),
     'MobileNetV2': (mobilenet_v2() + 1281 * 100, 0.81),
     'ShuffleNetV1': (shufflenet_v1() + 961 * 100, 0.95),
     'ShuffleNetV2': (shufflenet_v2() + 1025 * 100, 1.36),
@@ -411,7 +412,7 @@ def test_first_weights(kind):
         (lambda: CIFARResNet(18), r'CIFARResNet has depth=18; 6n \+ 2.*8, 14'),
         (lambda: CIFARResNet(2), 'depth=2'),
         (lambda: WRN(40 + 1, 2), r'WRN has depth=41; 6n \+ 4 .*10, 16, 22'),
-        (lambda: CIFARVGG(16), 'CIFARVGG: depth=16; accepted are 8 and 13'),
+        (lambda: CIFARVGG(16), 'CIFARVGG: depth=16; accepted are 8 and 11 and'),
         (
             lambda: CIFARResNet(8, shortcut='A'),
             "shortcut='A'; accepted are 'conv' and 'pad'",

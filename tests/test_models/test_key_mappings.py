@@ -94,13 +94,19 @@ def case(oracle, width, side=16, keys='repdistiller', **backbone):
             widen=2,
         ),
         case(
-            functools.partial(public.vgg, convs=1),
+            functools.partial(public.vgg, convs=(1, 1, 1, 1, 1)),
             512,
             type='kd_det.CIFARVGG',
             depth=8,
         ),
         case(
-            functools.partial(public.vgg, convs=2),
+            functools.partial(public.vgg, convs=(1, 1, 2, 2, 2)),
+            512,
+            type='kd_det.CIFARVGG',
+            depth=11,
+        ),
+        case(
+            functools.partial(public.vgg, convs=(2, 2, 2, 2, 2)),
             512,
             type='kd_det.CIFARVGG',
             depth=13,

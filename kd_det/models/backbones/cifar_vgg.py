@@ -1,4 +1,4 @@
-"""VGG-8 and VGG-13 with batch norm, without hidden linear layers."""
+"""VGG-8, -11 and -13 with batch norm, without hidden linear layers."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -13,6 +13,8 @@ from kd_det.models.backbones.base import (
 )
 from kd_det.registry import MODELS
 
+CONVS = {8: (1,) * 5, 11: (1, 1, 2, 2, 2), 13: (2,) * 5}  # of each stage
+
 
 @MODELS.register_module()
 class CIFARVGG(StagedBackbone):
@@ -26,7 +28,8 @@ class CIFARVGG(StagedBackbone):
     activation).
 
     Args:
-        depth: 8 (one convolution a stage) or 13 (two).
+        depth: 8 (one convolution a stage), 13 (two) or 11 (two in the last
+            three stages).
         out_indices: Stages whose maps are returned, 0 to 4.
         init_cfg: As in MMEngine; Kaiming normal by default.
 
@@ -47,12 +50,12 @@ class CIFARVGG(StagedBackbone):
         init_cfg: dict | list[dict] | None = KAIMING,
     ) -> None:
         super().__init__(5, out_indices, init_cfg)
-        convs = {8: 1, 13: 2}[check_choice(self, 'depth', depth, (8, 13))]
-        self.block0 = _stage(3, 64, convs, pool=False)
-        self.block1 = _stage(64, 128, convs)
-        self.block2 = _stage(128, 256, convs)
-        self.block3 = _stage(256, 512, convs)
-        self.block4 = _stage(512, 512, convs, pool=False)
+        convs = CONVS[check_choice(self, 'depth', depth, tuple(CONVS))]
+        self.block0 = _stage(3, 64, convs[0], pool=False)
+        self.block1 = _stage(64, 128, convs[1])
+        self.block2 = _stage(128, 256, convs[2])
+        self.block3 = _stage(256, 512, convs[3])
+        self.block4 = _stage(512, 512, convs[4], pool=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return maps of images (N, 3, H, W)."""

@@ -1,0 +1,8 @@
+"""`cifar_200e_rkd.py` for 300 epochs, with steps after 200 and 250 too.
+
+The schedule of Tiny-ImageNet in the paper on RKD; not checked against it.
+"""
+
+_base_ = './cifar_200e_rkd.py'
+train_cfg = dict(max_epochs=300)
+param_scheduler = dict(milestones=[60, 120, 160, 200, 250])
