@@ -1,7 +1,8 @@
 """RKD-DA on the embeddings of objects: slim Faster R-CNN R-50 -> R-18.
 
-With the weights of rkd_frcnn_r101_r18.py, which are ours: on blood cells about
-a tenth of the detection losses. 8 epochs, data and schedule of the control.
+On blood cells, with the weights of rkd_frcnn_r101_r18.py, which are ours:
+about a tenth of the detection losses. 8 epochs, data and schedule of the
+control.
 """
 
 _base_ = './kd_frcnn_r50_r18_slim_bccd.py'
