@@ -32,7 +32,8 @@ def check_count(part: object | str, name: str, value: int, least: int) -> int:
 def check_choice(part: object | str, name: str, value, accepted: Sequence):
     """Return one of the accepted values, else raise a UserError."""
     if value not in accepted:
-        choices = ' and '.join(map(repr, accepted))
+        *most, last = map(repr, accepted)
+        choices = ' and '.join([', '.join(most), last] if most else [last])
         names = [choice for choice in accepted if isinstance(choice, str)]
         hint = nearest(str(value), names)
         raise UserError(

@@ -193,7 +193,7 @@ def test_unknown_mode():
     with pytest.raises(UserError) as caught:
         SoftmaxRegressionLoss('msee')
     assert str(caught.value) == (
-        "SoftmaxRegressionLoss: mode='msee'; accepted are 'mse' and 'ce' "
+        "SoftmaxRegressionLoss: mode='msee'; accepted are 'mse', 'ce' "
         "and 'kl'; did you mean 'mse'?"
     )
 

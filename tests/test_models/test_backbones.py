@@ -412,7 +412,7 @@ def test_first_weights(kind):
         (lambda: CIFARResNet(18), r'CIFARResNet has depth=18; 6n \+ 2.*8, 14'),
         (lambda: CIFARResNet(2), 'depth=2'),
         (lambda: WRN(40 + 1, 2), r'WRN has depth=41; 6n \+ 4 .*10, 16, 22'),
-        (lambda: CIFARVGG(16), 'CIFARVGG: depth=16; accepted are 8 and 11 and'),
+        (lambda: CIFARVGG(16), 'depth=16; accepted are 8, 11 and 13'),
         (
             lambda: CIFARResNet(8, shortcut='A'),
             "shortcut='A'; accepted are 'conv' and 'pad'",
