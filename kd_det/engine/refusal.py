@@ -11,6 +11,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
+from mmengine.visualization import Visualizer
 
 from kd_det.engine.hooks.initial_weights_hook import FILE as DIGEST
 from kd_det.errors import UserError
@@ -79,7 +80,15 @@ def nothing_left(cfg: Config, step: FirstStep | None = None) -> Iterator[None]:
             elif copy.read_bytes() != old:
                 copy.write_bytes(old)
             _remove_empty(folder, above)
+        _forget_visualizers(Visualizer)
         raise
+
+
+def _forget_visualizers(kind: type[Visualizer]) -> None:
+    """Let a later run of this process not draw into what was removed."""
+    kind._instance_dict.clear()  # MMEngine hands them out by name
+    for heir in kind.__subclasses__():
+        _forget_visualizers(heir)
 
 
 def _first_there(path: Path) -> Path:
