@@ -37,6 +37,7 @@ MAPS = {
     'PKD': dict(type='PKDLoss'),
     'FitNet': dict(type='FitNetLoss'),
     'AT': dict(type='AttentionTransferLoss'),
+    'RKD maps': dict(type='MapRelationLoss', base=dict(type='RKDAngleLoss')),
 }
 REVIEW = {'ReviewKD': dict(type='ReviewKDLoss')}
 METHODS = [*HEAD, 'dense KD', 'LD', *MAPS, *REVIEW]

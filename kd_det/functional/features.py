@@ -55,22 +55,25 @@ def softmax_regression_loss(
 ) -> Tensor:
     r"""Compare both embeddings as the teacher's classifier sees them (SRRL).
 
-    With :math:`z` the cross logits, :math:`z^T` those of the teacher, and
-    :math:`p, p^T` their softmax:
+    With :math:`z` the cross logits, :math:`z^T` those of the teacher,
+    :math:`p, p^T` their softmax and :math:`q, q^T` their sigmoid:
 
     .. math::
         \ell^{mse} = \frac{1}{K} \sum_k (z_k - z^T_k)^2, \quad
         \ell^{ce} = -\sum_k p^T_k \log p_k, \quad
         \ell^{kl} = \sum_k p^T_k \log (p^T_k / p_k)
 
-    'mse' sees a common shift of the logits, 'ce' and 'kl' do not. 'ce' is
-    not 0 at equality: it is 'kl' plus the teacher's entropy.
+        \ell^{bce} = -\sum_k q^T_k \log q_k + (1 - q^T_k) \log (1 - q_k)
+
+    'mse' and 'bce' see a common shift of the logits, 'ce' and 'kl' do not.
+    'ce' is not 0 at equality: it is 'kl' plus the teacher's entropy; nor is
+    'bce', which is for classifiers with a sigmoid a class.
 
     Args:
         cross_logits: The student's embedding through the teacher's frozen
             classifier, shape (N, K).
         teacher_logits: Shape (N, K); detached.
-        mode: 'mse', 'ce' or 'kl'.
+        mode: 'mse', 'ce', 'kl' or 'bce'.
 
     Returns:
         Shape (N,).
@@ -84,10 +87,14 @@ def softmax_regression_loss(
         cross_logits=(cross_logits, 'N K'),
         teacher_logits=(teacher_logits, 'N K'),
     )
-    check_choice('mode', mode, ('mse', 'ce', 'kl'))
+    check_choice('mode', mode, ('mse', 'ce', 'kl', 'bce'))
     teacher_logits = teacher_logits.detach()
     if mode == 'mse':
         return (cross_logits - teacher_logits).square().mean(1)
+    if mode == 'bce':
+        return F.binary_cross_entropy_with_logits(
+            cross_logits, teacher_logits.sigmoid(), reduction='none'
+        ).sum(1)
     log_student = cross_logits.log_softmax(1)
     log_teacher = teacher_logits.log_softmax(1)
     if mode == 'kl':

@@ -23,6 +23,7 @@ from kd_det.losses.rkd import (
     RKDAngleLoss,
     RKDDistanceLoss,
 )
+from kd_det.losses.rkd_maps import MapRelationLoss
 from kd_det.losses.sdd import SDDLoss
 from kd_det.losses.srrl import FeatureMatchingLoss, SoftmaxRegressionLoss
 from kd_det.losses.triplet import TripletLoss
@@ -42,6 +43,7 @@ __all__ = [
     'LDLoss',
     'LogitLoss',
     'MMRazorLoss',
+    'MapRelationLoss',
     'NDLoss',
     'NKDLoss',
     'NormLoss',

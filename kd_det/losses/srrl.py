@@ -7,7 +7,7 @@ from kd_det.functional import feature_matching_loss, softmax_regression_loss
 from kd_det.losses.base import DistillLoss
 from kd_det.registry import MODELS
 
-MODES = ('mse', 'ce', 'kl')
+MODES = ('mse', 'ce', 'kl', 'bce')
 
 
 @MODELS.register_module()
@@ -38,20 +38,24 @@ class FeatureMatchingLoss(DistillLoss):
 class SoftmaxRegressionLoss(DistillLoss):
     r"""Compare what the teacher's class layer makes of both embeddings.
 
-    With :math:`z` the cross logits, :math:`z^t` those of the teacher, and
-    :math:`p, p^t` their softmax:
+    With :math:`z` the cross logits, :math:`z^t` those of the teacher,
+    :math:`p, p^t` their softmax and :math:`q, q^t` their sigmoid:
 
     .. math::
         L^{mse} = \frac{1}{N K} \sum_n \|z_n - z^t_n\|^2, \quad
         L^{ce} = -\frac1N \sum_n \sum_k p^t_{nk} \log p_{nk}, \quad
         L^{kl} = \frac1N \sum_n \mathrm{KL}(p^t_n \| p_n)
 
-    The gradient flows through the frozen layer into the student. 'mse' sees
-    a common shift of the logits, 'ce' and 'kl' do not; 'ce' is not 0 at
-    equality.
+        L^{bce} = -\frac1N \sum_n \sum_k q^t_{nk} \log q_{nk}
+        + (1 - q^t_{nk}) \log (1 - q_{nk})
+
+    The gradient flows through the frozen layer into the student. 'mse' and
+    'bce' see a common shift of the logits, 'ce' and 'kl' do not; 'ce' and
+    'bce' are not 0 at equality. 'bce' is for heads with a sigmoid a class:
+    there 'mse' would mostly compare how sure both are of what is not there.
 
     Args:
-        mode: 'mse', 'ce' or 'kl'.
+        mode: 'mse', 'ce', 'kl' or 'bce'.
         loss_weight: Constant factor of the loss; beta of the paper.
 
     Raises:

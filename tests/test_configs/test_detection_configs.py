@@ -42,6 +42,7 @@ METHODS = {
     'nd': {'NDLoss', 'KDLoss'},
     'srrl': {'FeatureMatchingLoss', 'SoftmaxRegressionLoss'},
     'rkd': {'RKDDistanceLoss', 'RKDAngleLoss'},
+    'rkdmaps': {'MapRelationLoss'},
     'dkd': {'DKDLoss'},
     'dkdpp': {'DKDLoss', 'NDLoss'},
     'reviewkd': {'ReviewKDLoss'},
@@ -371,7 +372,9 @@ class Supplies:
         if slim:
             options['classes'] = SHAPES_CLASSES
         else:  # small images; at full size all else is as it is
-            loader = dict(batch_size=1, num_workers=0)
+            # an adaptor's batch norm needs two cells of the coarsest level
+            count = 2 if 'srrl' in path.stem else 1
+            loader = dict(batch_size=count, num_workers=0)
             loader['persistent_workers'] = False
             loader['dataset.pipeline.2.scale'] = (128, 128)
             options |= {f'train_dataloader.{k}': v for k, v in loader.items()}

@@ -81,19 +81,22 @@ class TestSoftmaxRegression:
     def logits(self, h, bias=True):
         return F.linear(h, self.weight, self.bias if bias else None)
 
-    @pytest.mark.parametrize('mode', ['mse', 'ce', 'kl'])
+    @pytest.mark.parametrize('mode', ['mse', 'ce', 'kl', 'bce'])
     def test_oracle(self, mode):
         s, t = draw(5, 4) * 2, draw(5, 4, seed=1) * 2
         expected = []
         for a, b in zip(s.numpy(), t.numpy(), strict=True):
             p = [math.exp(x) / sum(map(math.exp, a)) for x in a]
             q = [math.exp(x) / sum(map(math.exp, b)) for x in b]
+            u, v = ([1 / (1 + math.exp(-x)) for x in y] for y in (a, b))
             expected.append(
                 sum(
                     {
                         'mse': (a[k] - b[k]) ** 2 / 4,
                         'ce': -q[k] * math.log(p[k]),
                         'kl': q[k] * math.log(q[k] / p[k]),
+                        'bce': -v[k] * math.log(u[k])
+                        - (1 - v[k]) * math.log(1 - u[k]),
                     }[mode]
                     for k in range(4)
                 )
@@ -170,14 +173,14 @@ class TestSoftmaxRegression:
         close(softmax_regression_loss(t, t, 'kl'), torch.zeros(5))
         close(softmax_regression_loss(t, t, 'ce'), -(p * p.log()).sum(1))
 
-    @pytest.mark.parametrize('mode', ['mse', 'ce', 'kl'])
+    @pytest.mark.parametrize('mode', ['mse', 'ce', 'kl', 'bce'])
     def test_gradcheck(self, mode):
         assert torch.autograd.gradcheck(
             lambda s: softmax_regression_loss(s, draw(3, 4, seed=1), mode),
             draw(3, 4).requires_grad_(),
         )
 
-    @pytest.mark.parametrize('mode', ['ce', 'kl'])
+    @pytest.mark.parametrize('mode', ['ce', 'kl', 'bce'])
     def test_large_logits(self, mode):
         s = (draw(3, 4) * 1e4).float().requires_grad_()
         loss = softmax_regression_loss(

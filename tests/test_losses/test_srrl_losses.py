@@ -32,6 +32,15 @@ def naive(student, teacher, mode):
             gaps = [(a - b) ** 2 for a, b in zip(ours, theirs)]
             total += sum(gaps) / len(gaps)
             continue
+        if mode == 'bce':
+            pairs = [
+                [1 / (1 + math.exp(-value)) for value in pair]
+                for pair in zip(ours, theirs)
+            ]
+            total -= sum(
+                t * math.log(q) + (1 - t) * math.log(1 - q) for q, t in pairs
+            )
+            continue
         p, target = softmax(ours), softmax(theirs)
         total -= sum(t * math.log(q) for t, q in zip(target, p))
         if mode == 'kl':
@@ -193,8 +202,8 @@ def test_unknown_mode():
     with pytest.raises(UserError) as caught:
         SoftmaxRegressionLoss('msee')
     assert str(caught.value) == (
-        "SoftmaxRegressionLoss: mode='msee'; accepted are 'mse', 'ce' "
-        "and 'kl'; did you mean 'mse'?"
+        "SoftmaxRegressionLoss: mode='msee'; accepted are 'mse', 'ce', "
+        "'kl' and 'bce'; did you mean 'mse'?"
     )
 
 

@@ -1,0 +1,15 @@
+"""RKD-DA between positions of the FPN: Faster R-CNN R-101 -> R-18, COCO 1x.
+
+A group are 128 cells of a level, of all images of a GPU, none of the padding.
+No paper distils detectors this way; the weights are those of
+`rkd_frcnn_r101_r18.py`, untuned.
+"""
+
+_base_ = [
+    './_base_/models/frcnn_r101_r18.py',
+    './_base_/methods/rkd_maps.py',
+    './_base_/datasets/coco.py',
+    'mmdet::_base_/schedules/schedule_1x.py',
+    './_base_/distill_runtime.py',
+]
+model = _base_.pop('method')

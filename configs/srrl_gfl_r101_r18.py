@@ -1,0 +1,14 @@
+"""SRRL at locations on objects: GFL R-101 -> R-18, COCO 1x.
+
+Ours: the SRRL paper distils classifiers. The weights are theirs, untuned:
+look at the first steps of the log.
+"""
+
+_base_ = [
+    './_base_/models/gfl_r101_r18.py',
+    './_base_/methods/srrl_dense.py',
+    './_base_/datasets/coco.py',
+    './_base_/schedules/schedule_1x_dense.py',
+    './_base_/distill_runtime.py',
+]
+model = _base_.pop('method')

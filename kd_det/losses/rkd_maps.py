@@ -1,0 +1,112 @@
+"""RKD between the cells of feature maps."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kd_det.errors import UserError
+from kd_det.losses.base import DistillLoss
+from kd_det.losses.checks import check_count
+from kd_det.losses.levels import check_levels, same_sizes
+from kd_det.losses.rkd import RelationalLoss
+from kd_det.registry import MODELS, build_part
+
+Maps = Sequence[Tensor]
+
+
+@MODELS.register_module()
+class MapRelationLoss(DistillLoss):
+    r"""RKD on the cells of maps: mean over the levels.
+
+    .. math:: L = \frac{1}{\#levels} \sum_{levels}
+        \operatorname{base}(\{s_m\}, \{t_m\})
+
+    The cells m of a level that lie in an image are one group, whatever image
+    of the GPU's batch they are of; each is a row of as many entries as the
+    map has channels, which may differ. Of a larger group ``max_samples``
+    cells are taken, spread over images, rows and columns, each once and the
+    same at each step. Where the spatial sizes differ, the larger map is
+    average-pooled to the smaller.
+
+    Args:
+        base: Config of ``RKDDistanceLoss`` or ``RKDAngleLoss``. It is
+            weighed and thinned out by this loss, not by its own arguments.
+        max_samples: Cells of a level that are related, three or more.
+        loss_weight: Constant factor of the loss.
+
+    Raises:
+        UserError: The base is no such loss or has a weight or a
+            ``max_samples``, or ``max_samples`` is below 3.
+
+    Paper: https://arxiv.org/abs/1904.05068; it has no relations in a map.
+    """
+
+    entrywise = False
+
+    def __init__(
+        self, base: dict, max_samples: int = 128, loss_weight: float = 1.0
+    ) -> None:
+        super().__init__(loss_weight)
+        if isinstance(base, dict):  # names resolve here in any default scope
+            base = {'_scope_': 'kd_det', **base}
+        self.base = build_part('base of MapRelationLoss', base, RelationalLoss)
+        self.max_samples = check_count(self, 'max_samples', max_samples, 3)
+        base = self.base
+        if base.loss_weight != 1 or base.max_samples is not None:
+            raise UserError(
+                f'MapRelationLoss: base has loss_weight={base.loss_weight} '
+                f'and max_samples={base.max_samples}, where 1 and None alone '
+                'are accepted; give them to MapRelationLoss itself.'
+            )
+
+    def forward(
+        self,
+        student_feats: Maps,
+        teacher_feats: Maps,
+        feat_masks: Sequence[Tensor | None] | None = None,
+    ) -> Tensor:
+        """Return the weighted loss of maps (N, C, H, W) as a scalar.
+
+        Masks (N, 1, H, W) mark the cells in an image; None stands for all.
+
+        Raises:
+            UserError: The two sides have not as many maps.
+        """
+        check_levels(self, student_feats, teacher_feats)
+        masks = feat_masks or [None] * len(student_feats)
+        levels = zip(student_feats, teacher_feats, masks)
+        values = [self._relate(*level) for level in levels]
+        return self.weigh(sum(values) / len(values))
+
+    def _relate(
+        self, ours: Tensor, theirs: Tensor, mask: Tensor | None
+    ) -> Tensor:
+        sides = same_sizes(ours, theirs)
+        rows = [m.permute(0, 2, 3, 1).flatten(0, 2) for m in sides]
+        if mask is not None:
+            size = tuple(sides[0].shape[2:])
+            inside = F.adaptive_max_pool2d(mask.float(), size).flatten() > 0
+            # on an accelerator this waits for it
+            rows = [side[inside] for side in rows]
+        count = len(rows[0])
+        if count > self.max_samples:
+            device = ours.device
+            chosen = torch.arange(self.max_samples, device=device)
+            chosen = chosen * _stride(count) % count
+            rows = [side[chosen] for side in rows]
+        return self.base(*rows)
+
+
+def _stride(count: int) -> int:
+    """Return a step through so many cells that visits each once.
+
+    Near the golden section of them, so that any number of steps is spread
+    evenly, and in no column more than in others.
+    """
+    step = round(count * (math.sqrt(5) - 1) / 2)
+    while math.gcd(step, count) > 1:
+        step += 1
+    return step
