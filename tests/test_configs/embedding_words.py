@@ -25,6 +25,7 @@ METHODS = dict(
 NETWORKS = dict(
     resnet18=(dict(type='ResNet', depth=18), 512),
     resnet50=(dict(type='ResNet', depth=50), 2048),
+    googlenet=(dict(type='kd_det.GoogLeNet'), 1024),
     resnet18s=(
         dict(type='ResNet_CIFAR', depth=18, base_channels=16, in_channels=1),
         128,

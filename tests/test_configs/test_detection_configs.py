@@ -373,10 +373,10 @@ class Supplies:
             options['classes'] = SHAPES_CLASSES
         else:  # small images; at full size all else is as it is
             # an adaptor's batch norm needs two cells of the coarsest level
-            count = 2 if 'srrl' in path.stem else 1
-            loader = dict(batch_size=count, num_workers=0)
+            side = 256 if path.stem.startswith('srrl_') else 128
+            loader = dict(batch_size=1, num_workers=0)
             loader['persistent_workers'] = False
-            loader['dataset.pipeline.2.scale'] = (128, 128)
+            loader['dataset.pipeline.2.scale'] = (side, side)
             options |= {f'train_dataloader.{k}': v for k, v in loader.items()}
         cfg = load_config(str(path), options)
         side = 'model.student' if is_pair(cfg) else 'model'

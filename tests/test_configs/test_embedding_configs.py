@@ -185,6 +185,9 @@ def test_every_cell_of_the_tables_is_a_config():
             for method in METHODS:
                 pair = f'{method}_resnet50-512_resnet18-{dims}_{data}'
                 assert pair in names
+    for data in ('cub200', 'cars196', 'sop'):  # with the state of the art
+        for student in ('resnet50-128', 'googlenet-128', 'googlenet-512'):
+            assert f'rkdda_resnet50-512_{student}_{data}' in names
     for data, facts in METRIC_DATA.items():
         own = facts.teacher
         assert f'triplet_{own}_{data}' in names

@@ -37,3 +37,20 @@ def test_regnet_takes_every_weight():
     assert {key: value.shape for key, value in mapped.items()} == {
         key: value.shape for key, value in ours.state_dict().items()
     }
+
+
+def test_googlenet_gives_the_same_embedding():
+    torch.manual_seed(0)
+    theirs = torchvision.models.googlenet(
+        aux_logits=True, transform_input=False, init_weights=False
+    ).eval()
+    ours = MODELS.build(dict(type='kd_det.GoogLeNet')).eval()
+    missing, left = ours.load_state_dict(theirs.state_dict(), strict=False)
+    assert not missing
+    assert {key.partition('.')[0] for key in left} == {'aux1', 'aux2', 'fc'}
+    theirs.fc = torch.nn.Identity()
+    images = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        (level,) = ours(images)
+        assert level.shape == (2, 1024, 2, 3)
+        torch.testing.assert_close(level.mean((2, 3)), theirs(images))

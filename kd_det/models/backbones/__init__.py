@@ -7,6 +7,7 @@ from kd_det.models.backbones.cifar_shufflenet_v1 import CIFARShuffleNetV1
 from kd_det.models.backbones.cifar_shufflenet_v2 import CIFARShuffleNetV2
 from kd_det.models.backbones.cifar_vgg import CIFARVGG
 from kd_det.models.backbones.conv4 import Conv4
+from kd_det.models.backbones.googlenet import GoogLeNet
 from kd_det.models.backbones.mobilenet_v1 import MobileNetV1
 from kd_det.models.backbones.regnet_y import RegNetY16GF
 from kd_det.models.backbones.wrn import WRN
@@ -19,6 +20,7 @@ __all__ = [
     'CIFARShuffleNetV2',
     'CIFARVGG',
     'Conv4',
+    'GoogLeNet',
     'MobileNetV1',
     'RegNetY16GF',
     'WRN',
