@@ -16,6 +16,9 @@ from kd_det.losses import DistillLoss, MMRazorLoss
 from kd_det.registry import build_part
 from kd_det.taps import FeatureTap
 
+# what the teacher's last layers make of the student's embedding
+CROSSED = {'cross_logits', 'cross_boxes'}
+
 
 class Distiller(nn.Module):
     """Base: which knowledge there is, and which loss gets what.
@@ -271,7 +274,7 @@ class Distiller(nn.Module):
             and {'teacher_embed', 'centroids'} & {*fields}
             for name, fields in self.wiring.items()
         )
-        if compared or 'cross_logits' in self.asked:
+        if compared or CROSSED & self.asked:
             raise UserError(
                 f"The student's embedding is {ours} wide, the teacher's "
                 f'{theirs}; {fix}.'

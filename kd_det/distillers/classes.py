@@ -12,6 +12,8 @@ ROWS = {
         'student_logits',
         'teacher_logits',
         'cross_logits',
+        'cross_boxes',
+        'teacher_boxes',
         'student_embed',
         'teacher_embed',
         'student_corners',

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from kd_det.distillers.base import Distiller
+from kd_det.distillers.base import CROSSED, Distiller
 from kd_det.distillers.roi_cells import cells_of_rois, check_cells
 from kd_det.errors import UserError
 from kd_det.registry import MODELS
@@ -20,6 +20,11 @@ POINTS = {
     # what a head with global average pooling pools
     'map': HEAD + '{stage}.avg_pool:input',
 }
+# of the teacher, where a loss asks for boxes
+BOXES = {
+    'boxes': HEAD + '{stage}.fc_reg',
+    'boxes_from': HEAD + '{stage}.fc_reg:input',
+}
 REGIONS = {'student_region_logits', 'teacher_region_logits'}
 
 
@@ -30,7 +35,9 @@ class RoIDistiller(Distiller):
     Taps give the student's RoIs, labels (background last), embeddings and
     logits that it computed anyway; the teacher's RoI extractor and box head
     then run on the same RoIs. Neither head runs twice. ``cross_logits`` are
-    the teacher's class layer applied to the student's embedding.
+    the teacher's class layer applied to the student's embedding,
+    ``cross_boxes`` and ``teacher_boxes`` what its box layer makes of the
+    student's and of its own: the deltas of the class that it predicts.
 
     In a cascade the RoIs of all stages count together, each seen by the
     teacher's head of that stage, or its last where it has fewer. Class means
@@ -66,6 +73,8 @@ class RoIDistiller(Distiller):
         'student_region_logits',
         'teacher_region_logits',
         'cross_logits',
+        'cross_boxes',
+        'teacher_boxes',
         'labels',
         'foreground',
         'rois',
@@ -87,6 +96,7 @@ class RoIDistiller(Distiller):
         super().__init__(losses, centroids, connectors, taps)
         self.stage, self.scales, self.cells = stage, tuple(scales), cells
         self.regional = bool(REGIONS & self.asked)
+        self.boxes = bool({'cross_boxes', 'teacher_boxes'} & self.asked)
 
     def bind(self, name: str, student: nn.Module, teacher: nn.Module) -> None:
         """See :meth:`Distiller.bind`."""
@@ -227,7 +237,9 @@ class RoIDistiller(Distiller):
             foreground=foreground,
             rois=rois,
         )
-        if 'cross_logits' in self.asked and len(self.stages) > 1:
+        if self.boxes:
+            knowledge['teacher_boxes'] = self._boxes(records)
+        if CROSSED & self.asked and len(self.stages) > 1:
             knowledge['stage'] = torch.full_like(labels, stage)
         if self.regional:
             knowledge |= self._regions(
@@ -271,21 +283,40 @@ class RoIDistiller(Distiller):
         return found
 
     def connect(self, knowledge: dict) -> dict:
-        """See :meth:`Distiller.connect`; adds ``cross_logits``."""
+        """See :meth:`Distiller.connect`; adds the crossed fields."""
         knowledge = super().connect(knowledge)
-        if 'cross_logits' not in self.asked:
-            return knowledge
+        if 'cross_logits' in self.asked:
+            knowledge['cross_logits'] = self._cross(knowledge, 'fc_cls')
+        if 'cross_boxes' in self.asked:
+            deltas = self._cross(knowledge, 'fc_reg')
+            logits = knowledge['teacher_logits']
+            knowledge['cross_boxes'] = _of_best(deltas, logits)
+        return knowledge
+
+    def _cross(self, knowledge: dict, name: str) -> Tensor:
+        """Return what a layer of the teacher's makes of our embedding."""
         embed = knowledge['student_embed']
         stage = knowledge.get('stage')
+        crossed = None
         for number in self.stages:
-            path = f'{HEAD}{self._their_suffix(number)}.fc_cls'
+            path = f'{HEAD}{self._their_suffix(number)}.{name}'
             layer = find_module(self.teacher.model, path)
-            logits = layer(embed.to(layer.weight.dtype))
-            if stage is not None and 'cross_logits' in knowledge:
-                chosen = (stage == number)[:, None]
-                logits = logits.where(chosen, knowledge['cross_logits'])
-            knowledge['cross_logits'] = logits
-        return knowledge
+            made = layer(embed.to(layer.weight.dtype))
+            if crossed is not None:
+                made = made.where((stage == number)[:, None], crossed)
+            crossed = made
+        return crossed
+
+    def _boxes(self, records: dict[str, list]) -> Tensor:
+        """Return the teacher's deltas (N, 4) of the class it predicts."""
+        source = records['boxes_from'][0][0]
+        if source.data_ptr() != _embed(records).data_ptr():
+            raise UserError(
+                "A loss asks for boxes, but the teacher's box head has a "
+                'branch of its own for them, so that its box layer does not '
+                'see what the class layer sees; take BoxRegressionLoss out.'
+            )
+        return _of_best(records['boxes'][0], records['logits'][0])
 
     def look(
         self, feats: tuple[Tensor, ...], rois: Tensor, stage: int = 0
@@ -311,7 +342,10 @@ class RoIDistiller(Distiller):
         keys = ['embed', 'logits']
         if self.cells == 'gap' and self.regional:
             keys.append('map')
-        points = {key: POINTS[key].format(stage=suffix) for key in keys}
+        points = {key: POINTS[key] for key in keys}
+        if self.boxes:
+            points |= BOXES
+        points = {k: p.format(stage=suffix) for k, p in points.items()}
         number = [min(stage, len(self._theirs) - 1)] if suffix else []
         # made anew: a tap kept would be copied when the pair is, and listen
         # to copies of the teacher's layers
@@ -365,6 +399,15 @@ def _embed(records: dict[str, list]) -> Tensor:
     record = records['embed'][0]
     # what goes in is a tuple, what comes out is not
     return record[0] if isinstance(record, tuple) else record
+
+
+def _of_best(deltas: Tensor, logits: Tensor) -> Tensor:
+    """Return the deltas (N, 4) of the class with the largest logit."""
+    deltas = deltas.unflatten(1, (-1, 4))
+    if deltas.shape[1] == 1:  # one box for all classes
+        return deltas[:, 0]
+    best = logits[:, :-1].argmax(1)  # no background
+    return deltas.take_along_dim(best[:, None, None], 1)[:, 0]
 
 
 def _labels(records: dict[str, list]) -> Tensor:

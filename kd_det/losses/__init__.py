@@ -25,11 +25,16 @@ from kd_det.losses.rkd import (
 )
 from kd_det.losses.rkd_maps import MapRelationLoss
 from kd_det.losses.sdd import SDDLoss
-from kd_det.losses.srrl import FeatureMatchingLoss, SoftmaxRegressionLoss
+from kd_det.losses.srrl import (
+    BoxRegressionLoss,
+    FeatureMatchingLoss,
+    SoftmaxRegressionLoss,
+)
 from kd_det.losses.triplet import TripletLoss
 
 __all__ = [
     'AttentionTransferLoss',
+    'BoxRegressionLoss',
     'DISTLoss',
     'DKDLoss',
     'DenseKDLoss',

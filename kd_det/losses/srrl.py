@@ -1,9 +1,11 @@
 """SRRL: the student's feature, also as the teacher's classifier sees it."""
 
 from torch import Tensor
+from torch.nn import functional as F
 
 from kd_det.checks import check_choice
 from kd_det.functional import feature_matching_loss, softmax_regression_loss
+from kd_det.functional._common import check_shapes, float32_math
 from kd_det.losses.base import DistillLoss
 from kd_det.registry import MODELS
 
@@ -73,3 +75,37 @@ class SoftmaxRegressionLoss(DistillLoss):
         return self.mean(
             softmax_regression_loss(cross_logits, teacher_logits, self.mode)
         )
+
+
+@MODELS.register_module()
+class BoxRegressionLoss(DistillLoss):
+    r"""Compare what the teacher's box layer makes of both embeddings.
+
+    .. math:: L = \frac{1}{4F} \sum_n \sum_{e=1}^4 h(b_{ne} - b^t_{ne})
+
+    over the F RoIs on objects, with :math:`h` Huber's loss of delta 1 and
+    :math:`b` the four deltas of the class that the teacher predicts. The
+    gradient flows through the frozen layer into the student.
+
+    Args:
+        loss_weight: Constant factor of the loss.
+
+    Paper: none; SRRL, https://openreview.net/forum?id=ZzwDy_wiWv, has
+    classes alone.
+    """
+
+    def forward(
+        self, cross_boxes: Tensor, teacher_boxes: Tensor, foreground: Tensor
+    ) -> Tensor:
+        """Return the weighted loss of deltas (N, 4) as a scalar.
+
+        ``foreground`` (N,) marks the RoIs on objects.
+        """
+        return self.mean(_huber(cross_boxes, teacher_boxes), foreground)
+
+
+@float32_math
+def _huber(ours: Tensor, theirs: Tensor) -> Tensor:
+    """Return the mean over the deltas, (N,)."""
+    check_shapes(cross_boxes=(ours, 'N E'), teacher_boxes=(theirs, 'N E'))
+    return F.smooth_l1_loss(ours, theirs.detach(), reduction='none').mean(1)

@@ -7,14 +7,27 @@ import torch
 from mmengine.registry import init_default_scope
 from mmpretrain.structures import DataSample
 from test_distillers.test_logit import VIT, batch_of, build, losses_of
-from tiny import KD, ND, NUM, pair_cfg, tiny_spec, without_objects
+from tiny import (
+    KD,
+    ND,
+    NUM,
+    pair_cfg,
+    tiny_spec,
+    without_objects,
+    write_weights,
+)
 from tiny import build as build_detectors
 from tiny import losses_of as detector_losses
 from torch.nn import functional as F
 
 from kd_det.errors import UserError
 from kd_det.registry import MODELS
-from kd_det.testing import tiny_classifier, tiny_classifier_pair
+from kd_det.testing import (
+    tiny_batch,
+    tiny_classifier,
+    tiny_classifier_pair,
+    tiny_pair,
+)
 
 SRRL = dict(
     loss_fm=dict(type='FeatureMatchingLoss'),
@@ -247,6 +260,74 @@ class TestRegions:
         head = model.student.roi_head.bbox_head
         assert head.shared_fcs[0].weight.grad.abs().max() > 0
         assert head.fc_cls.weight.grad is None
+
+    boxes = dict(loss_box=dict(type='BoxRegressionLoss', loss_weight=2.0))
+
+    @pytest.mark.parametrize('agnostic', [False, True])
+    def test_box_layer(self, teacher, batch, agnostic, tmp_path):
+        """Of RoIs on objects, the deltas of the teacher's best class."""
+        spec = teacher
+        if agnostic:
+            spec = tiny_spec(50)
+            head = spec['roi_head']['bbox_head']
+            head['reg_class_agnostic'] = True
+            spec = write_weights(spec, tmp_path / 'a.pth', lambda state: None)
+        model = detectors(spec, {**SRRL, **self.boxes}, ON_VECTOR, detector())
+        seen = knowledge_of(model.distill['roi'])
+        theirs = model.teacher.model
+        with torch.no_grad():  # deltas begin near 0
+            theirs.roi_head.bbox_head.fc_reg.weight.mul_(300)
+        inputs = {}
+        theirs.roi_head.bbox_head.register_forward_hook(
+            lambda _, args, out: inputs.update(logits=out[0], deltas=out[1])
+        )
+        losses = detector_losses(model, batch)
+        layer = theirs.roi_head.bbox_head.fc_reg
+        crossed = layer(seen['student_embed'])
+        values = []
+        for row in seen['foreground'].nonzero()[:, 0].tolist():
+            best = inputs['logits'][row, :-1].argmax().item()
+            four = slice(0, 4) if agnostic else slice(4 * best, 4 * best + 4)
+            gap = crossed[row, four] - inputs['deltas'][row, four]
+            gap = gap.abs()
+            each = torch.where(gap < 1, gap**2 / 2, gap - 0.5)
+            values.append(each.mean())
+        assert len(values) > 0
+        expected = 2 * torch.stack(values).mean()
+        torch.testing.assert_close(losses['roi.loss_box'], expected)
+        assert expected > 1e-4
+        losses['roi.loss_box'].backward()
+        assert all(p.grad is None for p in theirs.parameters())
+        head = model.student.roi_head.bbox_head
+        assert head.shared_fcs[0].weight.grad.abs().max() > 0
+        assert head.fc_reg.weight.grad is None
+
+    def test_box_layer_without_objects(self, teacher, batch):
+        model = detectors(teacher, self.boxes, ON_VECTOR)
+        losses = detector_losses(model, without_objects(batch, 0, 1))
+        assert losses['roi.loss_box'] == 0
+        losses['roi.loss_box'].backward()
+        with pytest.raises(UserError, match='48 wide'):
+            detectors(teacher, self.boxes, student=detector())
+
+    @pytest.mark.parametrize('family', ['cascade_rcnn', 'double_head'])
+    def test_box_layers_of_other_heads(self, family, tmp_path):
+        roi = dict(type='RoIDistiller', losses=self.boxes)
+        cfg = tiny_pair(
+            tmp_path,
+            student=family,
+            teacher=family,
+            distillers=dict(roi=roi),
+        )
+        model = build_detectors(cfg)
+        batch = tiny_batch(model, size=(96, 128))
+        if family == 'double_head':
+            with pytest.raises(UserError, match='a branch of its own'):
+                detector_losses(model, batch)
+            return
+        value = detector_losses(model, batch)['roi.loss_box']
+        value.backward()
+        assert value > 0
 
     def test_equal_widths_need_no_connector(self, teacher, batch):
         model = detectors(teacher, SRRL)
