@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from kd_det.distillers.base import Distiller
 from kd_det.distillers.dense_boxes import box_regions
 from kd_det.distillers.dense_head import HEAD, DenseHead, probe_head, rows_of
+from kd_det.distillers.levels import match_strides
 from kd_det.distillers.padding import inside
 from kd_det.errors import UserError
 from kd_det.functional import region_pool
@@ -103,7 +104,11 @@ class DenseDistiller(Distiller):
         self.ours = probe_head(student, 'student')
         self.theirs = probe_head(teacher.model, 'teacher')
         self._check_heads()
-        self.levels = self._match_levels()
+        self.levels = match_strides(
+            self.ours.strides,
+            self.theirs.strides,
+            'use FeatureDistiller with taps',
+        )
         self.num_rows = self.ours.classes
         self.points = dict(outputs=OUTPUTS, targets=TARGETS)
         if self.embeds:
@@ -141,22 +146,6 @@ class DenseDistiller(Distiller):
                     'its class logits, so there is no embedding; use losses '
                     'on logits.'
                 )
-
-    def _match_levels(self) -> list[tuple[int, int]]:
-        """Return the pairs of levels of one stride."""
-        theirs = {s: j for j, s in enumerate(self.theirs.strides)}
-        pairs = [
-            (i, theirs[s])
-            for i, s in enumerate(self.ours.strides)
-            if s in theirs
-        ]
-        if not pairs:
-            raise UserError(
-                f"The student's head has levels of the strides "
-                f"{self.ours.strides}, the teacher's {self.theirs.strides}: "
-                'none in common; use FeatureDistiller with taps.'
-            )
-        return pairs
 
     def channels(self, field: str) -> tuple:
         """See :meth:`Distiller.channels`."""

@@ -2,18 +2,16 @@
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
-from kd_det import random_state
-from kd_det.distillers.levels import PROBE
+from kd_det.distillers.levels import probe
 from kd_det.errors import UserError
 
 HEAD = 'bbox_head'
 
 
 class DenseHead(NamedTuple):
-    """A dense head as one probe image shows it.
+    """A dense head as an empty image shows it.
 
     Attributes:
         kind: Name of the head's class.
@@ -37,7 +35,7 @@ class DenseHead(NamedTuple):
 
 
 def probe_head(model: nn.Module, side: str) -> DenseHead:
-    """Show a detector one empty image and look at its head.
+    """Show a detector an empty image and look at its head.
 
     The network is left as it was.
 
@@ -60,7 +58,6 @@ def probe_head(model: nn.Module, side: str) -> DenseHead:
             f'RetinaNet or GFL, and the {side} {type(model).__name__} has '
             f'none; for this network there is {fits}.'
         )
-    modes = {module: module.training for module in model.modules()}
     made = {}
     handles = [
         module.register_forward_hook(
@@ -71,14 +68,14 @@ def probe_head(model: nn.Module, side: str) -> DenseHead:
         for path, module in head.named_modules()
         if isinstance(module, nn.Conv2d)
     ]
-    image = next(model.parameters()).new_zeros(1, 3, PROBE, PROBE)
-    with random_state.isolated(), torch.no_grad():
-        outputs = head(model.eval().extract_feat(image))
-    for handle in handles:
-        handle.remove()
-    for module, training in modes.items():
-        module.training = training
-    scores, boxes = _maps(outputs, head, side)
+    try:
+        scores, boxes, width = probe(
+            model,
+            lambda image: _maps(head(model.extract_feat(image)), head, side),
+        )
+    finally:
+        for handle in handles:
+            handle.remove()
     classes = head.num_classes
     if getattr(head, 'cls_out_channels', classes) != classes:
         raise UserError(
@@ -93,7 +90,7 @@ def probe_head(model: nn.Module, side: str) -> DenseHead:
         type(head).__name__,
         classes,
         anchors,
-        tuple(round(PROBE / level.shape[-1]) for level in scores),
+        tuple(round(width / level.shape[-1]) for level in scores),
         tuple(f'{HEAD}.{path}' for path, *_ in found) if known else (),
         found[0][1].shape[1] if known else None,
         boxes[0].shape[1] // (4 * anchors),

@@ -12,7 +12,7 @@ from kd_det.distillers.levels import (
     table,
     with_sizes,
 )
-from kd_det.distillers.padding import inside
+from kd_det.distillers.padding import common, inside
 from kd_det.errors import UserError
 from kd_det.registry import MODELS
 
@@ -80,7 +80,9 @@ class FeatureDistiller(Distiller):
         )
         self.strides = [theirs.stride for _, theirs in pairs]
         entrywise = any(loss.entrywise for loss in self.losses.values())
-        differ = any(a != b for a, b in pairs)
+        differ = any(
+            (a.channels, a.stride) != (b.channels, b.stride) for a, b in pairs
+        )
         if (
             entrywise
             and differ
@@ -109,7 +111,10 @@ class FeatureDistiller(Distiller):
         ours, theirs = maps_of(student), maps_of(teacher)
         pairs = [(ours[i], theirs[j]) for i, j in self.levels]
         if self.by_stride:
-            pairs = [_common(*pair) for pair in pairs]
+            pairs = [
+                common(*pair, samples, stride)
+                for pair, stride in zip(pairs, self.strides)
+            ]
         mine, other = zip(*pairs)
         return dict(
             student_feats=mine,
@@ -133,12 +138,6 @@ class FeatureDistiller(Distiller):
                 for level, mask in zip(knowledge[field], masks)
             )
         return knowledge
-
-
-def _common(ours: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor]:
-    """Return two maps of one stride without what only one side padded."""
-    size = [min(sides) for sides in zip(ours.shape[2:], theirs.shape[2:])]
-    return tuple(m[..., : size[0], : size[1]] for m in (ours, theirs))
 
 
 def _mask(level: Tensor, samples: list, stride: int) -> Tensor | None:

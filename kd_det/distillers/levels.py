@@ -1,7 +1,8 @@
 """The feature maps of two networks: found by a probe, matched by stride."""
 
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,25 +12,28 @@ from kd_det.errors import UserError
 from kd_det.taps import FeatureTap
 
 PROBE = 128  # side of the image that shows the levels, in pixels
+LARGE = 320  # of another one, for networks that need more, such as SSD
+LONG = 1024  # width of one that tells strides above 128 apart
 ENCODER = 'encoder'  # of a DETR: it runs behind extract_feat
 
 
 class Level(NamedTuple):
-    """One map of a network, as a probe image of 128 pixels shows it."""
+    """One map of a network, as an image of so many pixels a row shows it."""
 
     channels: int
     size: tuple[int, int]
+    probe: int = PROBE
 
     @property
     def stride(self) -> int:
         """Pixels from cell to cell; those of the image for a vector."""
-        return round(PROBE / self.size[1])
+        return round(self.probe / self.size[1])
 
 
 def levels_at(model: nn.Module, points: dict[str, str]) -> list[Level]:
     """Return the maps at some points of a network.
 
-    The network is shown one empty image and left as it was.
+    The network is shown an empty image and left as it was.
 
     Args:
         model: With ``extract_feat``.
@@ -38,17 +42,59 @@ def levels_at(model: nn.Module, points: dict[str, str]) -> list[Level]:
     Raises:
         UserError: A point gives nothing, or no map.
     """
-    modes = {module: module.training for module in model.modules()}
-    image = next(model.parameters()).new_zeros(1, 3, PROBE, PROBE)
-    shape = PROBE, PROBE
-    sample = SimpleNamespace(batch_input_shape=shape, img_shape=shape)
-    with random_state.isolated(), torch.no_grad():
-        with FeatureTap(model.eval(), with_sizes(points)) as records:
+
+    def show(image: Tensor) -> tuple[tuple[Tensor, ...], None]:
+        shape = tuple(image.shape[2:])
+        sample = SimpleNamespace(batch_input_shape=shape, img_shape=shape)
+        with FeatureTap(model, with_sizes(points)) as records:
             feats = model.extract_feat(image)
             if is_deep(points):
                 encode(model, feats, [sample])
-    for module, training in modes.items():
-        module.training = training
+        return _checked(model, points, records), None
+
+    maps, _, width = probe(model, show)
+    return [Level(m.shape[1], tuple(m.shape[2:]), width) for m in maps]
+
+
+def probe(
+    model: nn.Module, show: Callable[[Tensor], tuple[Sequence[Tensor], Any]]
+) -> tuple[Sequence[Tensor], Any, int]:
+    """Show a network an empty image whose width tells its strides apart.
+
+    The network is left as it was.
+
+    Args:
+        model: The network.
+        show: Image (1, 3, H, W) -> the maps of the levels (1, C, h, w), and
+            what else is wanted.
+
+    Returns:
+        What ``show`` returned, and the W that it was shown last.
+    """
+    modes = {module: module.training for module in model.modules()}
+    empty = next(model.parameters()).new_zeros
+    model.eval()
+    try:
+        with random_state.isolated(), torch.no_grad():
+            try:
+                size = PROBE, PROBE
+                maps, rest = show(empty(1, 3, *size))
+            except RuntimeError:  # smaller than a kernel somewhere
+                size = LARGE, LARGE
+                maps, rest = show(empty(1, 3, *size))
+            if sum(level.shape[-1] == 1 for level in maps) > 1:
+                size = size[0], LONG  # of one row of cells: it costs little
+                maps, rest = show(empty(1, 3, *size))
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    return maps, rest, size[1]
+
+
+def _checked(
+    model: nn.Module, points: dict[str, str], records: dict[str, list]
+) -> tuple[Tensor, ...]:
+    """Return what taps recorded as maps, or stop."""
     silent = [point for name, point in points.items() if not records[name]]
     if silent:
         raise UserError(
@@ -64,7 +110,7 @@ def levels_at(model: nn.Module, points: dict[str, str]) -> list[Level]:
                 f'A tap point of {type(model).__name__} gives {what}; maps '
                 '(N, C, H, W) or vectors (N, C) are accepted.'
             )
-    return [Level(m.shape[1], tuple(m.shape[2:])) for m in maps]
+    return maps
 
 
 def is_deep(points: dict[str, str]) -> bool:
@@ -131,19 +177,40 @@ def match_levels(
         theirs: The teacher's.
 
     Raises:
-        UserError: There is none.
+        UserError: There is none, or a side has two levels of one stride.
     """
-    found = {level.stride: j for j, level in enumerate(theirs)}
-    pairs = [
-        (i, found[level.stride])
-        for i, level in enumerate(ours)
-        if level.stride in found
-    ]
+    return match_strides(
+        strides(ours),
+        strides(theirs),
+        'name points that belong together with taps=dict(student=[…], '
+        'teacher=[…])',
+    )
+
+
+def match_strides(
+    ours: tuple[int, ...], theirs: tuple[int, ...], fix: str
+) -> list[tuple[int, int]]:
+    """Return the pairs of positions at which two lists of strides agree.
+
+    Args:
+        ours: The student's, in pixels.
+        theirs: The teacher's.
+        fix: What to do where there is none, for the message.
+
+    Raises:
+        UserError: There is none, or a side has two levels of one stride.
+    """
+    for side, own in (('student', ours), ('teacher', theirs)):
+        if len({*own}) < len(own):
+            raise UserError(
+                f"The {side}'s levels have the strides {own}: two are alike, "
+                f'so that it is not known what belongs to which; {fix}.'
+            )
+    pairs = [(i, theirs.index(s)) for i, s in enumerate(ours) if s in theirs]
     if not pairs:
         raise UserError(
-            f"The student's maps have the strides {strides(ours)}, the "
-            f"teacher's {strides(theirs)}: none in common; name points that "
-            'belong together with taps=dict(student=[…], teacher=[…]).'
+            f"The student's levels have the strides {ours}, the teacher's "
+            f'{theirs}: none in common; {fix}.'
         )
     return pairs
 

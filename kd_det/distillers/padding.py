@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from kd_det.errors import UserError
+
 
 def inside(
     samples: list,
@@ -42,3 +44,33 @@ def inside(
     for index, (height, width) in enumerate(parts):
         mask[index, :height, :width] = True
     return mask
+
+
+def common(
+    ours: Tensor, theirs: Tensor, samples: list, stride: int
+) -> tuple[Tensor, Tensor]:
+    """Return two maps of one stride without what only one side padded.
+
+    Args:
+        ours: The student's (N, C, H, W).
+        theirs: The teacher's.
+        samples: As :func:`inside` takes them.
+        stride: Of the maps, in pixels.
+
+    Raises:
+        UserError: More would go than padding, that is part of an image.
+    """
+    sizes = [tuple(m.shape[2:]) for m in (ours, theirs)]
+    least = [min(sides) for sides in zip(*sizes)]
+    images = [s.img_shape for s in samples if hasattr(s, 'img_shape')]
+    # networks round a last cell that is not whole up or down
+    needed = [max(sides) // stride for sides in zip(*images)]
+    if not images:  # nothing is padded
+        needed = [max(sides) - 1 for sides in zip(*sizes)]
+    if sizes[0] != sizes[1] and any(n > c for n, c in zip(needed, least)):
+        raise UserError(
+            f"The student's map of stride {stride} is {sizes[0]}, the "
+            f"teacher's {sizes[1]}, and padding cannot be why; name points "
+            'that belong together with taps=dict(student=[…], teacher=[…]).'
+        )
+    return tuple(m[..., : least[0], : least[1]] for m in (ours, theirs))

@@ -1,12 +1,15 @@
 """FeatureDistiller between detectors that were not meant for each other."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.registry import init_default_scope
+from torch import nn
 
-from kd_det.distillers.levels import levels_at, match_levels, table
+from kd_det.distillers.levels import Level, levels_at, match_levels, table
+from kd_det.distillers.padding import common
 from kd_det.errors import UserError
 from kd_det.models.spec import read_spec
 from kd_det.registry import MODELS
@@ -165,6 +168,87 @@ def test_levels_and_what_cannot_be_matched(tmp_path):
         match_levels(stem, neck)
     with pytest.raises(UserError, match='gives nothing'):
         levels_at(network, {'head': 'bbox_head'})
+
+
+def deep_spec(levels, depth):
+    """A RetinaNet of more levels than usual."""
+    spec = tiny_detector('retinanet', depth)
+    spec['neck'] = dict(spec['neck'], num_outs=levels)
+    strides = [8 * 2**i for i in range(levels)]
+    spec['bbox_head'] = dict(
+        spec['bbox_head'], anchor_generator=dict(strides=strides)
+    )
+    return spec
+
+
+@pytest.mark.parametrize('ours, theirs', [(5, 7), (7, 5), (6, 6)])
+def test_strides_above_that_of_one_cell(tmp_path, ours, theirs):
+    init_default_scope('mmdet')
+    dense = dict(
+        type='DenseDistiller', losses=dict(loss_kd=dict(type='DenseKDLoss'))
+    )
+    feats = dict(type='FeatureDistiller', losses=PKD)
+    model = MODELS.build(
+        tiny_pair(
+            tmp_path,
+            student=deep_spec(ours, 18),
+            teacher=deep_spec(theirs, 50),
+            distillers=dict(feats=feats, dense=dense),
+        )
+    ).train()
+    expected = [(i, i) for i in range(min(ours, theirs))]
+    assert model.distill['feats'].levels == expected
+    assert model.distill['dense'].levels == expected
+    assert model.distill['dense'].ours.strides == tuple(
+        8 * 2**i for i in range(ours)
+    )
+    assert not model.distill['feats'].connectors  # as wide on both sides
+    batch = tiny_batch(model, 1, size=(256, 512))
+    losses, seen = knowledge_of(model, model.data_preprocessor(batch, True))
+    widths = [m.shape[-1] for m in seen['teacher_feats']]
+    assert widths == [64, 32, 16, 8, 4, 2][: min(ours, theirs)]
+    assert losses['dense.loss_kd'] > 0
+
+
+def test_two_levels_of_one_stride():
+    levels = [Level(4, (8, 8)), Level(4, (4, 4)), Level(4, (4, 4))]
+    with pytest.raises(UserError, match=r"student's.*\(16, 32, 32\): two"):
+        match_levels(levels, levels[:2])
+    with pytest.raises(UserError, match=r"teacher's.*\(16, 32, 32\): two"):
+        match_levels(levels[:2], levels)
+
+
+class Picky(nn.Module):
+    """A network for images of 200 pixels a side and more."""
+
+    def __init__(self):
+        super().__init__()
+        self.neck = nn.Conv2d(3, 2, 200, stride=20)
+
+    def extract_feat(self, image):
+        return self.neck(image)
+
+
+def test_a_network_that_needs_a_larger_image():
+    (level,) = levels_at(Picky(), {'neck': 'neck'})
+    assert level == Level(2, (7, 7), 320)
+
+
+def test_only_padding_is_cut_off():
+    """Of an image of 60 x 100 pixels stride 8 has 7 or 8 x 12 or 13 cells."""
+    samples = [SimpleNamespace(img_shape=(60, 100))]
+    larger = torch.rand(1, 2, 12, 16)
+    for height, width in ((7, 12), (8, 13)):
+        theirs = torch.rand(1, 3, height, width)
+        cut, kept = common(larger, theirs, samples, 8)
+        assert torch.equal(cut, larger[:, :, :height, :width])
+        assert torch.equal(kept, theirs)
+    for size in ((6, 13), (8, 11)):
+        with pytest.raises(UserError, match=r'stride 8 is \(12, 16\), the'):
+            common(larger, torch.rand(1, 3, *size), samples, 8)
+    common(larger, larger[..., 1:, 1:], [SimpleNamespace()], 8)
+    with pytest.raises(UserError, match='padding cannot be why'):
+        common(larger, larger[..., 2:], [SimpleNamespace()], 8)
 
 
 def test_another_padding_of_the_teacher_is_cut_off(tmp_path):
