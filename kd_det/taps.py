@@ -1,5 +1,6 @@
 """FeatureTap: what passes through named sub-modules during one forward."""
 
+import functools
 import re
 
 from torch import Tensor, nn
@@ -14,8 +15,9 @@ class FeatureTap:
     in (a tuple of all positional arguments) instead of what comes out. Each
     point records one entry a call, in order; with ``[-1]`` at its end only
     the last call, with ``[0]`` the first and so on. What goes into an
-    in-place module is copied, or one would see what came out. On leaving
-    the ``with`` block every hook is removed, also after an exception.
+    in-place module is copied, or one would see what came out; anything else
+    that is changed in place after it was recorded stops. On leaving the
+    ``with`` block every hook is removed, also after an exception.
 
     Args:
         module: The network to listen to.
@@ -23,8 +25,8 @@ class FeatureTap:
             ``{'embed': 'roi_head.bbox_head.fc_cls:input'}``.
 
     Raises:
-        UserError: A path leads to no sub-module, or a call that is asked
-            for did not happen.
+        UserError: A path leads to no sub-module, a call that is asked for
+            did not happen, or a record was changed in place afterwards.
 
     Example:
         >>> tap = FeatureTap(model, {'logits': 'head.fc'})
@@ -35,6 +37,7 @@ class FeatureTap:
 
     def __init__(self, module: nn.Module, points: dict[str, str]) -> None:
         self.points = {}
+        self._written = dict(points)
         for name, point in points.items():
             path, side, call = _split(point)
             self.points[name] = find_module(module, path), side, call
@@ -42,8 +45,9 @@ class FeatureTap:
 
     def __enter__(self) -> dict[str, list]:
         self._records = records = {name: [] for name in self.points}
+        self._versions = {name: [] for name in self.points}
         for name, (module, side, _) in self.points.items():
-            record = records[name].append
+            record = functools.partial(self._record, name)
             if side == 'input':
                 handle = module.register_forward_pre_hook(
                     lambda module, args, record=record: record(
@@ -62,17 +66,43 @@ class FeatureTap:
             handle.remove()
         self._handles.clear()
         records, self._records = self._records, None
+        versions, self._versions = self._versions, None
         if error:
             return
         for name, (module, _, call) in self.points.items():
             if call is not None:
                 records[name][:] = [_pick(records[name], call, module)]
+                versions[name] = [versions[name][call]]
+            if versions[name] != [_versions(e) for e in records[name]]:
+                raise UserError(
+                    f'What tap point {self._written[name]!r} recorded was '
+                    'changed in place afterwards, by an in-place activation '
+                    "or a block's addition; write ':input' behind the path of "
+                    'that activation, which copies what goes in, or name a '
+                    'point behind the change.'
+                )
+
+    def _record(self, name: str, entry) -> None:
+        self._records[name].append(entry)
+        self._versions[name].append(_versions(entry))
 
 
 def _kept(module: nn.Module, args: tuple) -> tuple:
     if not getattr(module, 'inplace', False):
         return args
     return tuple(a.clone() if isinstance(a, Tensor) else a for a in args)
+
+
+def _versions(entry) -> list:
+    """Return how often the tensors of an entry have been written to."""
+    if isinstance(entry, Tensor):
+        # those of inference mode do not count
+        return [] if entry.is_inference() else [entry._version]
+    if isinstance(entry, dict):
+        entry = entry.values()
+    elif not isinstance(entry, (tuple, list)):
+        return []
+    return [number for part in entry for number in _versions(part)]
 
 
 def _pick(record: list, call: int, module: nn.Module):

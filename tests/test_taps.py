@@ -1,5 +1,7 @@
 """A tap records during one forward and leaves nothing behind."""
 
+import re
+
 import pytest
 import torch
 from tiny import open_hooks
@@ -117,3 +119,46 @@ def test_a_call_that_did_not_happen():
 def test_bad_call(point):
     with pytest.raises(UserError, match=r'write \[-1\] for the last'):
         FeatureTap(Shared(), {'a': point})
+
+
+class Residual(nn.Module):
+    """A norm before an in-place ReLU and a sum in place, as mmdet's blocks."""
+
+    def __init__(self):
+        super().__init__()
+        self.bn1, self.bn2 = nn.BatchNorm1d(2), nn.BatchNorm1d(2)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        out = self.bn2(self.relu(self.bn1(x)))
+        out += x
+        return {'out': [out]}
+
+
+@pytest.mark.parametrize('point', ['bn1', 'bn2', 'bn2[-1]', 'bn1:output'])
+@pytest.mark.parametrize('grad', [True, False])
+def test_what_is_changed_in_place_afterwards(point, grad):
+    net = Residual().eval()
+    sentence = rf'{re.escape(repr(point))} recorded was changed in place'
+    with torch.set_grad_enabled(grad):
+        with pytest.raises(UserError, match=sentence) as caught:
+            with FeatureTap(net, {'a': point}):
+                net(torch.randn(4, 2))
+    assert '\n' not in str(caught.value)
+    assert open_hooks(net) == 0
+
+
+def test_a_change_within_a_record():
+    net = Residual()
+    tap = FeatureTap(net, {'all': ''})
+    with pytest.raises(UserError, match='changed in place'), tap as records:
+        net(torch.randn(4, 2))['out'][0].zero_()
+    points = {'before': 'relu:input', 'after': 'relu', 'all': '', 'x': ':input'}
+    with FeatureTap(net, points) as records:  # the same, without the change
+        out = net(torch.randn(4, 2))
+    assert records['all'][0] is out
+    ((before,),) = records['before']
+    assert before.min() < 0 <= records['after'][0].min()
+    with torch.inference_mode(), FeatureTap(net, points) as records:
+        net(torch.randn(4, 2))
+    assert len(records['after']) == 1

@@ -79,6 +79,11 @@ class FeatureDistiller(Distiller):
             [level.channels for level in side] for side in zip(*pairs)
         )
         self.strides = [theirs.stride for _, theirs in pairs]
+        # of a map of one cell, as of a vector, the stride is not known
+        self.alike = [
+            self.by_stride or a.stride == b.stride and a.size[1] > 1
+            for a, b in pairs
+        ]
         entrywise = any(loss.entrywise for loss in self.losses.values())
         differ = any(
             (a.channels, a.stride) != (b.channels, b.stride) for a, b in pairs
@@ -110,11 +115,10 @@ class FeatureDistiller(Distiller):
         """Return the knowledge of one step; see :meth:`Distiller.read`."""
         ours, theirs = maps_of(student), maps_of(teacher)
         pairs = [(ours[i], theirs[j]) for i, j in self.levels]
-        if self.by_stride:
-            pairs = [
-                common(*pair, samples, stride)
-                for pair, stride in zip(pairs, self.strides)
-            ]
+        pairs = [
+            common(*pair, samples, stride) if alike else pair
+            for pair, stride, alike in zip(pairs, self.strides, self.alike)
+        ]
         mine, other = zip(*pairs)
         return dict(
             student_feats=mine,

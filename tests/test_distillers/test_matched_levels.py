@@ -251,10 +251,14 @@ def test_only_padding_is_cut_off():
         common(larger, larger[..., 2:], [SimpleNamespace()], 8)
 
 
-def test_another_padding_of_the_teacher_is_cut_off(tmp_path):
+TAPS = dict(student=['neck'], teacher=['neck'])
+
+
+@pytest.mark.parametrize('taps', [None, TAPS])
+def test_another_padding_of_the_teacher_is_cut_off(tmp_path, taps):
     spec = tiny_detector('retinanet', 50)
     spec['data_preprocessor'] = dict(pad_size_divisor=1)
-    model = build(tmp_path, 'retinanet', spec)
+    model = build(tmp_path, narrow_spec(), spec, taps=taps)
     batch = tiny_batch(model, size=(72, 104))
     data = model.data_preprocessor(batch, True)
     assert data['inputs'].shape[-2:] == (96, 128)
@@ -262,4 +266,16 @@ def test_another_padding_of_the_teacher_is_cut_off(tmp_path):
     shapes = [m.shape[2:] for m in seen['teacher_feats']]
     assert [m.shape[2:] for m in seen['student_feats']] == shapes
     assert shapes[0] == (9, 13)
+    # cut, not stretched: the connector's 1x1 convolution works cell by cell
+    inputs = data['inputs']
+    assert torch.equal(
+        inputs[..., :72, :104], data['teacher_inputs']['teacher']
+    )
+    connector = model.distill['feats'].connectors['student_feats']
+    with torch.no_grad():
+        maps = model.student.extract_feat(inputs)
+        connected = connector(maps, maps)
+    for cut, whole in zip(seen['student_feats'], connected):
+        height, width = cut.shape[2:]
+        torch.testing.assert_close(cut, whole[:, :, :height, :width])
     assert torch.isfinite(losses['feats.loss_pkd'])
