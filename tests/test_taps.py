@@ -153,7 +153,12 @@ def test_a_change_within_a_record():
     tap = FeatureTap(net, {'all': ''})
     with pytest.raises(UserError, match='changed in place'), tap as records:
         net(torch.randn(4, 2))['out'][0].zero_()
-    points = {'before': 'relu:input', 'after': 'relu', 'all': '', 'x': ':input'}
+    points = {
+        'before': 'relu:input',
+        'after': 'relu',
+        'all': '',
+        'x': ':input',
+    }
     with FeatureTap(net, points) as records:  # the same, without the change
         out = net(torch.randn(4, 2))
     assert records['all'][0] is out
