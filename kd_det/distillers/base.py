@@ -340,6 +340,36 @@ class Distiller(nn.Module):
         """
         raise NotImplementedError
 
+    def check_taught(self, knowledge: dict) -> None:
+        """Stop if a loss has no gradient for the student.
+
+        Args:
+            knowledge: What ``read`` returned: the weights of a connector
+                come later and hide that.
+
+        Raises:
+            UserError: All that a loss takes of the student is without one.
+        """
+        for name, fields in self.wiring.items():
+            own = [f for f in fields if f.startswith('student_')]
+            parts = [knowledge[f] for f in own if f in knowledge]
+            maps = [
+                m
+                for part in parts
+                for m in ([part] if isinstance(part, Tensor) else part)
+            ]
+            # what is empty, as without objects, may have none
+            if any(m.requires_grad or not m.numel() for m in maps) or not maps:
+                continue
+            raise UserError(
+                f'distillers.{self.name}: no gradient of {name} reaches the '
+                f'student through {", ".join(own)}, which come from frozen '
+                'layers (backbone.frozen_stages) or from within a '
+                'checkpointed block (backbone.with_cp=True); name a later '
+                'point in taps, or set frozen_stages=-1 or with_cp=False in '
+                'the student.'
+            )
+
     def connect(self, knowledge: dict) -> dict:
         """Return the knowledge with each connector applied to its field."""
         connected = {

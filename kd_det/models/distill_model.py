@@ -87,6 +87,7 @@ class DistillModel(BaseModel):
             own = frozen[self.listens_to[name]]
             distiller.match_up(tuple(classes), own)
             distiller.bind(name, network, own)
+        self._checked = False  # that gradients reach the student
         self._register_state_dict_hook(_drop_prefix)
         self.register_load_state_dict_pre_hook(_add_prefix)
 
@@ -143,6 +144,9 @@ class DistillModel(BaseModel):
             losses = dict(self.student(inputs, data_samples, mode='loss'))
         if 'loss' in losses:  # MMEngine logs the total under this name
             losses['loss_task'] = losses.pop('loss')
+        learns = torch.is_grad_enabled() and any(
+            weight.requires_grad for weight in self.student.parameters()
+        )
         seen, feats = {}, {}
         for name in self.teachers:
             with ExitStack() as stack:
@@ -158,8 +162,11 @@ class DistillModel(BaseModel):
                 feats[self.listens_to[name]],
                 data_samples,
             )
+            if learns and not self._checked:
+                distiller.check_taught(knowledge)
             for key, value in distiller(distiller.connect(knowledge)).items():
                 losses[f'{name}.{key}'] = value
+        self._checked = self._checked or learns
         return losses
 
     def _points_in(self, teacher: str) -> list[dict[str, str]]:

@@ -279,3 +279,67 @@ def test_another_padding_of_the_teacher_is_cut_off(tmp_path, taps):
         height, width = cut.shape[2:]
         torch.testing.assert_close(cut, whole[:, :, :height, :width])
     assert torch.isfinite(losses['feats.loss_pkd'])
+
+
+def backbone_spec(**changes):
+    spec = tiny_detector('faster_rcnn')
+    return dict(spec, backbone=dict(spec['backbone'], **changes))
+
+
+def taps_at(*points):
+    return dict(student=[*points], teacher=[*points])
+
+
+@pytest.mark.parametrize(
+    'changes, point',
+    [
+        (dict(frozen_stages=1), 'backbone.layer1'),
+        (dict(with_cp=True), 'backbone.layer3.1.conv2'),
+    ],
+)
+def test_no_gradient_to_the_student(tmp_path, changes, point):
+    """An AlignConnector's own weights would hide it."""
+    model = build(
+        tmp_path, backbone_spec(**changes), 'faster_rcnn', taps=taps_at(point)
+    )
+    assert model.distill['feats'].connectors
+    data = model.data_preprocessor(tiny_batch(model), True)
+    with pytest.raises(UserError, match='distillers.feats: no gradient of '):
+        model(**copy.deepcopy(data), mode='loss')
+    with torch.no_grad():  # nobody learns
+        model(**copy.deepcopy(data), mode='loss')
+    model.student.requires_grad_(False)  # nor here
+    losses = model(**copy.deepcopy(data), mode='loss')
+    assert losses['feats.loss_pkd'] > 0
+
+
+def test_a_gradient_through_some_levels_is_enough(tmp_path):
+    model = build(
+        tmp_path,
+        backbone_spec(frozen_stages=1),
+        'faster_rcnn',
+        taps=taps_at('backbone.layer1', 'backbone.layer2'),
+    )
+    data = model.data_preprocessor(tiny_batch(model), True)
+    assert model(**data, mode='loss')['feats.loss_pkd'].requires_grad
+
+
+@pytest.mark.parametrize('family', ['faster_rcnn', 'gfl'])
+def test_images_without_objects_come_first(tmp_path, family):
+    """Their fields are empty, which is no reason to stop."""
+    kind = 'DenseDistiller' if family == 'gfl' else 'RoIDistiller'
+    sdd = dict(type='SDDLoss', base=dict(type='KDLoss'))
+    losses = dict(loss_sdd=sdd, loss_kd=dict(type='KDLoss'))
+    init_default_scope('mmdet')
+    model = MODELS.build(
+        tiny_pair(
+            tmp_path,
+            student=family,
+            teacher=family,
+            distillers=dict(head=dict(type=kind, losses=losses)),
+        )
+    ).train()
+    batch = tiny_batch(model, without_objects=(0, 1))
+    data = model.data_preprocessor(batch, True)
+    losses = model(**data, mode='loss')
+    assert torch.isfinite(losses['head.loss_sdd'])
