@@ -30,6 +30,8 @@ ROWS = {
     ),
 }
 
+OTHER = dict(student='teacher', teacher='student')
+
 
 class ClassMatch(nn.Module):
     """Cut knowledge down to the classes that both networks know.
@@ -43,11 +45,12 @@ class ClassMatch(nn.Module):
         theirs: The teacher's.
 
     Raises:
-        UserError: No name is in both lists.
+        UserError: No name is in both lists, or one that is occurs twice.
     """
 
     def __init__(self, ours: tuple[str, ...], theirs: tuple[str, ...]) -> None:
         super().__init__()
+        _check_once(ours, theirs)
         table = {_plain(name): i for i, name in enumerate(theirs)}
         pairs = [
             (i, table[_plain(name)])
@@ -161,6 +164,22 @@ def few(names: tuple[str, ...], limit: int = 6) -> str:
     """Return the first names and how many there are, for a message."""
     more = f', … ({len(names)} names)' if len(names) > limit else ''
     return f'({", ".join(map(str, names[:limit]))}{more})'
+
+
+def _check_once(ours: tuple[str, ...], theirs: tuple[str, ...]) -> None:
+    """Stop if a name of both lists is written twice in one of them."""
+    shared = {*map(_plain, ours)} & {*map(_plain, theirs)}
+    for side, names in (('student', ours), ('teacher', theirs)):
+        for plain in sorted(shared):
+            written = [name for name in names if _plain(name) == plain]
+            if len(written) > 1:
+                raise UserError(
+                    f"The {side}'s classes have the name "
+                    f'{" and ".join(map(repr, written))}, capitals and '
+                    'underscores aside, so that it is not known which one '
+                    f"the {OTHER[side]}'s belongs to; give each class a name "
+                    'of its own (classes of the run, teacher.classes).'
+                )
 
 
 def _plain(name: str) -> str:

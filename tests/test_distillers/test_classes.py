@@ -38,6 +38,30 @@ def test_match():
         match_classes(('a', 'b'), ('c',))
 
 
+@pytest.mark.parametrize(
+    'ours, theirs, message',
+    [
+        (('dog', 'cat'), ('cat', 'dog', 'cat'), "teacher's .*'cat' and 'cat'"),
+        (('cat', 'cat', 'dog'), ('dog', 'cat'), "student's .*'cat' and 'cat'"),
+        (
+            ('traffic light',),
+            ('traffic_light', 'dog', 'Traffic Light'),
+            "'traffic_light' and 'Traffic Light', capitals",
+        ),
+    ],
+)
+def test_a_name_that_occurs_twice(ours, theirs, message):
+    with pytest.raises(UserError, match=message) as caught:
+        match_classes(ours, theirs)
+    assert '\n' not in str(caught.value)
+
+
+def test_a_name_twice_that_nothing_hangs_on():
+    assert match_classes(('dog',), ('cat', 'dog', 'cat')).pairs
+    assert match_classes(('cat', 'cat', 'dog'), ('dog',)).pairs
+    assert match_classes(('cat', 'cat'), ('cat', 'Cat')) is None
+
+
 @pytest.mark.parametrize('background', [False, True])
 def test_rows_columns_and_labels_against_a_loop(background):
     generator = torch.Generator().manual_seed(0)
