@@ -397,7 +397,8 @@ class Distiller(nn.Module):
                 )
             knowledge = dict(knowledge, centroids=self.centroids)
         if self.match is not None:
-            needed = {*self.asked, 'labels', 'region_labels'} & {*knowledge}
+            own = {'labels', 'region_labels', 'dense_foreground'}
+            needed = (self.asked | own) & {*knowledge}
             knowledge = self.match({f: knowledge[f] for f in needed})
         return {
             name: loss(**{f: knowledge[f] for f in self.wiring[name]})

@@ -38,7 +38,8 @@ class ClassMatch(nn.Module):
 
     Columns are those of the common classes in the student's order, then the
     background where there is one; labels count the same way. Samples of a
-    class that the teacher does not know are left out.
+    class that the teacher does not know are left out, dense locations by
+    ``dense_mask`` and ``dense_foreground``.
 
     Args:
         ours: The student's class names in label order.
@@ -102,6 +103,8 @@ class ClassMatch(nn.Module):
             if not self.absent:
                 continue
             known = cut[labels] >= 0
+            if labels == 'labels' and 'dense_foreground' in cut:
+                cut |= _without(cut, ~known)
             cut |= {key: cut[key][known] for key in fields if key in cut}
         return cut
 
@@ -164,6 +167,22 @@ def few(names: tuple[str, ...], limit: int = 6) -> str:
     """Return the first names and how many there are, for a message."""
     more = f', … ({len(names)} names)' if len(names) > limit else ''
     return f'({", ".join(map(str, names[:limit]))}{more})'
+
+
+def _without(knowledge: dict, unknown: Tensor) -> dict:
+    """Return the masks of dense locations without some on objects.
+
+    Args:
+        knowledge: With ``dense_foreground`` (M,), and ``dense_mask`` or None.
+        unknown: Which of those on objects to leave out, in their order.
+    """
+    foreground = knowledge['dense_foreground'].clone()
+    rows = foreground.nonzero()[:, 0][unknown]
+    foreground[rows] = False
+    mask = knowledge.get('dense_mask')
+    mask = torch.ones_like(foreground) if mask is None else mask.clone()
+    mask[rows] = False
+    return dict(dense_foreground=foreground, dense_mask=mask)
 
 
 def _check_once(ours: tuple[str, ...], theirs: tuple[str, ...]) -> None:

@@ -9,6 +9,7 @@ from mmengine.registry import init_default_scope
 from test_distillers.test_classes import COCO, OURS, PAIRS, build, step
 from tiny import CLASSES, NUM
 
+from kd_det.distillers.classes import ClassMatch
 from kd_det.engine.centroid_pass import compute_bank
 from kd_det.errors import UserError
 from kd_det.functional import ld_loss, sigmoid_kd_loss
@@ -89,11 +90,16 @@ def test_fields_of_a_dense_head(tmp_path):
         1.0,
         1.0,
     )
-    torch.testing.assert_close(
-        losses['own.loss_dense'], every.sum() / seen['dense_foreground'].sum()
-    )
     known = torch.tensor([y in MINE for y in seen['labels'].tolist()])
     assert known.any() and not known.all()
+    # where something lies that the teacher cannot see it says "nothing here"
+    on_object = seen['dense_foreground'].nonzero()[:, 0].tolist()
+    blind = [m for m, y in zip(on_object, seen['labels']) if y not in MINE]
+    kept = [m for m in range(len(every)) if m not in blind]
+    torch.testing.assert_close(
+        losses['own.loss_dense'], every[kept].sum() / known.sum()
+    )
+    assert seen['dense_foreground'].sum() == len(known)  # as it was
     corners = [seen[f'{s}_corners'][known] for s in ('student', 'teacher')]
     torch.testing.assert_close(
         losses['own.loss_ld'], 0.25 * ld_loss(*corners, 2.0).mean()
@@ -102,6 +108,25 @@ def test_fields_of_a_dense_head(tmp_path):
     other = seen['teacher_logits'][known][:, THEIRS]
     loss = copy.deepcopy(model.distill['own'].losses['loss_sr'])
     torch.testing.assert_close(losses['own.loss_sr'], loss(crossed, other))
+
+
+def test_masks_of_dense_locations():
+    """A mask of the padding stays; locations on unknown classes go."""
+    match = ClassMatch(OURS, COCO)
+    inside = torch.tensor([True, True, True, False, True, True])
+    knowledge = dict(
+        student_dense_logits=torch.zeros(6, len(OURS)),
+        dense_foreground=torch.tensor([False, True, True, False, True, False]),
+        dense_mask=inside,
+        labels=torch.tensor([0, 1, 3]),  # the second is the kiosk
+    )
+    for mask in (inside, None):
+        cut = match(dict(knowledge, dense_mask=mask))
+        expected = torch.ones(6, dtype=bool) if mask is None else mask.clone()
+        expected[2] = False
+        assert torch.equal(cut['dense_mask'], expected)
+        assert cut['dense_foreground'].tolist() == [0, 1, 0, 0, 1, 0]
+        assert cut['labels'].tolist() == [0, 2]
 
 
 def test_class_means_of_a_dense_head_are_in_our_order(shapes, tmp_path):
