@@ -72,6 +72,7 @@ def probe_head(model: nn.Module, side: str) -> DenseHead:
         scores, boxes, width = probe(
             model,
             lambda image: _maps(head(model.extract_feat(image)), head, side),
+            side,
         )
     finally:
         for handle in handles:

@@ -61,8 +61,8 @@ class FeatureDistiller(Distiller):
 
     def bind(self, name: str, student: nn.Module, teacher: nn.Module) -> None:
         """See :meth:`Distiller.bind`."""
-        ours = levels_at(student, self.points)
-        theirs = levels_at(teacher.model, self.teacher_points)
+        ours = levels_at(student, self.points, 'student')
+        theirs = levels_at(teacher.model, self.teacher_points, 'teacher')
         if self.by_stride:
             self.levels = match_levels(ours, theirs)
         elif len(ours) == len(theirs):

@@ -30,7 +30,9 @@ class Level(NamedTuple):
         return round(self.probe / self.size[1])
 
 
-def levels_at(model: nn.Module, points: dict[str, str]) -> list[Level]:
+def levels_at(
+    model: nn.Module, points: dict[str, str], side: str = 'network'
+) -> list[Level]:
     """Return the maps at some points of a network.
 
     The network is shown an empty image and left as it was.
@@ -38,9 +40,11 @@ def levels_at(model: nn.Module, points: dict[str, str]) -> list[Level]:
     Args:
         model: With ``extract_feat``.
         points: Name -> point, see ``FeatureTap``.
+        side: What to call it in a message.
 
     Raises:
-        UserError: A point gives nothing, or no map.
+        UserError: A point gives nothing, or no map, or the network does not
+            run.
     """
 
     def show(image: Tensor) -> tuple[tuple[Tensor, ...], None]:
@@ -52,12 +56,14 @@ def levels_at(model: nn.Module, points: dict[str, str]) -> list[Level]:
                 encode(model, feats, [sample])
         return _checked(model, points, records), None
 
-    maps, _, width = probe(model, show)
+    maps, _, width = probe(model, show, side)
     return [Level(m.shape[1], tuple(m.shape[2:]), width) for m in maps]
 
 
 def probe(
-    model: nn.Module, show: Callable[[Tensor], tuple[Sequence[Tensor], Any]]
+    model: nn.Module,
+    show: Callable[[Tensor], tuple[Sequence[Tensor], Any]],
+    side: str,
 ) -> tuple[Sequence[Tensor], Any, int]:
     """Show a network an empty image whose width tells its strides apart.
 
@@ -67,9 +73,13 @@ def probe(
         model: The network.
         show: Image (1, 3, H, W) -> the maps of the levels (1, C, h, w), and
             what else is wanted.
+        side: What to call the network in a message.
 
     Returns:
         What ``show`` returned, and the W that it was shown last.
+
+    Raises:
+        UserError: The network does not run on such images.
     """
     modes = {module: module.training for module in model.modules()}
     empty = next(model.parameters()).new_zeros
@@ -85,10 +95,40 @@ def probe(
             if sum(level.shape[-1] == 1 for level in maps) > 1:
                 size = size[0], LONG  # of one row of cells: it costs little
                 maps, rest = show(empty(1, 3, *size))
+    except (RuntimeError, AssertionError) as error:
+        raise _misfit(model, empty(1, 3, *size), side, error) from error
     finally:
         for module, training in modes.items():
             module.training = training
     return maps, rest, size[1]
+
+
+@torch.no_grad()
+def _misfit(
+    model: nn.Module, image: Tensor, side: str, error: Exception
+) -> UserError:
+    """Say why a network does not run on an empty image.
+
+    Most often its neck was written for another backbone.
+    """
+    taken = getattr(getattr(model, 'neck', None), 'in_channels', None)
+    try:
+        given = [m.shape[1] for m in model.backbone(image)]
+    except (AttributeError, RuntimeError, TypeError):
+        given = None
+    several = isinstance(taken, (list, tuple)) and given is not None
+    if several and given != [*taken]:
+        return UserError(
+            f"The {side}'s backbone gives maps of {given} channels, but its "
+            f'neck.in_channels is {[*taken]}; write '
+            f'{side}.neck.in_channels={given}.'
+        )
+    what = ' '.join(str(error).split())
+    return UserError(
+        f'The {side} {type(model).__name__} does not run on an empty image '
+        f'of {image.shape[2]} x {image.shape[3]} pixels, by which its maps '
+        f'are found: {type(error).__name__}: {what}'
+    )
 
 
 def _checked(

@@ -113,7 +113,7 @@ class LogitDistiller(Distiller):
             return self.widths
         if field == 'student_map':
             points = {'map': self.points['map']}
-            level = levels_at(self.student, points)[-1]
+            level = levels_at(self.student, points, 'student')[-1]
             return level.channels, self.widths[1]
         return super().channels(field)
 

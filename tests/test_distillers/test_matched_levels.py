@@ -1,6 +1,7 @@
 """FeatureDistiller between detectors that were not meant for each other."""
 
 import copy
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +16,7 @@ from kd_det.models.spec import read_spec
 from kd_det.registry import MODELS
 from kd_det.testing import tiny_batch, tiny_detector, tiny_pair
 
+KD = dict(loss_kd=dict(type='KDLoss'))
 PKD = dict(loss_pkd=dict(type='PKDLoss'))
 REVIEW = dict(loss_review=dict(type='ReviewKDLoss'))
 
@@ -232,6 +234,36 @@ class Picky(nn.Module):
 def test_a_network_that_needs_a_larger_image():
     (level,) = levels_at(Picky(), {'neck': 'neck'})
     assert level == Level(2, (7, 7), 320)
+
+
+def test_a_network_that_runs_on_no_image():
+    network = Picky()
+    network.neck = nn.Conv2d(4, 2, 1)
+    with pytest.raises(UserError, match='student Picky does not .* 320 x 320'):
+        levels_at(network, {'neck': 'neck'}, 'student')
+
+
+@pytest.mark.parametrize('wrong', [[32, 64, 128, 256], [8, 16, 32]])
+@pytest.mark.parametrize('kind', ['FeatureDistiller', 'DenseDistiller'])
+def test_a_neck_for_another_backbone(tmp_path, wrong, kind):
+    init_default_scope('mmdet')
+    spec = tiny_detector('retinanet')
+    spec['neck'] = dict(spec['neck'], in_channels=wrong)
+    losses = PKD if kind == 'FeatureDistiller' else KD
+    sentence = (
+        r"The student's backbone gives maps of \[8, 16, 32, 64\] channels, "
+        rf'but its neck.in_channels is {re.escape(str(wrong))}; write '
+        r'student.neck.in_channels=\[8, 16, 32, 64\].$'
+    )
+    with pytest.raises(UserError, match=sentence):
+        MODELS.build(
+            tiny_pair(
+                tmp_path,
+                student=spec,
+                teacher='retinanet',
+                distillers=dict(own=dict(type=kind, losses=losses)),
+            )
+        )
 
 
 def test_only_padding_is_cut_off():
