@@ -2,7 +2,9 @@
 
 import difflib
 import functools
+import math
 import numbers
+import operator
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import ParamSpec, TypeVar
@@ -17,6 +19,9 @@ HALF = (torch.float16, torch.bfloat16)
 # A vector this short has no direction worth teaching: it counts as zero, so
 # that no gradient exceeds its reciprocal.
 ZERO_NORM = 1e-6
+# Arguments that need not be floating: labels, which are checked apart, and
+# embeddings, whose means and ranks are taken in float64.
+ANY_DTYPE = ('labels', 'embeddings')
 
 
 def float32_math(function: Callable[P, R]) -> Callable[P, R]:
@@ -61,12 +66,14 @@ def check_shapes(**named: tuple[Tensor, str]) -> None:
 
     ``check_shapes(logits=(logits, 'N K'), labels=(labels, 'N'))`` asks for a
     2-d and a 1-d tensor of one length. A letter is bound by the first tensor
-    that has it, so the tensor that rules comes first.
+    that has it, so the tensor that rules comes first. All but those named in
+    ``ANY_DTYPE`` must be floating: a loss of integers would be an integer.
 
     Raises:
         TypeError: If a value is no tensor.
         ValueError: If a tensor has another number of axes, or an axis whose
-            length differs from the one bound to its letter.
+            length differs from the one bound to its letter, or is of
+            integers or complex.
     """
     bound = {}
     for name, (tensor, layout) in named.items():
@@ -91,6 +98,23 @@ def check_shapes(**named: tuple[Tensor, str]) -> None:
                     f'{first_name} has {letter} = {first_size}; make them '
                     'agree.'
                 )
+        check_floating(name, tensor)
+
+
+def check_floating(name: str, tensor: Tensor) -> None:
+    """Raise a ValueError if a tensor is complex, or integer where it counts.
+
+    Args:
+        name: One of ``ANY_DTYPE`` may be integer.
+        tensor: The argument.
+    """
+    if tensor.is_complex() or not (
+        name in ANY_DTYPE or tensor.is_floating_point()
+    ):
+        raise ValueError(
+            f'{name} must have a floating dtype, got {tensor.dtype}; convert '
+            f'it, for instance {name}.float().'
+        )
 
 
 def check_labels(labels: Tensor, num_classes: int) -> Tensor:
@@ -124,10 +148,9 @@ def check_choice(name: str, value, accepted: Sequence) -> None:
     """Raise a ValueError unless ``value`` is one of ``accepted``."""
     if value in accepted:
         return
-    near = difflib.get_close_matches(
-        str(value).lower(), [str(choice) for choice in accepted], n=1
-    )
-    hint = f'; did you mean {near[0]!r}?' if near else '.'
+    choices = {str(choice).lower(): choice for choice in accepted}
+    near = difflib.get_close_matches(str(value).lower(), choices, n=1)
+    hint = f'; did you mean {choices[near[0]]!r}?' if near else '.'
     raise ValueError(
         f'{name} must be one of {", ".join(map(repr, accepted))}, got '
         f'{value!r}{hint}'
@@ -135,13 +158,44 @@ def check_choice(name: str, value, accepted: Sequence) -> None:
 
 
 def check_positive(name: str, value: float) -> None:
-    """Raise unless ``value`` is a number above 0."""
+    """Raise unless ``value`` is a finite number above 0."""
     if not isinstance(value, numbers.Real):
         raise TypeError(
             f'{name} must be a number above 0, got {type(value).__name__}.'
         )
-    if not value > 0:
-        raise ValueError(f'{name} must be above 0, got {value}.')
+    if not (value > 0 and math.isfinite(value)):
+        raise ValueError(f'{name} must be above 0 and finite, got {value}.')
+
+
+def check_finite(**named: float | Tensor) -> None:
+    """Raise unless each is a finite number, or a tensor of one number.
+
+    A tensor is not looked into: it may be on an accelerator.
+    """
+    for name, value in named.items():
+        if isinstance(value, Tensor) and value.ndim == 0:
+            continue
+        if not isinstance(value, numbers.Real):
+            raise TypeError(
+                f'{name} must be a finite number, got {value!r} of type '
+                f'{type(value).__name__}.'
+            )
+        if not math.isfinite(value):
+            raise ValueError(f'{name} must be a finite number, got {value}.')
+
+
+def check_count(name: str, value: int) -> int:
+    """Return an integer of at least 1, else raise."""
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f'{name} must be an integer of at least 1, got {value!r} of type '
+            f'{type(value).__name__}.'
+        ) from None
+    if count < 1:
+        raise ValueError(f'{name} must be at least 1, got {count}.')
+    return count
 
 
 def shorten(items: Sequence, limit: int = 8) -> str:

@@ -3,7 +3,11 @@
 import torch
 from torch import Tensor
 
-from kd_det.functional._common import check_labels, check_shapes
+from kd_det.functional._common import (
+    check_count,
+    check_labels,
+    check_shapes,
+)
 
 
 @torch.no_grad()
@@ -25,17 +29,14 @@ def class_centroids(
         of shape (K,). A class never seen has a zero row and count 0.
 
     Raises:
+        TypeError: If ``num_classes`` is no integer.
         ValueError: If the shapes do not fit, ``num_classes`` is below 1, or
             a label is outside [0, K).
 
     Differs from the authors' code: nothing is rounded to four decimals.
     """
     check_shapes(embeddings=(embeddings, 'N D'), labels=(labels, 'N'))
-    if num_classes < 1:
-        raise ValueError(
-            f'num_classes must be at least 1, got {num_classes}; count the '
-            'background class too.'
-        )
+    num_classes = check_count('num_classes', num_classes)
     labels = check_labels(labels, num_classes)
     sums = embeddings.new_zeros(
         (num_classes, embeddings.shape[1]), dtype=torch.float64

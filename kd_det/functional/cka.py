@@ -3,7 +3,11 @@
 import torch
 from torch import Tensor
 
-from kd_det.functional._common import check_shapes, float32_math
+from kd_det.functional._common import (
+    check_choice,
+    check_shapes,
+    float32_math,
+)
 
 
 @float32_math
@@ -38,6 +42,7 @@ def linear_cka(x: Tensor, y: Tensor, debiased: bool = False) -> Tensor:
     Paper: https://arxiv.org/abs/1905.00414
     """
     check_shapes(x=(x, 'N P'), y=(y, 'N Q'))
+    check_choice('debiased', debiased, (True, False))
     n = len(x)
     if debiased and n < 4:
         raise ValueError(

@@ -4,6 +4,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kd_det.functional._common import (
+    check_finite,
     check_positive,
     check_shapes,
     float32_math,
@@ -47,6 +48,7 @@ def sigmoid_kd_loss(
         teacher_logits=(teacher_logits, 'N K'),
     )
     check_positive('tau', tau)
+    check_finite(gamma=gamma)
     if not (gamma == 0 or gamma >= 1):
         raise ValueError(
             f'gamma={gamma!r} has no finite gradient where both agree; 0, or '

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from kd_det.functional._common import (
     ZERO_NORM,
     check_choice,
+    check_floating,
     check_shapes,
     float32_math,
     safe_normalize,
@@ -188,6 +189,8 @@ def factor_transfer_loss(
             f'of at least two axes, got {shape} and {expected}; give '
             'paraphraser and translator the same number of output channels.'
         )
+    check_floating('student_factor', student_factor)
+    check_floating('teacher_factor', teacher_factor)
     student = safe_normalize(student_factor.flatten(1))
     teacher = safe_normalize(teacher_factor.detach().flatten(1))
     return (student - teacher).abs().mean(1)

@@ -5,6 +5,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kd_det.functional._common import (
+    check_choice,
+    check_finite,
     check_labels,
     check_positive,
     check_shapes,
@@ -87,6 +89,7 @@ def dkd_loss(
     saturated logits give the finite value, where the code gives inf or NaN.
     """
     labels = _check_labelled(student_logits, teacher_logits, labels, tau)
+    check_finite(alpha=alpha, beta=beta)
     _check_non_target(student_logits)
     target_s, rest_s, log_q_s = _decouple(student_logits / tau, labels)
     target_t, rest_t, log_q_t = _decouple(
@@ -139,6 +142,8 @@ def nkd_loss(
     removes nothing; ``mask_target=False`` reproduces that.
     """
     labels = _check_labelled(student_logits, teacher_logits, labels, tau)
+    check_finite(gamma=gamma)
+    check_choice('mask_target', mask_target, (True, False))
     teacher_logits = teacher_logits.detach()
     index = labels[:, None]
     p_t = F.softmax(teacher_logits, dim=1).gather(1, index)[:, 0]
@@ -192,6 +197,7 @@ def dist_loss(
     Paper: https://arxiv.org/abs/2205.10536
     """
     _check_logits(student_logits, teacher_logits, tau)
+    check_finite(beta=beta, gamma=gamma)
     if student_logits.shape[0] == 0:
         return student_logits.sum() * 0
     p_s = F.softmax(student_logits / tau, dim=1)

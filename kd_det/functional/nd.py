@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from kd_det.functional._common import (
     ZERO_NORM,
+    check_finite,
     check_labels,
     check_positive,
     check_shapes,
@@ -124,6 +125,7 @@ def sifn_loss(
         student_embed=(student_embed, 'N D'),
         previous_norms=(previous_norms, 'N'),
     )
+    check_finite(step=step)
     target = previous_norms.detach() + step
     return (safe_norm(student_embed) - target).square()
 

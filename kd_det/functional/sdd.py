@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from kd_det.functional._common import (
     check_choice,
+    check_finite,
     check_labels,
     check_shapes,
     float32_math,
@@ -54,9 +55,8 @@ def region_pool(
             f'feature_map must have no empty axis besides N, got shape '
             f'{tuple(feature_map.shape)}; feed a larger image.'
         )
-    if not scales or any(
-        not isinstance(scale, int) or scale < 1 for scale in scales
-    ):
+    check_choice('via_4x4', via_4x4, (True, False))
+    if not _are_scales(scales):
         raise ValueError(
             f'scales must be one or more integers above 0, got {scales!r}; '
             'use for instance (1, 2, 4).'
@@ -68,6 +68,13 @@ def region_pool(
         for scale in scales
     ]
     return torch.cat(grids, dim=2)
+
+
+def _are_scales(scales: Sequence[int]) -> bool:
+    if isinstance(scales, str) or not isinstance(scales, Sequence):
+        return False
+    whole = [isinstance(s, int) and not isinstance(s, bool) for s in scales]
+    return bool(whole) and all(whole) and min(scales) > 0
 
 
 @float32_math
@@ -109,6 +116,7 @@ def sdd_weights(
         teacher_region_logits=(teacher_region_logits, 'N K R'),
         labels=(labels, 'N'),
     )
+    check_finite(beta=beta)
     check_choice('split', split, ('code', 'paper'))
     if 0 in teacher_region_logits.shape[1:]:
         raise ValueError(

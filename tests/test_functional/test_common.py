@@ -4,6 +4,7 @@ import functools
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,6 +20,7 @@ from kd_det.functional._common import (
 )
 
 N, K, D, R = 6, 5, 7, 5
+NAN, INF = float('nan'), float('inf')
 
 
 def draw(*shape, seed=0):
@@ -211,6 +213,17 @@ class TestRules:
         loss = CASES[name][0](student, teacher, labels)
         assert loss[0].isnan().all() if loss.ndim else loss.isnan()
 
+    @pytest.mark.parametrize('dtype', [torch.int64, torch.complex64])
+    def test_integers_and_complex_numbers_are_refused(self, name, dtype):
+        student, teacher, labels = inputs(name)
+        whole = (student.detach() * 9).to(dtype)
+        with pytest.raises(ValueError, match=r'floating dtype, got torch\.'):
+            CASES[name][0](whole, teacher, labels)
+        if name != 'region pool':
+            whole = (teacher.detach() * 9).to(dtype)
+            with pytest.raises(ValueError, match='floating dtype'):
+                CASES[name][0](student, whole, labels)
+
     @pytest.mark.skipif(not torch.cuda.is_available(), reason='no GPU')
     def test_no_host_synchronisation(self, name):
         student, teacher, labels = inputs(name)
@@ -298,7 +311,11 @@ class TestChecks:
         with pytest.raises(ValueError, match="p must be one of 1, 2, 'cos'"):
             check_choice('p', 3, (1, 2, 'cos'))
 
-    @pytest.mark.parametrize('value', [0, -1.0, float('nan')])
+    def test_choice_of_another_type_is_named_as_it_is(self):
+        with pytest.raises(ValueError, match="got '1'; did you mean 1\\?"):
+            check_choice('p', '1', (1, 2, 'cos'))
+
+    @pytest.mark.parametrize('value', [0, -1.0, NAN, INF])
     def test_positive(self, value):
         with pytest.raises(ValueError, match='tau must be above 0'):
             check_positive('tau', value)
@@ -312,6 +329,100 @@ class TestChecks:
                 torch.zeros(2, dtype=torch.long),
                 base=KF.kd_loss,
             )
+
+
+Y = torch.arange(N) % K
+# A function and its argument: the call, and what is no such argument.
+WRONG = {
+    'kd tau': (lambda v: KF.kd_loss(draw(N, K), draw(N, K), v), (INF, NAN)),
+    'dkd alpha': (
+        lambda v: KF.dkd_loss(draw(N, K), draw(N, K), Y, alpha=v),
+        (NAN, INF, '1', None, [1.0]),
+    ),
+    'dkd beta': (
+        lambda v: KF.dkd_loss(draw(N, K), draw(N, K), Y, beta=v),
+        (NAN, '8', None),
+    ),
+    'nkd gamma': (
+        lambda v: KF.nkd_loss(draw(N, K), draw(N, K), Y, gamma=v),
+        (INF, '8', None),
+    ),
+    'nkd mask_target': (
+        lambda v: KF.nkd_loss(draw(N, K), draw(N, K), Y, mask_target=v),
+        ('0', None, 'yes', [0]),
+    ),
+    'dist beta': (
+        lambda v: KF.dist_loss(draw(N, K), draw(N, K), beta=v),
+        (NAN, '8'),
+    ),
+    'dist gamma': (
+        lambda v: KF.dist_loss(draw(N, K), draw(N, K), gamma=v),
+        (INF, None),
+    ),
+    'sigmoid gamma': (
+        lambda v: KF.sigmoid_kd_loss(draw(N, K), draw(N, K), gamma=v),
+        (INF, NAN, '8', None),
+    ),
+    'sifn step': (
+        lambda v: KF.sifn_loss(draw(N, D), draw(N), v),
+        (INF, NAN, 'a', None),
+    ),
+    'sdd beta': (
+        lambda v: KF.sdd_weights(draw(N, K, R), Y, beta=v),
+        (INF, NAN, '2', None),
+    ),
+    'pool scales': (
+        lambda v: KF.region_pool(draw(1, 2, 4, 4), v),
+        ({1: 2}, {1}, 4, '12', (), (True, 2), (1.0,), None, torch.ones(2)),
+    ),
+    'pool via_4x4': (
+        lambda v: KF.region_pool(draw(1, 2, 4, 4), via_4x4=v),
+        ('no', None),
+    ),
+    'cka debiased': (
+        lambda v: KF.linear_cka(draw(N, D), draw(N, D), v),
+        ('no', None),
+    ),
+    'centroids num_classes': (
+        lambda v: KF.class_centroids(draw(N, D), Y, v),
+        (5.0, 2.5, '5', None, 0, -1),
+    ),
+}
+
+
+@pytest.mark.parametrize('name', WRONG)
+def test_wrong_arguments_are_named(name):
+    call, values = WRONG[name]
+    for value in values:
+        with pytest.raises((TypeError, ValueError)) as caught:
+            call(value)
+        assert f'{name.split()[1]} must be' in str(caught.value), value
+
+
+def test_numbers_of_numpy_and_tensors_of_one_number_are_numbers():
+    logits = draw(N, K), draw(N, K), Y
+    for number in (np.float32(2), np.int64(2), torch.tensor(2.0), True):
+        expected = KF.dkd_loss(*logits, alpha=float(number))
+        assert torch.equal(KF.dkd_loss(*logits, alpha=number), expected)
+    expected = KF.kd_loss(*logits[:2], tau=2.0)
+    assert torch.equal(KF.kd_loss(*logits[:2], tau=np.float64(2)), expected)
+    for count in (np.int64(K), torch.tensor(K)):
+        assert KF.class_centroids(draw(N, D), Y, count)[0].shape == (K, D)
+
+
+def test_integers_count_where_nothing_is_lost():
+    whole = (draw(N, D) * 9).long()
+    means = KF.class_centroids(whole, Y, K)[0]
+    assert torch.equal(means, KF.class_centroids(whole.double(), Y, K)[0])
+    recall = KF.recall_at_k(whole, Y, [1, 3])
+    assert recall == KF.recall_at_k(whole.double(), Y, [1, 3])
+
+
+def test_cka_of_integers_is_refused():
+    whole = (draw(N, D) * 9).long()
+    for pair in ((whole, draw(N, D)), (draw(N, D), whole)):
+        with pytest.raises(ValueError, match='floating dtype'):
+            KF.linear_cka(*pair)
 
 
 class TestSafeNorm:
