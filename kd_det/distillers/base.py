@@ -252,9 +252,8 @@ class Distiller(nn.Module):
                 raise UserError(
                     f'{name} ({type(loss).__name__}) needs '
                     f'{loss.least_classes} classes, and the logits have '
-                    f'{columns}; use a loss without a part for the other '
-                    'classes, such as KDLoss, or on a one-stage head '
-                    'DenseKDLoss.'
+                    f'{columns}; use a loss of each class by itself: '
+                    'SigmoidKDLoss, or on a one-stage head DenseKDLoss.'
                 )
 
     def check_widths(self, ours: int, theirs: int, fix: str) -> None:

@@ -30,6 +30,8 @@ class SigmoidKDLoss(KDLoss):
         UserError: ``tau`` is not above 0.
     """
 
+    least_classes = 1  # a sigmoid, unlike a softmax, says yes or no to one
+
     def per_sample(
         self,
         student_logits: Tensor,

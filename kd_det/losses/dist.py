@@ -33,6 +33,8 @@ class DISTLoss(DistillLoss):
     Paper: https://arxiv.org/abs/2205.10536
     """
 
+    least_classes = 2  # the softmax of one does not vary
+
     def __init__(
         self,
         beta: float = 1.0,

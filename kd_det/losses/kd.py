@@ -28,6 +28,8 @@ class KDLoss(LogitLoss):
     https://arxiv.org/abs/1503.02531
     """
 
+    least_classes = 2  # the softmax of one is 1, whatever the logit
+
     def __init__(self, tau: float = 1.0, loss_weight: float = 1.0) -> None:
         super().__init__(loss_weight)
         self.tau = check_positive(self, 'tau', tau)
@@ -64,6 +66,8 @@ class HardKDLoss(LogitLoss):
     Paper: Touvron et al., Training data-efficient image transformers,
     https://arxiv.org/abs/2012.12877
     """
+
+    least_classes = 2  # of one, there is nothing to predict
 
     def per_sample(
         self,

@@ -69,6 +69,8 @@ class SoftmaxRegressionLoss(DistillLoss):
     def __init__(self, mode: str = 'mse', loss_weight: float = 1.0) -> None:
         super().__init__(loss_weight)
         self.mode = check_choice(self, 'mode', mode, MODES)
+        if mode != 'mse':
+            self.least_classes = 2  # the softmax of one is 1
 
     def forward(self, cross_logits: Tensor, teacher_logits: Tensor) -> Tensor:
         """Return the weighted loss of logits (N, K) as a scalar."""

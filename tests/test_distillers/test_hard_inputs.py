@@ -9,6 +9,8 @@ from kd_det.errors import UserError
 from kd_det.registry import MODELS
 from kd_det.testing import tiny_batch, tiny_pair
 
+# A softmax over one class says nothing.
+SOFTMAX = {'KDLoss', 'HardKDLoss', 'DKDLoss', 'NKDLoss', 'DISTLoss'}
 FAMILIES = ('faster_rcnn', 'cascade_rcnn', *ONE_STAGE)
 
 
@@ -18,7 +20,7 @@ def one_class(request, tmp_path_factory):
     head = head_of(request.param)
     skipped = {'NDLoss'}
     if request.param in ONE_STAGE:
-        skipped |= {'DKDLoss', 'NKDLoss'}  # no class besides the target
+        skipped |= SOFTMAX
     head['losses'] = {
         name: loss
         for name, loss in head['losses'].items()
@@ -44,7 +46,7 @@ def check(model, batch):
     data = model.data_preprocessor(batch, True)
     losses = model(**data, mode='loss')
     ours = {key: value for key, value in losses.items() if '.' in key}
-    assert len(ours) > 7
+    assert len(ours) > 6
     for key, value in ours.items():
         assert torch.isfinite(value), key
     total, _ = model.parse_losses(losses)
@@ -75,17 +77,45 @@ def test_boxes_smaller_than_a_bin(one_class):
     check(one_class, batch)
 
 
-def test_a_loss_that_needs_other_classes_stops_the_build(tmp_path):
+def of_one_class(folder, cfg):
     init_default_scope('mmdet')
-    dense = dict(
-        type='DenseDistiller', losses=dict(loss_dkd=dict(type='DKDLoss'))
+    dense = dict(type='DenseDistiller', losses=dict(loss_a=cfg))
+    return MODELS.build(
+        tiny_pair(
+            folder,
+            num_classes=1,
+            student='fcos',
+            teacher='fcos',
+            distillers=dict(dense=dense),
+        )
     )
-    pair = tiny_pair(
-        tmp_path,
-        num_classes=1,
-        student='fcos',
-        teacher='fcos',
-        distillers=dict(dense=dense),
-    )
-    with pytest.raises(UserError, match='loss_dkd .* needs 2 classes.* 1;'):
-        MODELS.build(pair)
+
+
+@pytest.mark.parametrize(
+    'cfg',
+    [
+        *(dict(type=kind) for kind in sorted(SOFTMAX)),
+        dict(type='SoftmaxRegressionLoss', mode='kl'),
+        dict(type='SoftmaxRegressionLoss', mode='ce'),
+        dict(type='SDDLoss', base=dict(type='KDLoss')),
+    ],
+    ids=lambda cfg: '-'.join(map(str, cfg.values())),
+)
+def test_a_loss_that_needs_other_classes_stops_the_build(tmp_path, cfg):
+    with pytest.raises(UserError, match='loss_a .* needs 2 classes.* 1;') as e:
+        of_one_class(tmp_path, cfg)
+    fix = str(e.value).partition(';')[2]
+    assert fix.split()[-1] == 'DenseKDLoss.' and 'SigmoidKDLoss' in fix
+    assert ' KDLoss' not in fix  # which says nothing of one class either
+
+
+@pytest.mark.parametrize(
+    'cfg',
+    [
+        dict(type='SigmoidKDLoss'),
+        dict(type='SoftmaxRegressionLoss', mode='mse'),
+    ],
+    ids=lambda cfg: cfg['type'],
+)
+def test_one_class_is_enough_for_the_others(tmp_path, cfg):
+    of_one_class(tmp_path, cfg)
