@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kd_det.checks import check_count
 from kd_det.errors import UserError
 from kd_det.losses.base import DistillLoss
-from kd_det.losses.checks import check_count
 from kd_det.losses.levels import check_levels, same_sizes
 from kd_det.losses.rkd import RelationalLoss
 from kd_det.registry import MODELS, build_part
