@@ -11,19 +11,21 @@ from kd_det.errors import UserError
 from kd_det.taps import FeatureTap
 
 PROBE = 128  # side of the image that shows the levels, in pixels
+LARGE = 320  # of another one, for networks that need more, such as SSD
 ENCODER = 'encoder'  # of a DETR: it runs behind extract_feat
 
 
 class Level(NamedTuple):
-    """One map of a network, as a probe image of 128 pixels shows it."""
+    """One map of a network, as a square image of some pixels shows it."""
 
     channels: int
     size: tuple[int, int]
+    probe: int = PROBE
 
     @property
     def stride(self) -> int:
         """Pixels from cell to cell; those of the image for a vector."""
-        return round(PROBE / self.size[1])
+        return round(self.probe / self.size[1])
 
 
 def levels_at(model: nn.Module, points: dict[str, str]) -> list[Level]:
@@ -39,14 +41,10 @@ def levels_at(model: nn.Module, points: dict[str, str]) -> list[Level]:
         UserError: A point gives nothing, or no map.
     """
     modes = {module: module.training for module in model.modules()}
-    image = next(model.parameters()).new_zeros(1, 3, PROBE, PROBE)
-    shape = PROBE, PROBE
-    sample = SimpleNamespace(batch_input_shape=shape, img_shape=shape)
-    with random_state.isolated(), torch.no_grad():
-        with FeatureTap(model.eval(), with_sizes(points)) as records:
-            feats = model.extract_feat(image)
-            if is_deep(points):
-                encode(model, feats, [sample])
+    try:
+        side, records = PROBE, _shown(model.eval(), points, PROBE)
+    except RuntimeError:  # smaller than a kernel somewhere
+        side, records = LARGE, _shown(model, points, LARGE)
     for module, training in modes.items():
         module.training = training
     silent = [point for name, point in points.items() if not records[name]]
@@ -64,7 +62,21 @@ def levels_at(model: nn.Module, points: dict[str, str]) -> list[Level]:
                 f'A tap point of {type(model).__name__} gives {what}; maps '
                 '(N, C, H, W) or vectors (N, C) are accepted.'
             )
-    return [Level(m.shape[1], tuple(m.shape[2:])) for m in maps]
+    return [Level(m.shape[1], tuple(m.shape[2:]), side) for m in maps]
+
+
+def _shown(model: nn.Module, points: dict[str, str], side: int) -> dict:
+    """Return what taps record of an empty image."""
+    image = next(model.parameters()).new_zeros(1, 3, side, side)
+    sample = SimpleNamespace(
+        batch_input_shape=(side, side), img_shape=(side, side)
+    )
+    with random_state.isolated(), torch.no_grad():
+        with FeatureTap(model, with_sizes(points)) as records:
+            feats = model.extract_feat(image)
+            if is_deep(points):
+                encode(model, feats, [sample])
+    return records
 
 
 def is_deep(points: dict[str, str]) -> bool:
