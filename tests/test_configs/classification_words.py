@@ -1,6 +1,7 @@
 """What the words in the names of classification configs stand for.
 
-{method}_{teacher}_{student}[_{setting}]_{data}; a baseline has one network.
+{method}_{teacher}_{student}[_{setting}]_{data}; a baseline has one network,
+peers are two, the one that is shown last.
 A new word is entered here with its meaning.
 """
 
@@ -8,6 +9,8 @@ import functools
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
+
+import ie_tables
 
 from kd_det.config import load_config
 
@@ -40,6 +43,7 @@ METHODS |= {
     f'{word}pp': {**METHODS[word], 'logit.loss_nd': 'NDLoss'}
     for word in ('kd', 'dkd', 'dist', 'reviewkd', 'hardkd')
 }
+METHODS |= ie_tables.METHODS
 
 WIDE = (32, 64, 128, 256)
 # facts of the backbone, width of the embedding
@@ -84,7 +88,7 @@ LARGE = {
 MOBILE = {'mv2', 'shufflev1', 'shufflev2'}  # trained at a fifth of the rate
 
 # the recipe of the ++ methods without ND, 30 epochs, zero-padded shortcuts
-SETTINGS = {'ndrecipe', 'short', 'pad'}
+SETTINGS = {'ndrecipe', 'short', 'pad', *ie_tables.SETTINGS}
 
 
 class Data(NamedTuple):
@@ -120,7 +124,18 @@ class Name(NamedTuple):
 
     @property
     def is_pair(self) -> bool:
-        return self.method != 'baseline'
+        return self.method != 'baseline' and not self.is_mutual
+
+    @property
+    def is_mutual(self) -> bool:
+        """Whether the networks are peers."""
+        return self.method in ie_tables.AMONG_PEERS
+
+    @property
+    def by_ie(self) -> bool:
+        """Whether the recipe is that of the code of IE-KD."""
+        ours = self.method in ie_tables.METHODS or self.setting == 'ierecipe'
+        return ours and self.setting != 'short' and self.data != 'imagenet'
 
     @property
     def by_nd(self) -> bool:
@@ -131,8 +146,13 @@ class Name(NamedTuple):
     @property
     def control(self) -> str:
         """The name of the student trained alone."""
+        return self.alone(self.networks[-1])
+
+    def alone(self, network: str) -> str:
+        """The name of a network trained alone by the same recipe."""
         setting = 'ndrecipe' if self.by_nd else self.setting
-        return baseline(self.networks[-1], setting, self.data)
+        setting = 'ierecipe' if self.by_ie else setting
+        return baseline(network, setting, self.data)
 
     @property
     def teacher(self) -> str:
@@ -161,6 +181,7 @@ def parse(name: str) -> Name:
     return Name(method, networks, ''.join(rest), data)
 
 
-PAIRS = [path for path in FILES if not path.stem.startswith('baseline_')]
+PAIRS = [path for path in FILES if parse(path.stem).is_pair]
+PEERS = [path for path in FILES if parse(path.stem).is_mutual]
 
 read = functools.cache(load_config)  # for tests that change nothing in it

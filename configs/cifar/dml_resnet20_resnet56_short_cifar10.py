@@ -1,9 +1,0 @@
-"""DML: ResNet-20 and ResNet-56 on CIFAR-10 in 30 epochs."""
-
-_base_ = ['_base_/dml.py', '_base_/recipe_short_cifar10.py']
-model = _base_.pop('method')
-model.peers = dict(
-    resnet56=dict(cfg='{{ fileDirname }}/baseline_resnet56_short_cifar10.py'),
-    resnet20=dict(cfg='{{ fileDirname }}/baseline_resnet20_short_cifar10.py'),
-)
-optim_wrapper = dict(constructor='kd_det.PeerOptimWrapperConstructor')
