@@ -168,6 +168,6 @@ def expected_distillers(
             student_inherit_feats=adaptor, student_explore_feats=adaptor
         )
         factor['losses'] = _halves_of_maps(
-            dict(type='OFDLoss', loss_weight=1e-3), {}, dict(bound=1.0)
+            dict(type='OFDLoss', loss_weight=1e-3), {}, dict(bound=50.0)
         )
     return dict(factor=factor)

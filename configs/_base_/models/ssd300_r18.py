@@ -1,6 +1,7 @@
 """SSD300 on a ResNet-18: the last three stages and three levels more."""
 
 model = dict(
+    _scope_='mmdet',
     type='SingleStageDetector',
     data_preprocessor=dict(
         type='DetDataPreprocessor',

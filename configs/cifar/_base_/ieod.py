@@ -1,4 +1,7 @@
-"""IE-OD: OFD of one half of all stages, of the other its bounded negative."""
+"""IE-OD: OFD of one half of all stages, of the other its bounded negative.
+
+The bound is ours: about the distance of an untrained ResNet-20.
+"""
 
 _base_ = '../../_base_/factor_classification_runtime.py'
 method = dict(
@@ -29,7 +32,7 @@ method = dict(
                 loss_exp=dict(
                     type='ExploreMapLoss',
                     base=dict(type='OFDLoss', loss_weight=0.001),
-                    bound=1.0,
+                    bound=50.0,
                 ),
             ),
         )
