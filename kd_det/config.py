@@ -1,5 +1,6 @@
 """One way to read a config: the file, the options, then the data it names."""
 
+import copy
 import inspect
 import os.path as osp
 from collections.abc import Iterator
@@ -68,9 +69,12 @@ def load_config(path: str, options: dict | None = None) -> Config:
     if mmrazor.is_named([*cfg.values()]):
         mmrazor.ensure_importable()
     preprocessor = cfg.get('data_preprocessor')
-    if 'student' in cfg.model and preprocessor is not None:
+    learners = specs_that_train(cfg.model)
+    if learners and preprocessor is not None:
         # MMPretrain's data bases have it at the top, for the one model
-        cfg.model.student.data_preprocessor = cfg.pop('data_preprocessor')
+        cfg.pop('data_preprocessor')
+        for spec in learners:
+            spec['data_preprocessor'] = copy.deepcopy(preprocessor)
     data_root, classes = cfg.get('data_root'), cfg.get('classes')
     if isinstance(classes, str):
         classes = (classes,)
@@ -123,14 +127,26 @@ def _point_metrics(metrics: dict | list | None, dataset: dict) -> None:
 
 def _count_classes(model: dict, classes: tuple[str, ...]) -> None:
     num_classes = len(classes)
-    if 'student' in model:
+    if 'student' in model or 'peers' in model:
         # the sides are resolved when they are built; a teacher may have
         # learnt other classes, its checkpoint says which
-        if isinstance(model.get('student'), dict):
-            model['student']['num_classes'] = num_classes
+        for spec in specs_that_train(model):
+            spec['num_classes'] = num_classes
         model.setdefault('classes', classes)
     else:
         set_num_classes(model, num_classes)
+
+
+def specs_that_train(model: dict) -> list[dict]:
+    """Return the specs of a pair's student, or of all peers; else none.
+
+    Args:
+        model: The config of any model.
+    """
+    specs = [model['student']] if 'student' in model else []
+    if isinstance(model.get('peers'), dict):
+        specs += model['peers'].values()
+    return [spec for spec in specs if isinstance(spec, dict)]
 
 
 def set_num_classes(model: dict, num_classes: int) -> None:

@@ -7,6 +7,9 @@ from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import (
+    OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
+)
 from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
@@ -32,6 +35,7 @@ METRICS = _child(
     MMENGINE_METRICS,
     'evaluation.recall_at_k',
     'evaluation.episode_accuracy',
+    'evaluation.cross_entropy',
 )
 DATASETS = _child(
     'dataset',
@@ -45,6 +49,12 @@ TRANSFORMS = _child('transform', MMENGINE_TRANSFORMS, 'datasets')
 TASK_UTILS = _child('task util', MMENGINE_TASK_UTILS, 'distillers.mmrazor')
 DATA_SAMPLERS = _child(
     'data sampler', MMENGINE_DATA_SAMPLERS, 'datasets.samplers'
+)
+
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    'optimizer wrapper constructor',
+    MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
+    'engine.peer_optim',
 )
 
 

@@ -247,6 +247,8 @@ NEEDED = {  # positional arguments
     'benchmark_recall': [],
     'self_distill': ['config'],
     'analyze_embeddings': ['config', 'checkpoint'],
+    'analyze_features': ['config', 'checkpoint'],
+    'train_autoencoder': ['config'],
 }
 
 
@@ -261,6 +263,7 @@ def test_every_option_of_a_tool_is_documented(tool, monkeypatch):
         'benchmark_recall': 'notes/benchmarks.md',
         'self_distill': 'user_guides/metric_learning.md',
         'analyze_embeddings': 'user_guides/metric_learning.md',
+        'analyze_features': 'user_guides/analyze_features.md',
     }
     general = 'user_guides/train_and_test.md'  # has what all tools have
     files = {general, pages.get(tool, general)}

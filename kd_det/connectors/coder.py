@@ -111,8 +111,12 @@ class LevelCoders(nn.Module):
             masks: Of each level, or None; see :meth:`Coder.forward`.
         """
         masks = masks or [None] * len(maps)
+        # a teacher may compute in half precision, an auto-encoder does not
+        dtype = next(self.parameters()).dtype
         return tuple(
-            self.coders[0 if self.shared else level](x, fitting(mask, x))
+            self.coders[0 if self.shared else level](
+                x.to(dtype), fitting(mask, x)
+            )
             for level, (x, mask) in enumerate(zip(maps, masks))
         )
 

@@ -1,12 +1,10 @@
 """Logits of the cells of a RoI, for SDD on box heads."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
+from kd_det.batch_norm import statistics_kept
 from kd_det.errors import UserError, nearest
 from kd_det.functional import region_pool
 
@@ -108,29 +106,12 @@ def _through_head(
         size = maps.shape[2:]
         maps = adaptive_avg_pool2d(maps, scale).flatten(2).transpose(1, 2)
         maps = maps.flatten(0, 1)[..., None, None].expand(-1, -1, *size)
-    with _statistics_kept(roi_head):
+    with statistics_kept(roi_head):
         if roi_head.with_shared_head:
             maps = roi_head.shared_head(maps)
         logits = head(maps)[0]
     shape = len(rois), scale**2, logits.shape[1]
     return logits.reshape(shape).transpose(1, 2)
-
-
-@contextmanager
-def _statistics_kept(roi_head: nn.Module) -> Iterator[None]:
-    """Keep batch norm from counting the cells as another training step."""
-    norms = [
-        module
-        for module in roi_head.modules()
-        if module.training and getattr(module, 'track_running_stats', False)
-    ]
-    try:
-        for norm in norms:
-            norm.track_running_stats = False
-        yield
-    finally:
-        for norm in norms:
-            norm.track_running_stats = True
 
 
 def _extract(

@@ -16,7 +16,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from kd_det.checkpoint import load_checkpoint, use_safe_loading
-from kd_det.config import leaf_datasets, load_config
+from kd_det.config import leaf_datasets, load_config, specs_that_train
 from kd_det.engine.centroid_pass import compute_bank
 from kd_det.engine.checkpoint_checks import (
     check_classes,
@@ -258,8 +258,9 @@ def train(
 def student_of(cfg: Config) -> Config:
     """Return the config of the student alone, ready for testing."""
     cfg = cfg.copy()
-    if 'student' in cfg.model:
-        cfg.model = read_spec(cfg.model.student, 'student')[0]
+    learners = specs_that_train(cfg.model)
+    if learners:  # of peers the first, whose keys a checkpoint has
+        cfg.model = read_spec(learners[0], 'student')[0]
         # hooks of the pair have nothing to look at
         cfg.custom_hooks = []
     return cfg

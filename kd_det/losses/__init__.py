@@ -4,7 +4,15 @@ from kd_det.losses.base import DistillLoss
 from kd_det.losses.dense import DenseKDLoss, LDLoss, SigmoidKDLoss
 from kd_det.losses.dist import DISTLoss
 from kd_det.losses.dkd import DKDLoss
+from kd_det.losses.ft import FactorTransferLoss
 from kd_det.losses.hints import AttentionTransferLoss, FitNetLoss
+from kd_det.losses.iekd import (
+    ExplorationLoss,
+    ExploreMapLoss,
+    InheritanceLoss,
+    InheritMapLoss,
+    ReconstructionLoss,
+)
 from kd_det.losses.kd import HardKDLoss, KDLoss
 from kd_det.losses.logit_loss import LogitLoss
 from kd_det.losses.mmrazor import MMRazorLoss
@@ -16,6 +24,7 @@ from kd_det.losses.nd import (
     SIFNLoss,
 )
 from kd_det.losses.nkd import NKDLoss
+from kd_det.losses.ofd import OFDLoss
 from kd_det.losses.pkd import PKDLoss
 from kd_det.losses.reviewkd import ReviewKDLoss
 from kd_det.losses.rkd import (
@@ -39,11 +48,16 @@ __all__ = [
     'DKDLoss',
     'DenseKDLoss',
     'DistillLoss',
+    'ExplorationLoss',
+    'ExploreMapLoss',
     'FDRCosineLoss',
     'FDRInfoNCELoss',
+    'FactorTransferLoss',
     'FeatureMatchingLoss',
     'FitNetLoss',
     'HardKDLoss',
+    'InheritMapLoss',
+    'InheritanceLoss',
     'KDLoss',
     'LDLoss',
     'LogitLoss',
@@ -52,9 +66,11 @@ __all__ = [
     'NDLoss',
     'NKDLoss',
     'NormLoss',
+    'OFDLoss',
     'PKDLoss',
     'RKDAngleLoss',
     'RKDDistanceLoss',
+    'ReconstructionLoss',
     'RelationalLoss',
     'ReviewKDLoss',
     'SDDLoss',

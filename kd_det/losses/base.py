@@ -37,6 +37,8 @@ class DistillLoss(nn.Module):
     # Whether a field of the student is compared entry by entry with the
     # teacher's, so that both must be equally wide.
     entrywise = True
+    # Whether it cannot grow for ever, so that its negative is a loss too.
+    bounded = False
     # Columns that the logits must have.
     least_classes = 1
 

@@ -1,6 +1,7 @@
 """What the words in the names of classification configs stand for.
 
-{method}_{teacher}_{student}[_{setting}]_{data}; a baseline has one network.
+{method}_{teacher}_{student}[_{setting}]_{data}; a baseline has one network,
+peers are two, the one that is shown last.
 A new word is entered here with its meaning.
 """
 
@@ -8,6 +9,8 @@ import functools
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
+
+import ie_tables
 
 from kd_det.config import load_config
 
@@ -48,6 +51,7 @@ METHODS |= {
     f'{word}pp': {**METHODS[word], 'logit.loss_nd': 'NDLoss'}
     for word in ('kd', 'dkd', 'dist', 'reviewkd', 'hardkd')
 }
+METHODS |= ie_tables.METHODS
 
 WIDE = (32, 64, 128, 256)
 # facts of the backbone, width of the embedding
@@ -99,7 +103,7 @@ MOBILE = {'mv2', 'shufflev1', 'shufflev2'}  # trained at a fifth of the rate
 
 # the recipe of the ++ methods without ND, that of RKD's authors, 30 epochs,
 # zero-padded shortcuts
-SETTINGS = {'ndrecipe', 'rkdrecipe', 'short', 'pad'}
+SETTINGS = {'ndrecipe', 'rkdrecipe', 'short', 'pad', *ie_tables.SETTINGS}
 
 
 class Data(NamedTuple):
@@ -142,7 +146,18 @@ class Name(NamedTuple):
 
     @property
     def is_pair(self) -> bool:
-        return self.method != 'baseline'
+        return self.method != 'baseline' and not self.is_mutual
+
+    @property
+    def is_mutual(self) -> bool:
+        """Whether the networks are peers."""
+        return self.method in ie_tables.AMONG_PEERS
+
+    @property
+    def by_ie(self) -> bool:
+        """Whether the recipe is that of the code of IE-KD."""
+        ours = self.method in ie_tables.METHODS or self.setting == 'ierecipe'
+        return ours and self.setting != 'short' and self.data != 'imagenet'
 
     @property
     def by_nd(self) -> bool:
@@ -158,8 +173,13 @@ class Name(NamedTuple):
     @property
     def control(self) -> str:
         """The name of the student trained alone."""
+        return self.alone(self.networks[-1])
+
+    def alone(self, network: str) -> str:
+        """The name of a network trained alone by the same recipe."""
         setting = 'ndrecipe' if self.by_nd else self.setting
-        return baseline(self.networks[-1], setting, self.data)
+        setting = 'ierecipe' if self.by_ie else setting
+        return baseline(network, setting, self.data)
 
     @property
     def teacher(self) -> str:
@@ -189,6 +209,7 @@ def parse(name: str) -> Name:
     return Name(method, networks, ''.join(rest), data)
 
 
-PAIRS = [path for path in FILES if not path.stem.startswith('baseline_')]
+PAIRS = [path for path in FILES if parse(path.stem).is_pair]
+PEERS = [path for path in FILES if parse(path.stem).is_mutual]
 
 read = functools.cache(load_config)  # for tests that change nothing in it

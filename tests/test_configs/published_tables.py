@@ -3,6 +3,7 @@
 Each function returns what a config must say, from its name alone.
 """
 
+import ie_tables
 from classification_words import DATA, MOBILE, Name
 from mmpretrain.models import ResNet
 
@@ -173,7 +174,7 @@ def expected_names() -> set[str]:
         for student in ('resnet20', 'resnet8')
         for setting in ('', 'short_')
     }
-    return names
+    return names | ie_tables.expected_names()
 
 
 def nd_weights(name: Name) -> list[float]:
@@ -222,8 +223,15 @@ def base_loss(name: Name) -> dict[str, dict]:
         return losses
     if name.by_rkd:
         return {'logit.loss_kd': dict(type='KDLoss', tau=4.0, loss_weight=1.0)}
+    if name.by_ie:  # KD
+        return {
+            'logit.loss_kd': dict(type='KDLoss', tau=20.0, loss_weight=0.95)
+        }
+    if method == 'kd':  # of any pair
+        share = 0.5 if large else 0.9
+        loss = dict(type='KDLoss', tau=tau, loss_weight=share)
+        return {'logit.loss_kd': loss}
     ((beta,),) = BETA[teacher, student]
-    share = 0.5 if large and method == 'kd' else 0.9
     on_regions = method.startswith('sd')
     if method == 'sdkd':
         tau = 4.0  # on ImageNet too
@@ -237,10 +245,10 @@ def base_loss(name: Name) -> dict[str, dict]:
             mask_target=False,
         ),
     }[method.removeprefix('sd')]
-    weight = dict(loss_weight=share) if method in ('kd', 'sdkd') else {}
     if on_regions:
+        weight = dict(loss_weight=0.9) if method == 'sdkd' else {}
         return {'logit.loss_sdd': dict(type='SDDLoss', base=loss, **weight)}
-    return {f'logit.loss_{method}': {**loss, **weight}}
+    return {f'logit.loss_{method}': loss}
 
 
 # with the weights of SRRL's code and of RepDistiller
@@ -268,6 +276,11 @@ for key in 'da':
 def expected_distillers(name: Name) -> dict[str, dict]:
     """The `distillers` of the config, to the last key."""
     teacher, student = name.networks
+    if name.method in ie_tables.METHODS:
+        file = name.teacher.removeprefix('baseline_')
+        return ie_tables.expected_distillers(
+            name.method, name.setting, name.data, file
+        )
     losses = base_loss(name)
     distillers = {}
     for key, loss in losses.items():
@@ -362,6 +375,8 @@ def task_weight(name: Name) -> float:
     """The weight of the cross-entropy."""
     if name.method == 'hardkd':
         return 0.5
+    if name.by_ie and name.method == 'kd':
+        return 0.05
     scaled = ('kd', 'sdkd', 'kd-rkd')
     own = name.setting == 'ndrecipe' or name.by_rkd
     if own or name.method not in scaled:
@@ -378,6 +393,7 @@ def warm_up(name: Name) -> dict[str, dict]:
         'sdkd',
         'hardkd',
         *FEATURE_METHODS,
+        *ie_tables.METHODS,
     )
     if not nd and (unwarmed or name.data == 'imagenet'):
         return {}
@@ -397,6 +413,8 @@ def recipe(name: Name) -> dict:
     student = name.networks[-1]
     if 'deit-b' in name.networks:
         return dict(lr=8e-4, batch=2048, epochs=300, decay=0.3, steps=None)
+    if name.by_ie:
+        return ie_tables.RECIPE
     if name.data == 'imagenet':
         plan = dict(batch=512, epochs=100, decay=1e-4, steps=[30, 60, 90])
         return dict(lr=0.2, **plan)

@@ -6,6 +6,7 @@ import functools
 import re
 from pathlib import Path
 
+import ie_tables
 import pytest
 import torch
 from classification_words import (
@@ -13,6 +14,7 @@ from classification_words import (
     FILES,
     METHODS,
     PAIRS,
+    PEERS,
     Name,
     parse,
     read,
@@ -35,12 +37,18 @@ from kd_det.registry import HOOKS
 
 each_config = pytest.mark.parametrize('path', FILES, ids=lambda p: p.stem)
 each_pair = pytest.mark.parametrize('path', PAIRS, ids=lambda p: p.stem)
+each_group = pytest.mark.parametrize('path', PEERS, ids=lambda p: p.stem)
+each_method = pytest.mark.parametrize(
+    'path', [*PAIRS, *PEERS], ids=lambda p: p.stem
+)
 
 HOW_IT_RUNS = ('ckpt', 'keys')
 
 
 def networks_of(cfg: Config) -> list[dict]:
     """The full model configs, teacher first."""
+    if 'peers' in cfg.model:  # the one that is shown is the first
+        return [_full(str(spec)) for spec in cfg.model.peers.values()][::-1]
     if 'teacher' not in cfg.model:
         return [_full(str(dict(cfg=cfg.filename)))]
     teacher = {
@@ -106,7 +114,7 @@ def test_name_tells_the_content(path):
 
 
 def test_every_row_of_the_tables_is_a_config():
-    assert {path.stem for path in PAIRS} == expected_names()
+    assert {path.stem for path in [*PAIRS, *PEERS]} == expected_names()
 
 
 def test_grammar_refuses_what_it_does_not_know():
@@ -119,12 +127,13 @@ def test_grammar_refuses_what_it_does_not_know():
         'kd_resnet56_resnet20_cifar11',
         'kd_resnet56_resnet20_cifar100_short',
         'kd_resnet34_resnet18_cifar100',
+        'dml_resnet20_cifar10',
     ):
         with pytest.raises(AssertionError):
             parse(wrong)
 
 
-@each_pair
+@each_method
 def test_distillers_are_those_of_the_tables(path):
     cfg = read(str(path))
     assert cfg.model.distillers.to_dict() == (
@@ -141,7 +150,7 @@ def test_recipe_is_that_of_the_tables(path):
     assert optimizer.weight_decay == expected['decay']
     assert cfg.train_cfg.max_epochs == expected['epochs']
     assert cfg.auto_scale_lr.base_batch_size == expected['batch']
-    assert optimizer.get('nesterov', False) == name.by_nd
+    assert optimizer.get('nesterov', False) == (name.by_nd or name.by_ie)
     schedulers = cfg.param_scheduler
     if expected['steps']:
         assert schedulers.milestones == expected['steps']
@@ -168,12 +177,40 @@ def test_control_is_the_student_and_shares_all_else(path):
         model.backbone.type = 'DistilledVisionTransformer'
         model.head.type = 'DistilledDeiTHead'
     assert student == model
-    own = ('model', 'custom_hooks', 'custom_imports', 'data_preprocessor')
+    check_rest(cfg, alone)
+
+
+OWN = ('model', 'custom_hooks', 'custom_imports', 'data_preprocessor')
+
+
+def check_rest(cfg: Config, alone: Config) -> None:
     rest, rest_alone = (
-        {key: value for key, value in c.items() if key not in own}
+        {key: value for key, value in c.items() if key not in OWN}
         for c in (cfg, alone)
     )
     assert rest == rest_alone
+
+
+@each_group
+def test_control_of_each_peer_shares_all_else(path):
+    name, cfg = parse(path.stem), copy.deepcopy(read(str(path)))
+    assert cfg.model.type == 'MutualModel'
+    constructor = cfg.optim_wrapper.pop('constructor')
+    assert constructor == 'kd_det.PeerOptimWrapperConstructor'
+    names = [*cfg.model.peers]
+    assert names == (
+        ['one', 'two']
+        if len({*name.networks}) == 1
+        else [*reversed(name.networks)]
+    )
+    specs = cfg.model.peers.values()
+    for word, spec in zip(reversed(name.networks), specs, strict=True):
+        control = path.with_name(f'{name.alone(word)}.py')
+        assert Path(spec.cfg).resolve() == control
+        assert [*spec] == ['cfg', 'data_preprocessor']
+        alone = read(str(control))
+        assert spec.data_preprocessor == alone.data_preprocessor
+        check_rest(cfg, alone)
 
 
 @each_pair
@@ -188,7 +225,10 @@ def test_teacher_checkpoint_is_of_the_teacher_config(path):
         assert ckpt == RegNet_Y_16GF_Weights.IMAGENET1K_V2.url
         assert cfg.model.teacher['keys'] == 'torchvision'
     elif name.data == 'cifar10':
-        assert ckpt == 'data/teachers/resnet56-4bfd9763.th'
+        files = dict(
+            resnet56='resnet56-4bfd9763', resnet20='resnet20-12fca82f'
+        )
+        assert ckpt == f'data/teachers/{files[name.networks[0]]}.th'
         assert cfg.model.teacher['keys'] == 'akamaster'
     else:
         last = read(source).train_cfg.max_epochs
@@ -202,7 +242,11 @@ def test_hooks(path):
     types = [type(hook).__name__ for hook in hooks]
     of_pairs = ['TeacherCheckHook', 'CentroidHook', 'FeatureNormHook']
     of_all = ['RandomStateHook', 'NonFiniteHook']
+    if name.method in ie_tables.WITH_TEACHER:
+        of_pairs[1:] = ['AutoEncoderHook', 'FactorCosineHook']
     wanted = [*of_pairs, *of_all] if name.is_pair else of_all
+    if name.is_mutual:
+        wanted = ['PeerHook', *of_all]
     schedules = warm_up(name)
     if schedules:
         wanted.append('LossScheduleHook')

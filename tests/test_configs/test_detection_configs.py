@@ -50,10 +50,18 @@ METHODS = {
     'pkd': {'PKDLoss'},
     'sddkd': {'SDDLoss'},
     'ld': {'LDLoss', 'DenseKDLoss'},
+    'iekd': {'InheritanceLoss', 'ExplorationLoss'},
+    'ieod': {'InheritMapLoss', 'ExploreMapLoss'},
 }
+BY_FACTORS = {'iekd', 'ieod'}
 # A one-stage detector's own form of KD.
 DENSE_KD = {'KDLoss': 'DenseKDLoss'}
-DETECTORS = {'frcnn': 'FasterRCNN', 'retinanet': 'RetinaNet', 'gfl': 'GFL'}
+DETECTORS = {
+    'frcnn': 'FasterRCNN',
+    'retinanet': 'RetinaNet',
+    'gfl': 'GFL',
+    'ssd300': 'SingleStageDetector',
+}
 NETWORKS = {
     'r18': dict(type='ResNet', depth=18),
     'r34': dict(type='ResNet', depth=34),
@@ -71,7 +79,7 @@ NETWORKS = {
 }
 SLIM = {'slim', 'demo'}  # 256 wide; the demo's train for minutes
 SETTINGS = SLIM | {'nokd'}
-DATA = {'coco', 'bccd', 'cards', 'shapes'}
+DATA = {'coco', 'voc', 'bccd', 'cards', 'shapes'}
 
 
 class Name(NamedTuple):
@@ -142,6 +150,9 @@ def check_content(cfg: Config, name: Name) -> None:
         assert {key: model.backbone.get(key) for key in facts} == facts
         if name.detector == 'frcnn':
             assert model.roi_head.bbox_head.fc_out_channels == width
+        elif name.detector == 'ssd300':
+            assert model.bbox_head.type == 'SSDHead'
+            assert model.bbox_head.num_classes == 20
         else:
             assert model.bbox_head.feat_channels == width // 4
     losses = set()
@@ -154,6 +165,9 @@ def check_content(cfg: Config, name: Name) -> None:
             assert distiller.centroids == (
                 f'data/centroids/{bank}_{name.data}.npz'
             )
+        if 'InheritanceLoss' in own:
+            coder = f'{name.detector}_{name.networks[0]}_{name.data}'
+            assert distiller.auto_encoder == f'data/auto_encoders/{coder}.pth'
     removed = {'KDLoss'} if 'nokd' in name.settings else set()
     wanted = METHODS[name.method]
     if name.detector != 'frcnn':
@@ -228,7 +242,10 @@ def test_hooks(path):
     types = [type(hook).__name__ for hook in hooks]
     assert {'RandomStateHook', 'NonFiniteHook'} <= set(types)
     of_pairs = ['TeacherCheckHook', 'CentroidHook', 'FeatureNormHook']
-    if is_pair(cfg):
+    if parse(path.stem).method in BY_FACTORS:
+        of_factors = ['TeacherCheckHook', 'AutoEncoderHook']
+        assert types[:3] == [*of_factors, 'FactorCosineHook']
+    elif is_pair(cfg):
         assert types[:3] == of_pairs
     else:
         assert not set(types) & set(of_pairs)
@@ -366,10 +383,48 @@ class Supplies:
         CentroidBank(means, np.ones(rows, np.int64), names).save(path)
         return path
 
+    def voc(self) -> str:
+        """The training images once more, in the folders of Pascal VOC."""
+        root = self.folder / 'voc'
+        content = json.loads(
+            (
+                self.folder / 'shapes/annotations/instances_train.json'
+            ).read_text()
+        )
+        for year in (2007, 2012):
+            folder = root / f'VOC{year}'
+            for name in ('ImageSets/Main', 'Annotations'):
+                (folder / name).mkdir(parents=True, exist_ok=True)
+            images = folder / 'JPEGImages'
+            images.mkdir(exist_ok=True)
+            stems = []
+            for image in content['images']:
+                source = self.folder / 'shapes/train' / image['file_name']
+                stems.append(source.stem)
+                shutil.copy(source, images / f'{source.stem}.jpg')
+                boxes = [
+                    note['bbox']
+                    for note in content['annotations']
+                    if note['image_id'] == image['id']
+                ]
+                (folder / f'Annotations/{source.stem}.xml').write_text(
+                    voc_annotation(image['width'], image['height'], boxes)
+                )
+            for split in ('trainval', 'test'):
+                listed = folder / f'ImageSets/Main/{split}.txt'
+                listed.write_text('\n'.join(stems))
+        return f'{root}/'
+
     def load(self, path: Path, slim: bool) -> Config:
         """Read a config with what is not there replaced."""
         options = dict(data_root=self.data_root)
-        if slim:
+        if path in SSD:
+            options['data_root'] = self.voc()
+        if path in SSD:
+            loader = dict(batch_size=2, num_workers=0)
+            loader['persistent_workers'] = False
+            options |= {f'train_dataloader.{k}': v for k, v in loader.items()}
+        elif slim:
             options['classes'] = SHAPES_CLASSES
         else:  # small images; at full size all else is as it is
             # an adaptor's batch norm needs two cells of the coarsest level
@@ -400,6 +455,20 @@ class Supplies:
         return cfg
 
 
+def voc_annotation(width: int, height: int, boxes: list) -> str:
+    """An XML with cats; a box is x, y, width, height."""
+    objects = ''.join(
+        f'<object><name>cat</name><difficult>0</difficult><bndbox>'
+        f'<xmin>{x + 1}</xmin><ymin>{y + 1}</ymin>'
+        f'<xmax>{x + w}</xmax><ymax>{y + h}</ymax></bndbox></object>'
+        for x, y, w, h in boxes
+    )
+    return (
+        f'<annotation><size><width>{width}</width><height>{height}</height>'
+        f'<depth>3</depth></size>{objects}</annotation>'
+    )
+
+
 @pytest.fixture(scope='module')
 def supplies():
     # not pytest's folder, which keeps the weights of three sessions
@@ -413,6 +482,9 @@ def check_step(cfg: Config) -> None:
     model = MODELS.build(cfg.model)
     model.init_weights()
     model.train()
+    for distiller in getattr(model, 'distill', {}).values():
+        if getattr(distiller, 'auto_encoder_file', None):
+            distiller.set_auto_encoder(distiller.new_auto_encoder())
     optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
@@ -441,7 +513,9 @@ def check_step(cfg: Config) -> None:
     for key, value in logs.items():
         assert torch.isfinite(value).all(), key
     for key in wanted:
-        assert logs[key] > 0, key
+        # what explores is to differ: its loss is the negative of a distance
+        negative = key.endswith('loss_exp') and 'p' not in losses_at(cfg, key)
+        assert (logs[key] < 0) if negative else (logs[key] > 0), key
     moved = set()
     for key, value in model.named_parameters():
         assert torch.isfinite(value).all(), key
@@ -451,10 +525,16 @@ def check_step(cfg: Config) -> None:
     assert bool(idle) == cfg.get('find_unused_parameters', False), idle
 
 
+def losses_at(cfg: Config, key: str) -> dict:
+    distiller, _, loss = key.partition('.')
+    return cfg.model.distillers[distiller].losses[loss]
+
+
 # their own controls take the same step as the student in the pair
 SPARED = {f'baseline_frcnn_{word}' for word in STUDENTS} - {
     'baseline_frcnn_mv2'
 }
+SSD = [path for path in FILES if '_ssd300_' in path.stem]
 STEPPED = [path for path in FILES if path.stem not in SPARED]
 
 

@@ -1,21 +1,27 @@
 """Hooks around training."""
 
+from kd_det.engine.hooks.autoencoder_hook import AutoEncoderHook
 from kd_det.engine.hooks.centroid_hook import CentroidHook
+from kd_det.engine.hooks.factor_cosine_hook import FactorCosineHook
 from kd_det.engine.hooks.feature_norm_hook import FeatureNormHook
 from kd_det.engine.hooks.initial_weights_hook import InitialWeightsHook
 from kd_det.engine.hooks.loss_schedule_hook import LossScheduleHook
 from kd_det.engine.hooks.non_finite_hook import NonFiniteHook
+from kd_det.engine.hooks.peer_hook import PeerHook
 from kd_det.engine.hooks.progress_hook import ProgressHook
 from kd_det.engine.hooks.random_state_hook import RandomStateHook
 from kd_det.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
 from kd_det.engine.hooks.teacher_check_hook import TeacherCheckHook
 
 __all__ = [
+    'AutoEncoderHook',
     'CentroidHook',
+    'FactorCosineHook',
     'FeatureNormHook',
     'InitialWeightsHook',
     'LossScheduleHook',
     'NonFiniteHook',
+    'PeerHook',
     'ProgressHook',
     'RandomStateHook',
     'SafeCheckpointHook',

@@ -1,17 +1,16 @@
 """FeatureNormHook: log the norms and the direction of embeddings."""
 
 import torch
-from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from kd_det.distillers import Distiller
+from kd_det.engine.hooks.knowledge_hook import KnowledgeHook
 from kd_det.registry import HOOKS
 
 
 @HOOKS.register_module()
-class FeatureNormHook(Hook):
+class FeatureNormHook(KnowledgeHook):
     """Log what ND is about, for each distiller that has embeddings.
 
     ``<distiller>.student_norm``, ``.teacher_norm``: mean norms;
@@ -30,47 +29,17 @@ class FeatureNormHook(Hook):
         >>> custom_hooks = [dict(type='kd_det.FeatureNormHook', interval=50)]
     """
 
-    priority = 'NORMAL'
+    field = 'student_embed'
+    lacking = 'embeddings'
 
     def __init__(self, interval: int = 50) -> None:
-        self.interval = interval
-        self._handles = []
+        super().__init__(interval)
 
-    def before_train(self, runner) -> None:
-        """Find the distillers with embeddings."""
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
-        self.distillers = {
-            name: distiller
-            for name, distiller in getattr(model, 'distill', {}).items()
-            if 'student_embed' in distiller.provides
-        }
-        if not self.distillers:
-            runner.logger.warning(
-                'FeatureNormHook logs nothing: no distiller has embeddings.'
-            )
-
-    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        """Listen to the distillers in a step that is logged."""
-        if not self.every_n_inner_iters(batch_idx, self.interval):
-            return
-        for name, distiller in self.distillers.items():
-
-            def log(distiller, args, name=name):
-                for key, value in feature_norms(distiller, args[0]).items():
-                    runner.message_hub.update_scalar(
-                        f'train/{name}.{key}', value
-                    )
-
-            self._handles.append(distiller.register_forward_pre_hook(log))
-
-    def after_train_iter(
-        self, runner, batch_idx, data_batch=None, outputs=None
-    ) -> None:
-        """Stop listening."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
+    def quantities(
+        self, distiller: Distiller, knowledge: dict
+    ) -> dict[str, float]:
+        """Return the norms, and the cosine where there are class means."""
+        return feature_norms(distiller, knowledge)
 
 
 @torch.no_grad()

@@ -1,0 +1,72 @@
+"""Pascal VOC 07+12 as SSD300 trains on it, tested on VOC 2007.
+
+`data_root` holds the folders VOC2007 and VOC2012. An epoch passes ten times
+over the 16,551 images; batches of 32.
+"""
+
+_base_ = 'mmdet::_base_/datasets/voc0712.py'
+data_root = 'data/voc/'
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(
+        type='Expand',
+        mean=[123.675, 116.28, 103.53],
+        to_rgb=True,
+        ratio_range=(1, 4),
+    ),
+    dict(
+        type='MinIoURandomCrop',
+        min_ious=(0.1, 0.3, 0.5, 0.7, 0.9),
+        min_crop_size=0.3,
+    ),
+    dict(type='Resize', scale=(300, 300), keep_ratio=False),
+    dict(type='RandomFlip', prob=0.5),
+    dict(
+        type='PhotoMetricDistortion',
+        brightness_delta=32,
+        contrast_range=(0.5, 1.5),
+        saturation_range=(0.5, 1.5),
+        hue_delta=18,
+    ),
+    dict(type='PackDetInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(300, 300), keep_ratio=False),
+    dict(type='LoadAnnotations', with_bbox=True),  # boxes are not resized
+    dict(
+        type='PackDetInputs',
+        meta_keys=(
+            'img_id',
+            'img_path',
+            'ori_shape',
+            'img_shape',
+            'scale_factor',
+        ),
+    ),
+]
+train_dataloader = dict(
+    batch_size=32,
+    persistent_workers=False,
+    dataset=dict(
+        times=10,
+        dataset=dict(
+            datasets=[
+                dict(
+                    type='VOCDataset',
+                    data_root=data_root,
+                    ann_file=f'VOC{year}/ImageSets/Main/trainval.txt',
+                    data_prefix=dict(sub_data_root=f'VOC{year}/'),
+                    filter_cfg=dict(filter_empty_gt=True, min_size=32),
+                    pipeline=train_pipeline,
+                )
+                for year in (2007, 2012)
+            ]
+        ),
+    ),
+)
+val_dataloader = dict(
+    dataset=dict(data_root=data_root, pipeline=test_pipeline)
+)
+test_dataloader = val_dataloader

@@ -1,0 +1,23 @@
+"""IE-KD on all levels of two FPNs that have the same stride.
+
+Each level is divided by channels ahead of the heads, so that both halves
+feed them. Cosines, since the mean over the entries of a unit vector shrinks
+with the size of a map. A child names the teacher's auto-encoder.
+"""
+
+method = dict(
+    distillers=dict(
+        factor=dict(
+            type='FactorDistiller',
+            channels=64,
+            losses=dict(
+                loss_inh=dict(
+                    type='InheritanceLoss', p='cos', loss_weight=1.0
+                ),
+                loss_exp=dict(
+                    type='ExplorationLoss', p='cos', loss_weight=1.0
+                ),
+            ),
+        )
+    )
+)

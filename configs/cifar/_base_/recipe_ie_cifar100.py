@@ -1,0 +1,7 @@
+"""CIFAR-100 by the recipe of IE-KD: 160 epochs of batches of 128."""
+
+_base_ = [
+    '../../_base_/datasets/cifar100.py',
+    '../../_base_/schedules/cifar_160e.py',
+]
+train_dataloader = dict(batch_size=128)

@@ -1,0 +1,15 @@
+"""ResNet-20 -> ResNet-56 on CIFAR-10, 160 epochs: small teaches large."""
+
+_base_ = './recipe_ie_cifar10.py'
+model = dict(
+    _scope_='kd_det',
+    type='DistillModel',
+    teacher=dict(
+        cfg='{{ fileDirname }}/../baseline_resnet20_pad_cifar10.py',
+        ckpt='data/teachers/resnet20-12fca82f.th',
+        keys='akamaster',
+    ),
+    student=dict(
+        cfg='{{ fileDirname }}/../baseline_resnet56_ierecipe_cifar10.py'
+    ),
+)

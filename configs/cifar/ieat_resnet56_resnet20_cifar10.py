@@ -1,0 +1,4 @@
+"""IE-AT: ResNet-56 -> ResNet-20 on CIFAR-10."""
+
+_base_ = ['_base_/ieat.py', '_base_/resnet56_resnet20_ie_cifar10.py']
+model = _base_.pop('method')

@@ -1,0 +1,9 @@
+"""IE-DML: ResNet-20 and ResNet-20 on CIFAR-10."""
+
+_base_ = ['_base_/iedml.py', '_base_/recipe_ie_cifar10.py']
+model = _base_.pop('method')
+model.peers = dict(
+    one=dict(cfg='{{ fileDirname }}/baseline_resnet20_ierecipe_cifar10.py'),
+    two=dict(cfg='{{ fileDirname }}/baseline_resnet20_ierecipe_cifar10.py'),
+)
+optim_wrapper = dict(constructor='kd_det.PeerOptimWrapperConstructor')

@@ -1,0 +1,9 @@
+"""IE-DML: ResNet-56 and ResNet-20 on CIFAR-10 in 30 epochs."""
+
+_base_ = ['_base_/iedml.py', '_base_/recipe_short_cifar10.py']
+model = _base_.pop('method')
+model.peers = dict(
+    resnet20=dict(cfg='{{ fileDirname }}/baseline_resnet20_short_cifar10.py'),
+    resnet56=dict(cfg='{{ fileDirname }}/baseline_resnet56_short_cifar10.py'),
+)
+optim_wrapper = dict(constructor='kd_det.PeerOptimWrapperConstructor')

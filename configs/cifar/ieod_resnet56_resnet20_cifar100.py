@@ -1,0 +1,4 @@
+"""IE-OD: ResNet-56 -> ResNet-20 on CIFAR-100."""
+
+_base_ = ['_base_/ieod.py', '_base_/resnet56_resnet20_ie_cifar100.py']
+model = _base_.pop('method')

@@ -1,0 +1,207 @@
+"""CKA by any kernel, and of more samples than fit in memory at once."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from kd_det.errors import UserError
+
+KERNELS = ('linear', 'rbf')
+
+
+def rbf_cka(
+    x: Tensor, y: Tensor, threshold: float = 1.0, debiased: bool = False
+) -> Tensor:
+    r"""Centred kernel alignment with Gaussian kernels.
+
+    .. math::
+        K_{ij} = \exp\left(-\frac{\|x_i - x_j\|^2}{2 \sigma^2}\right), \qquad
+        \sigma = \theta \sqrt{\operatorname{median}_{ij} \|x_i - x_j\|^2}
+
+    with the median over all pairs, those of a sample with itself included.
+
+    Args:
+        x: Shape (N, P).
+        y: Shape (N, Q).
+        threshold: :math:`\theta`, the bandwidth in units of the median.
+        debiased: Remove the bias of a small N; needs at least 4 samples.
+
+    Returns:
+        A scalar, in float64; 0 where all samples are alike.
+
+    Raises:
+        UserError: There are too few samples, or not as many in both.
+
+    Paper: https://arxiv.org/abs/1905.00414
+    """
+    return gram_cka(rbf_gram(x, threshold), rbf_gram(y, threshold), debiased)
+
+
+def rbf_gram(x: Tensor, threshold: float = 1.0) -> Tensor:
+    """Return the Gaussian kernel (N, N) of rows (N, P), in float64.
+
+    Args:
+        x: The rows.
+        threshold: See :func:`rbf_cka`.
+    """
+    x = x.detach().double()
+    squares = torch.cdist(
+        x, x, compute_mode='donot_use_mm_for_euclid_dist'
+    ).square()
+    # numpy's median: the mean of the two in the middle
+    width = (
+        2 * threshold**2 * squares.flatten().quantile(0.5)
+        if (squares.numel() < 2**24)
+        else 2 * threshold**2 * squares.flatten().median()
+    )
+    # all rows alike: every entry is 1, whatever the bandwidth
+    return torch.exp(-squares / torch.where(width > 0, width, 1.0))
+
+
+def linear_gram(x: Tensor) -> Tensor:
+    """Return the inner products (N, N) of rows (N, P), in float64."""
+    x = x.detach().double()
+    x = x - x.mean(0)  # what centring would remove, without cancellation
+    return x @ x.T
+
+
+def gram_cka(k: Tensor, other: Tensor, debiased: bool = False) -> Tensor:
+    """Return the CKA of two Gram matrices (N, N) as a scalar.
+
+    Args:
+        k: Of one representation.
+        other: Of the other one.
+        debiased: See :func:`rbf_cka`.
+
+    Raises:
+        UserError: There are too few samples, or not as many in both.
+    """
+    if k.shape != other.shape:
+        raise UserError(
+            f'CKA compares representations of the same samples, but got '
+            f'{len(k)} and {len(other)}; give both networks the same images.'
+        )
+    of = hsic if not debiased else unbiased_hsic
+    return _ratio(of(k, other), of(k, k), of(other, other))
+
+
+def hsic(k: Tensor, other: Tensor) -> Tensor:
+    """Return the biased HSIC of two Gram matrices.
+
+    .. math:: \\frac{\\operatorname{tr}(K H L H)}{(N - 1)^2}
+    """
+    count = len(k)
+    centred = k - k.mean(0) - k.mean(1, keepdim=True) + k.mean()
+    return (centred * other).sum() / max(count - 1, 1) ** 2
+
+
+def unbiased_hsic(k: Tensor, other: Tensor) -> Tensor:
+    r"""Return the unbiased HSIC of two Gram matrices of 4 samples or more.
+
+    With the diagonals of K and L set to 0:
+
+    .. math::
+        \frac{1}{N (N - 3)} \left(\operatorname{tr}(K L) +
+        \frac{1^\top K 1 \; 1^\top L 1}{(N - 1)(N - 2)} -
+        \frac{2}{N - 2} 1^\top K L 1\right)
+
+    Raises:
+        UserError: There are fewer than 4 samples.
+
+    Paper: https://jmlr.org/papers/v13/song12a.html
+    """
+    count = len(k)
+    if count < 4:
+        raise UserError(
+            f'The debiased CKA needs 4 samples at least, got {count}; give '
+            'more images, or take the biased one.'
+        )
+    k = k - torch.diag(k.diagonal())
+    other = other - torch.diag(other.diagonal())
+    crossed = (k * other).sum()
+    sums = k.sum() * other.sum() / ((count - 1) * (count - 2))
+    rows = k.sum(0) @ other.sum(1) * 2 / (count - 2)
+    return (crossed + sums - rows) / (count * (count - 3))
+
+
+class MinibatchCKA:
+    r"""CKA of several representations, a part of the samples at a time.
+
+    The three HSIC in the ratio are averaged over the parts. The unbiased
+    ones have the mean of all samples, whatever the size of a part.
+
+    Args:
+        kernel: ``'linear'`` or ``'rbf'``.
+        debiased: Take the unbiased HSIC.
+        threshold: See :func:`rbf_cka`.
+
+    Raises:
+        UserError: There is no such kernel.
+
+    Paper: https://arxiv.org/abs/2010.15327
+
+    Example:
+        >>> cka = MinibatchCKA()
+        >>> for x, y in parts:
+        ...     cka.update([x, y])
+        >>> cka.matrix()
+    """
+
+    def __init__(
+        self,
+        kernel: str = 'linear',
+        debiased: bool = True,
+        threshold: float = 1.0,
+    ) -> None:
+        if kernel not in KERNELS:
+            raise UserError(
+                f"kernel={kernel!r}; accepted are 'linear' and 'rbf'."
+            )
+        self.kernel = kernel
+        self.threshold = threshold
+        self.hsic = unbiased_hsic if debiased else hsic
+        self.total: Tensor | None = None
+        self.parts = 0
+
+    def update(self, representations: Sequence[Tensor]) -> None:
+        """Take a part of the samples.
+
+        Args:
+            representations: Each (N, P), of the same samples; P may differ.
+        """
+        grams = [
+            linear_gram(x)
+            if self.kernel == 'linear'
+            else rbf_gram(x, self.threshold)
+            for x in representations
+        ]
+        table = torch.stack(
+            [
+                torch.stack([self.hsic(k, other) for other in grams])
+                for k in grams
+            ]
+        )
+        self.total = table if self.total is None else self.total + table
+        self.parts += 1
+
+    def matrix(self) -> Tensor:
+        """Return the CKA of each pair (M, M), in float64.
+
+        Raises:
+            UserError: Nothing was given.
+        """
+        if self.total is None:
+            raise UserError(
+                'MinibatchCKA has seen no samples; call update() first.'
+            )
+        table = self.total / self.parts
+        own = table.diagonal()
+        return _ratio(table, own[:, None], own[None, :])
+
+
+def _ratio(cross: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    """Return cross / sqrt(one * other), 0 where a side is constant."""
+    scale = one * other
+    alike = scale <= 0
+    return cross / scale.masked_fill(alike, 1).sqrt() * ~alike

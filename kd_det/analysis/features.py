@@ -1,0 +1,276 @@
+"""Feature maps of networks beside each other: numbers and pictures."""
+
+import io
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from kd_det.analysis.pictures import DPI
+from kd_det.files import atomic_write
+
+SHARE = 1e-3  # of the largest contribution, to count as active
+MAX_CLASSES = 10  # in one panel of the norms
+
+
+def contributions(feature_map: Tensor, gradient: Tensor) -> Tensor:
+    r"""Return what each channel contributes to the loss, (N, C).
+
+    .. math:: c = \left| \sum_{hw} f_{hw}
+        \frac{\partial L}{\partial f_{hw}} \right|
+
+    Where the map is averaged over the cells next, that is the mean of a
+    channel times the gradient with respect to the mean.
+
+    Args:
+        feature_map: Shape (N, C, H, W).
+        gradient: Of the loss with respect to it.
+    """
+    return (feature_map * gradient).sum((2, 3)).abs()
+
+
+def active(contribution: Tensor, share: float = SHARE) -> Tensor:
+    """Return which channels (C,) are active.
+
+    Those whose mean contribution is above a share of the largest.
+
+    Args:
+        contribution: Mean over samples, (C,).
+        share: Of the largest.
+    """
+    return contribution > share * contribution.max()
+
+
+def effective(contribution: Tensor) -> float:
+    r"""Return over how many channels the contributions spread.
+
+    .. math:: \frac{(\sum_c c)^2}{\sum_c c^2}
+
+    It needs no threshold: C where all contribute alike, 1 where one does.
+
+    Args:
+        contribution: Mean over samples, (C,), not negative.
+    """
+    squares = contribution.square().sum()
+    if squares == 0:
+        return 0.0
+    return (contribution.sum().square() / squares).item()
+
+
+def norm_table(norms: Tensor, labels: Tensor, names: list[str]) -> dict:
+    """Return count, mean and standard deviation of norms by class.
+
+    Args:
+        norms: Shape (N,).
+        labels: Shape (N,).
+        names: Of the classes.
+    """
+    table = {}
+    for label, name in enumerate(names):
+        own = norms[labels == label].double()
+        if len(own):
+            table[name] = dict(
+                count=len(own),
+                mean=own.mean().item(),
+                std=own.std(correction=0).item(),
+            )
+    return table
+
+
+def read_curves(work_dir: str | Path) -> dict[str, list]:
+    """Return the losses of training and evaluation that a run has logged.
+
+    Args:
+        work_dir: Of a run by MMEngine.
+
+    Returns:
+        ``train`` and ``eval``: lists of (epoch, loss). Of training the task
+        loss alone, the mean of an epoch's entries; of evaluation what
+        ``CrossEntropy`` logs. Empty where nothing is found.
+    """
+    train, evaluation = defaultdict(list), {}
+    # runs in order; a resumed one goes on, or repeats the last epoch
+    for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
+        for line in file.read_text().splitlines():
+            entry = json.loads(line)
+            loss = entry.get('loss_task', entry.get('loss'))
+            if loss is not None and 'epoch' in entry:
+                train[entry['epoch']].append(loss)
+            if 'eval/cross_entropy' in entry:
+                evaluation[entry['step']] = entry['eval/cross_entropy']
+    return dict(
+        train=[(epoch, float(np.mean(v))) for epoch, v in train.items()],
+        eval=sorted(evaluation.items()),
+    )
+
+
+def draw_cka(
+    path: str | Path, tables: dict[str, np.ndarray], names: list[str]
+) -> None:
+    """Write a PNG of matrices, one panel each.
+
+    Args:
+        path: The PNG.
+        tables: Title -> matrix (M, M).
+        names: Of the rows.
+    """
+    size = 1.6 + 0.55 * len(names)
+    figure = Figure((size * len(tables), size), dpi=DPI)
+    panels = figure.subplots(1, len(tables), squeeze=False)[0]
+    for axis, (title, table) in zip(panels, tables.items()):
+        axis.imshow(table, vmin=0, vmax=1, cmap='viridis')
+        axis.set_title(title, fontsize=9)
+        for row, values in enumerate(table):
+            for column, value in enumerate(values):
+                color = 'white' if value < 0.6 else 'black'
+                axis.text(
+                    column,
+                    row,
+                    f'{value:.2f}',
+                    color=color,
+                    ha='center',
+                    va='center',
+                    fontsize=7,
+                )
+        places = range(len(names))
+        axis.set_xticks(places, names, rotation=60, ha='right', fontsize=7)
+        axis.set_yticks(places, names, fontsize=7)
+    _save(figure, path)
+
+
+def draw_norms(
+    path: str | Path,
+    norms: dict[str, np.ndarray],
+    labels: np.ndarray,
+    names: list[str],
+) -> None:
+    """Write a PNG of histograms of norms by class, one panel a network.
+
+    The ten most frequent classes are shown.
+
+    Args:
+        path: The PNG.
+        norms: Title -> norms (N,).
+        labels: Shape (N,).
+        names: Of the classes.
+    """
+    counts = np.bincount(labels, minlength=len(names))
+    shown = np.sort(np.argsort(-counts, kind='stable')[:MAX_CLASSES])
+    shown = [label for label in shown if counts[label]]
+    figure = Figure((4.2 * len(norms), 3.2), dpi=DPI)
+    panels = figure.subplots(1, len(norms), squeeze=False)[0]
+    colors = colormaps['tab10']
+    for axis, (title, values) in zip(panels, norms.items()):
+        edges = np.histogram_bin_edges(values, 24)
+        for place, label in enumerate(shown):
+            axis.hist(
+                values[labels == label],
+                edges,
+                histtype='step',
+                color=colors(place),
+                label=names[label],
+            )
+        axis.set_title(title, fontsize=9)
+        axis.set_xlabel('norm')
+    panels[-1].legend(fontsize=6, frameon=False)
+    _save(figure, path)
+
+
+def draw_active(path: str | Path, counts: dict[str, dict]) -> None:
+    """Write a PNG of bars: active channels, in front of all, and effective.
+
+    Args:
+        path: The PNG.
+        counts: Title -> ``active``, ``of`` and ``effective``.
+    """
+    figure = Figure((1.5 + 0.9 * len(counts), 3.6), dpi=DPI)
+    axis = figure.subplots()
+    places = np.arange(len(counts))
+    values = {
+        key: [entry[key] for entry in counts.values()]
+        for key in ('of', 'active', 'effective')
+    }
+    axis.bar(places, values['of'], 0.85, color='#e4e4e4', label='all')
+    for shift, key, color, digits in (
+        (-0.2, 'active', '#3b6fb6', '%d'),
+        (0.2, 'effective', '#d98b2b', '%.0f'),
+    ):
+        bars = axis.bar(
+            places + shift, values[key], 0.4, color=color, label=key
+        )
+        axis.bar_label(bars, fmt=digits, fontsize=7)
+    axis.set_ylabel('channels')
+    axis.set_xticks(places, [*counts], rotation=60, ha='right', fontsize=7)
+    axis.margins(y=0.12)
+    axis.legend(
+        fontsize=7,
+        frameon=False,
+        ncols=3,
+        loc='lower left',
+        bbox_to_anchor=(0, 1),
+    )
+    _save(figure, path)
+
+
+def draw_curves(path: str | Path, runs: dict[str, dict[str, list]]) -> None:
+    """Write a PNG of losses over epochs: training and evaluation.
+
+    Args:
+        path: The PNG.
+        runs: Title -> what :func:`read_curves` returned.
+    """
+    figure = Figure((9, 3.4), dpi=DPI)
+    panels = figure.subplots(1, 2)
+    for axis, key, title in zip(
+        panels, ('train', 'eval'), ('training', 'evaluation')
+    ):
+        for name, curves in runs.items():
+            if curves[key]:
+                axis.plot(*zip(*curves[key]), label=name, lw=1.2)
+        axis.set_title(f'{title}: cross-entropy', fontsize=9)
+        axis.set_xlabel('epoch')
+    panels[1].legend(fontsize=7, frameon=False)
+    _save(figure, path)
+
+
+def box_means(
+    feature_map: Tensor, boxes: Tensor, stride: tuple[float, float]
+) -> Tensor:
+    """Return the mean of a map over the cells in each box, (N, C).
+
+    A box counts the cells whose centres lie in it, and the one under its own
+    centre.
+
+    Args:
+        feature_map: Of one image, (C, H, W).
+        boxes: Corners (N, 4) in pixels: x1, y1, x2, y2.
+        stride: Pixels from cell to cell, down and across.
+    """
+    _, height, width = feature_map.shape
+    y = (torch.arange(height, device=boxes.device) + 0.5) * stride[0]
+    x = (torch.arange(width, device=boxes.device) + 0.5) * stride[1]
+    x1, y1, x2, y2 = boxes.T[..., None]
+    rows = (y >= y1) & (y <= y2)
+    columns = (x >= x1) & (x <= x2)
+    middle = (y - (y1 + y2) / 2).abs().argmin(1, keepdim=True)
+    rows |= torch.zeros_like(rows).scatter(1, middle, True)
+    middle = (x - (x1 + x2) / 2).abs().argmin(1, keepdim=True)
+    columns |= torch.zeros_like(columns).scatter(1, middle, True)
+    rows, columns = (
+        mask.to(feature_map.dtype) / mask.sum(1, keepdim=True)
+        for mask in (rows, columns)
+    )
+    return torch.einsum('nh,chw,nw->nc', rows, feature_map, columns)
+
+
+def _save(figure: Figure, path: str | Path) -> None:
+    figure.tight_layout()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format='png')
+    with atomic_write(path) as file:
+        file.write(buffer.getvalue())

@@ -1,0 +1,345 @@
+"""Compare the maps of a teacher and of students: CKA, norms, neurons."""
+
+import copy
+import json
+import re
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.registry import DATASETS
+from mmengine.runner import Runner
+from rich.progress import track
+from torch import Tensor, nn
+from torch.utils.data import Subset
+
+from kd_det import random_state
+from kd_det.analysis import features
+from kd_det.analysis.cka import KERNELS, MinibatchCKA
+from kd_det.checkpoint import load_checkpoint
+from kd_det.connectors.coder import fitting, zero_outside
+from kd_det.connectors.split import ChannelSplit
+from kd_det.distillers import FeatureDistiller
+from kd_det.distillers.levels import encode, is_deep, maps_of
+from kd_det.distillers.padding import inside
+from kd_det.engine.checks import check_data
+from kd_det.errors import UserError
+from kd_det.files import atomic_write
+from kd_det.models.teacher import load_exactly
+from kd_det.registry import MODELS
+from kd_det.taps import FeatureTap
+
+SPLIT_KEY = re.compile(r'distill\.[^.]+\.split\.((?:inherit|explore)\d+)$')
+
+
+def analyze(
+    cfg: Config,
+    checkpoints: list[str],
+    out: str | None = None,
+    num_images: int = 1000,
+    minibatch: int = 0,
+    biased: bool = False,
+    share: float = features.SHARE,
+) -> Path:
+    """Write ``features.json``, ``cka.png``, ``norms.png``, ``active.png``.
+
+    A sample is an image of a classifier, with the mean of its map, or an
+    annotated object of a detector, with the mean over its box. The maps are
+    those of the config's feature distiller; a student counts whole and by
+    halves, divided as its checkpoint says, else as the config does. Where
+    checkpoints lie beside the logs of their runs there is ``curves.png``.
+
+    Args:
+        cfg: Of a pair, from :func:`kd_det.engine.launch.prepare`.
+        checkpoints: Of its student, by whatever method.
+        out: Folder to write to; the work dir without it.
+        num_images: Of the test data, evenly spread.
+        minibatch: Samples that CKA compares at a time; 0: all at once.
+        biased: Take the plain HSIC in place of the unbiased one.
+        share: Of the largest contribution, for a channel to be active.
+
+    Returns:
+        The JSON.
+
+    Raises:
+        UserError: The config is no pair or has no feature distiller, or a
+            number is out of range.
+    """
+    if not 0 <= share < 1:
+        raise UserError(f'--share {share}; a number from 0 to 1 is accepted.')
+    if num_images < 4 or minibatch < 0 or 0 < minibatch < 4:
+        raise UserError(
+            f'--num-images {num_images}, --minibatch {minibatch}; 4 or more '
+            'are accepted, and 0 for all samples at once.'
+        )
+    check_data(cfg, ('test',))
+    model, distiller = _pair(cfg)
+    loader, names = _loader(cfg, num_images)
+    nets = {'teacher': _Net(distiller.teacher.model, distiller, 'teacher')}
+    student = model.student
+    for name, path in zip(_titles(checkpoints), checkpoints):
+        state = load_checkpoint(path)
+        network = copy.deepcopy(student)
+        load_exactly(network, state, path, 'student')
+        nets[name] = _Net(network, distiller, 'student')
+        nets[name].split = _split_of(state, distiller)
+    for data in track(loader, 'Features'):
+        for net in nets.values():
+            net.look(data)
+    content, tables, norms, counts = _compare(
+        nets, names, minibatch, biased, share
+    )
+    folder = Path(out or cfg.work_dir)
+    features.draw_cka(folder / 'cka.png', tables, content['representations'])
+    labels = nets['teacher'].labels().numpy()
+    features.draw_norms(folder / 'norms.png', norms, labels, names)
+    features.draw_active(folder / 'active.png', counts)
+    runs = {
+        name: features.read_curves(Path(path).parent)
+        for name, path in zip(_titles(checkpoints), checkpoints)
+    }
+    if any(curves['eval'] for curves in runs.values()):
+        features.draw_curves(folder / 'curves.png', runs)
+        content['curves'] = runs
+    content['images'] = len(loader.dataset)
+    file = folder / 'features.json'
+    with atomic_write(file) as handle:
+        handle.write(json.dumps(content, indent=1).encode())
+    print(f'Wrote {file} and the pictures beside it')
+    return file
+
+
+def _pair(cfg: Config) -> tuple:
+    if 'teacher' not in cfg.model:
+        raise UserError(
+            'The config has no teacher; use one whose model is a kd_det '
+            "'DistillModel'."
+        )
+    device = get_device()
+    model = MODELS.build(cfg.model).to(device).eval()
+    model._set_device(torch.device(device))
+    found = [d for d in model.distill.values() if hasattr(d, 'levels')]
+    found = [d for d in found if isinstance(d, FeatureDistiller)]
+    if not found:
+        raise UserError(
+            'The config has no distiller of feature maps, so it is not known '
+            'which maps to compare; use one with a FactorDistiller or a '
+            'FeatureDistiller, e.g. '
+            "'configs/cifar/iekd_resnet56_resnet20_cifar10.py'."
+        )
+    return model, found[0]
+
+
+def _loader(cfg: Config, num_images: int) -> tuple:
+    settings = copy.deepcopy(cfg.test_dataloader)
+    leaf = settings.dataset
+    # boxes are to be resized with their image
+    loads = [t for t in leaf.pipeline if 'LoadAnnotations' in t['type']]
+    rest = [t for t in leaf.pipeline if 'LoadAnnotations' not in t['type']]
+    leaf.pipeline = [rest[0], *loads, *rest[1:]]
+    dataset = DATASETS.build(leaf)
+    names = list(dataset.metainfo['classes'])
+    total = len(dataset)
+    count = min(num_images, total)
+    chosen = [index * total // count for index in range(count)]
+    loader = Runner.build_dataloader(
+        dict(
+            batch_size=settings.get('batch_size', 1),
+            num_workers=0,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            dataset=Subset(dataset, chosen),
+        )
+    )
+    return loader, names
+
+
+class _Net:
+    """A network, and what was seen of it."""
+
+    def __init__(
+        self, model: nn.Module, distiller: FeatureDistiller, side: str
+    ) -> None:
+        self.model = model.eval()
+        place = side == 'teacher'
+        self.points = distiller.teacher_points if place else distiller.points
+        self.levels = [pair[place] for pair in distiller.levels]
+        self.split = None
+        self.rows: list[list[Tensor]] = [[] for _ in self.levels]
+        self.given: list[list[Tensor]] = [[] for _ in self.levels]
+        self._labels: list[Tensor] = []
+
+    def look(self, data: dict) -> None:
+        """Take a batch: rows of features, contributions to the loss."""
+        batch = self.model.data_preprocessor(copy.deepcopy(data), False)
+        samples = batch['data_samples']
+        inputs = batch['inputs'].requires_grad_()
+        with random_state.isolated(), _open(self.model) as model:
+            with FeatureTap(model, self.points) as records:
+                losses = model(inputs, samples, mode='loss')
+                if is_deep(self.points):
+                    encode(model, model.extract_feat(inputs), samples)
+            maps = maps_of(records)
+            maps = [maps[level] for level in self.levels]
+            total, _ = model.parse_losses(losses)
+            gradients = torch.autograd.grad(total, maps)
+        size = inputs.shape[2:]
+        for level, (x, gradient) in enumerate(zip(maps, gradients)):
+            x = _without_padding(x.detach().float(), samples, size)
+            given = features.contributions(x, gradient.float())
+            self.given[level].append(given.cpu())
+            self.rows[level].append(_rows(x, samples, size).cpu())
+        self._labels.append(_labels(samples).cpu())
+
+    def labels(self) -> Tensor:
+        """Return the class of each row."""
+        return torch.cat(self._labels)
+
+    def parts(self, level: int) -> dict[str, Tensor]:
+        """Return the channels of the whole, and of the halves if any."""
+        width = self.rows[level][0].shape[1]
+        parts = {'': torch.arange(width)}
+        if self.split is not None:
+            parts |= {
+                f' {half}': getattr(self.split, f'{half}{level}')
+                for half in ('inherit', 'explore')
+            }
+        return {name: part for name, part in parts.items() if len(part)}
+
+
+@contextmanager
+def _open(model: nn.Module):
+    """Let gradients through a network that a FrozenTeacher holds."""
+    held = vars(model).pop('extract_feat', None)
+    try:
+        yield model
+    finally:
+        if held is not None:
+            model.extract_feat = held
+
+
+def _without_padding(x: Tensor, samples: list, size: torch.Size) -> Tensor:
+    stride = round(size[1] / x.shape[3])
+    mask = inside(samples, tuple(x.shape[2:]), stride, x.device)
+    mask = None if mask is None else mask[:, None]
+    return zero_outside(x, fitting(mask, x))
+
+
+def _rows(x: Tensor, samples: list, size: torch.Size) -> Tensor:
+    if not hasattr(samples[0], 'gt_instances'):
+        return x.mean((2, 3))
+    strides = size[0] / x.shape[2], size[1] / x.shape[3]
+    return torch.cat(
+        [
+            features.box_means(own, _boxes(sample), strides)
+            for own, sample in zip(x, samples)
+        ]
+    )
+
+
+def _boxes(sample) -> Tensor:
+    boxes = sample.gt_instances.bboxes
+    return getattr(boxes, 'tensor', boxes)
+
+
+def _labels(samples: list) -> Tensor:
+    return torch.cat(
+        [
+            sample.gt_instances.labels
+            if hasattr(sample, 'gt_instances')
+            else sample.gt_label
+            for sample in samples
+        ]
+    )
+
+
+def _split_of(state: dict, distiller: FeatureDistiller) -> ChannelSplit:
+    """Return the split that a checkpoint remembers, else the config's."""
+    ours, _ = distiller.channels('student_feats')
+    settings = getattr(distiller, 'split_cfg', {})
+    with random_state.isolated():
+        split = ChannelSplit(ours, **settings)
+    own = getattr(distiller, 'split', None)
+    if own is not None:
+        split.load_state_dict(own.state_dict())
+    found = {
+        match[1]: value
+        for key, value in state.get('state_dict', state).items()
+        if (match := SPLIT_KEY.match(str(key)))
+    }
+    if found.keys() == split.state_dict().keys():
+        for name, value in found.items():
+            setattr(split, name, value)
+    return split
+
+
+def _compare(
+    nets: dict[str, _Net],
+    names: list[str],
+    minibatch: int,
+    biased: bool,
+    share: float,
+) -> tuple[dict, dict, dict, dict]:
+    content = dict(samples=len(nets['teacher'].labels()), levels=[])
+    tables, norms, counts = {}, {}, {}
+    depth = len(nets['teacher'].levels)
+    for level in range(depth):
+        rows, level_counts, level_norms = {}, {}, {}
+        for name, net in nets.items():
+            x = torch.cat(net.rows[level])
+            given = torch.cat(net.given[level]).double().mean(0)
+            is_active = features.active(given, share)
+            level_norms[name] = x.norm(dim=1)
+            for part, own in net.parts(level).items():
+                title = f'{name}{part}'
+                rows[title] = x[:, own]
+                level_counts[title] = dict(
+                    active=int(is_active[own].sum()),
+                    of=len(own),
+                    effective=features.effective(given[own]),
+                )
+        entry = dict(
+            active=level_counts,
+            norms={
+                k: features.norm_table(v, nets['teacher'].labels(), names)
+                for k, v in level_norms.items()
+            },
+            cka={},
+        )
+        for kernel in KERNELS:
+            cka = MinibatchCKA(kernel, debiased=not biased)
+            for part in _parts(len(x), minibatch):
+                cka.update([own[part] for own in rows.values()])
+            entry['cka'][kernel] = cka.matrix().tolist()
+            title = f'{kernel} CKA, level {level + 1} of {depth}'
+            tables[title] = cka.matrix().numpy()
+        content['levels'].append(entry)
+        content['representations'] = [*rows]
+        # of the deepest level, which the loop ends with
+        norms = {k: v.numpy() for k, v in level_norms.items()}
+        counts = level_counts
+    return content, tables, norms, counts
+
+
+def _parts(count: int, minibatch: int) -> list[slice]:
+    if count < 4:
+        raise UserError(
+            f'CKA needs 4 samples at least, the test data gave {count}; '
+            'raise --num-images.'
+        )
+    step = minibatch or count
+    # what is left over would be too few to compare
+    return [
+        slice(first, first + step)
+        for first in range(0, count - step + 1, step)
+    ] or [slice(0, count)]
+
+
+def _titles(checkpoints: list[str]) -> list[str]:
+    """Return short names: of the runs where they differ, else of files."""
+    paths = [Path(path) for path in checkpoints]
+    runs = [path.parent.name for path in paths]
+    if len({*runs}) == len(paths) and all(runs):
+        return runs
+    return [f'{path.parent.name}/{path.stem}' for path in paths]

@@ -1,0 +1,334 @@
+"""MutualModel: peers that train together and teach each other."""
+
+from contextlib import ExitStack
+
+import torch
+from mmengine.dist import get_world_size
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapperDict
+from torch import Tensor, nn
+
+from kd_det import random_state
+from kd_det.batch_norm import statistics_kept
+from kd_det.distillers import Distiller
+from kd_det.distillers.levels import encode, is_deep
+from kd_det.distillers.mutual import (
+    MutualFactorDistiller,
+    Peer,
+)
+from kd_det.errors import UserError
+from kd_det.models.preprocessor import PairPreprocessor
+from kd_det.models.spec import read_spec
+from kd_det.registry import MODELS, build_part
+from kd_det.taps import FeatureTap
+
+OTHERS = 'distill.peers.'  # where a checkpoint keeps all peers but the first
+
+
+@MODELS.register_module()
+class MutualModel(BaseModel):
+    """Two or more networks that learn from labels and from each other: DML.
+
+    In each step one peer after another runs its own, untouched loss and what
+    the distillers add, with every other peer as its teacher, as that stands
+    after its own step; the distillers' losses are averaged over the others.
+    Each peer has its own optimiser, see ``PeerOptimWrapperConstructor``. A
+    teacher is shown the images without a gradient, by the statistics of the
+    batch, which leave no trace.
+
+    The first peer is what validation and test see. A checkpoint of this
+    model is a checkpoint of that peer: its own keys, unprefixed; the others
+    stand under ``distill.peers.``, and ``PeerHook`` writes each as a plain
+    file. At a given seed the first peer begins as in plain training.
+
+    Args:
+        peers: Name -> ``dict(cfg=..., **overrides)``, as for a student; two
+            at least.
+        distillers: Name -> config of a :class:`Distiller` of each peer. Its
+            ``taps`` may be peer -> points. The losses are logged as
+            ``<peer>.<name>.<loss>``.
+        classes: Class names in label order.
+
+    Paper: https://arxiv.org/abs/1706.00384
+
+    Differs from the authors' code: for more than two peers the divergences
+    are averaged, as the paper has it, not added.
+    """
+
+    def __init__(
+        self, peers: dict, distillers: dict, classes: tuple[str, ...] = ()
+    ) -> None:
+        _check(peers, distillers)
+        names = [*peers]
+        first = names[0]
+        # The first is built first and the rest draws on its own: the
+        # generators then stand where plain training has them.
+        built = {first: _build(first, peers[first])}
+        with random_state.isolated():
+            built |= {name: _build(name, peers[name]) for name in names[1:]}
+            pairs = {
+                (one, other): {
+                    name: _distiller(name, cfg, one, other)
+                    for name, cfg in distillers.items()
+                }
+                for one in names
+                for other in names
+                if one != other
+            }
+        super().__init__(
+            PairPreprocessor(
+                built[first].data_preprocessor,
+                {n: built[n].data_preprocessor for n in names[1:]},
+            )
+        )
+        self.classes = tuple(classes)
+        self.peers = nn.ModuleDict(built)
+        self.shown = first
+        self.distill = nn.ModuleDict(
+            {
+                '_'.join([*pair, name]): distiller
+                for pair, own in pairs.items()
+                for name, distiller in own.items()
+            }
+        )
+        self._bind(pairs)
+        self._register_state_dict_hook(_lay_out)
+        self.register_load_state_dict_pre_hook(_lay_back)
+
+    def _bind(self, pairs: dict) -> None:
+        seen = {
+            name: Peer(model, self.classes)
+            for name, model in self.peers.items()
+        }
+        self._pairs = {pair: [*own] for pair, own in pairs.items()}
+        with random_state.isolated():
+            for (one, other), own in pairs.items():
+                # coders of different peers are not to begin alike
+                torch.manual_seed(int(torch.randint(2**31, ())))
+                for name, distiller in own.items():
+                    distiller.match_up(self.classes, seen[other])
+                    distiller.bind(name, self.peers[one], seen[other])
+        for (one, other), own in pairs.items():
+            for name, distiller in own.items():
+                if isinstance(distiller, MutualFactorDistiller):
+                    ours = _first_of(pairs, one)[name]
+                    if ours is not distiller:
+                        distiller.share(ours)
+                    distiller.meet(_first_of(pairs, other)[name])
+        self._seen = seen
+
+    def parts(self) -> dict[str, nn.Module]:
+        """Return of each peer what its optimiser trains."""
+        return {
+            name: nn.ModuleList(
+                [model]
+                + [
+                    self.distill[f'{one}_{other}_{part}']
+                    for (one, other), own in self._pairs.items()
+                    for part in own
+                    if one == name
+                ]
+            )
+            for name, model in self.peers.items()
+        }
+
+    def init_weights(self) -> None:
+        """Initialise the peers, the first as plain training does."""
+        for peer in self.peers.values():
+            if hasattr(peer, 'init_weights'):
+                peer.init_weights()
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: list | None = None,
+        mode: str = 'tensor',
+        teacher_inputs: dict[str, Tensor] | None = None,
+        peer: str | None = None,
+    ):
+        """Return a peer's losses for ``mode='loss'``, else what it does.
+
+        Args:
+            inputs: Images as the first peer wants them.
+            data_samples: Of the images.
+            mode: As in MMEngine.
+            teacher_inputs: Images of peers that want them otherwise.
+            peer: Its name; the one that is shown without it.
+        """
+        peer = peer or self.shown
+        own = teacher_inputs or {}
+        if mode != 'loss':
+            return self.peers[peer](inputs, data_samples, mode=mode)
+        shown = {name: own.get(name, inputs) for name in self.peers}
+        return self.loss(shown, data_samples, peer)
+
+    def loss(
+        self, inputs: dict[str, Tensor], data_samples: list, peer: str
+    ) -> dict[str, Tensor]:
+        """Return a peer's losses and those of its distillers.
+
+        Args:
+            inputs: The images, as each peer wants them.
+            data_samples: Of the images.
+            peer: Who learns.
+        """
+        others = {
+            other: {
+                name: self.distill[f'{peer}_{other}_{name}'] for name in own
+            }
+            for (one, other), own in self._pairs.items()
+            if one == peer
+        }
+        with ExitStack() as stack:
+            records = {
+                (other, name): stack.enter_context(distiller.tap)
+                for other, own in others.items()
+                for name, distiller in own.items()
+            }
+            model = self.peers[peer]
+            losses = dict(model(inputs[peer], data_samples, mode='loss'))
+        if 'loss' in losses:  # MMEngine logs the total under this name
+            losses['loss_task'] = losses.pop('loss')
+        for other, own in others.items():
+            seen, feats = self._look(other, own, inputs[other], data_samples)
+            for name, distiller in own.items():
+                # a teacher's head must leave no trace in it either
+                with statistics_kept(self.peers[other]):
+                    knowledge = distiller.read(
+                        records[other, name], seen[name], feats, data_samples
+                    )
+                values = distiller(distiller.connect(knowledge))
+                for key, value in values.items():
+                    key = f'{name}.{key}'
+                    before = losses.get(key, 0.0)
+                    losses[key] = before + value / len(others)
+        return losses
+
+    def _look(
+        self, other: str, own: dict, inputs: Tensor, samples: list
+    ) -> tuple[dict, tuple]:
+        """Return what a peer shows: the taps' records, the features."""
+        model = self.peers[other]
+        with ExitStack() as stack, torch.no_grad():
+            seen = {
+                name: stack.enter_context(
+                    FeatureTap(model, distiller.teacher_points)
+                )
+                for name, distiller in own.items()
+            }
+            feats = self._seen[other].extract_feat(inputs)
+            if any(is_deep(d.teacher_points) for d in own.values()):
+                encode(model, feats, samples)
+        return seen, feats
+
+    def train_step(
+        self, data: dict, optim_wrapper: OptimWrapperDict
+    ) -> dict[str, Tensor]:
+        """Let each peer take its step, one after the other.
+
+        Args:
+            data: A batch as the loader collates it.
+            optim_wrapper: One a peer, by its name.
+
+        Returns:
+            The losses for the log, ``<peer>.<loss>``; ``loss`` is the sum of
+            all peers'.
+
+        Raises:
+            UserError: The optimisers are not those of the peers.
+        """
+        if not isinstance(optim_wrapper, OptimWrapperDict):
+            raise UserError(
+                'MutualModel trains each peer with its own optimiser; write '
+                "optim_wrapper=dict(constructor='kd_det."
+                "PeerOptimWrapperConstructor', …)."
+            )
+        data = self.data_preprocessor(data, True)
+        logs = {}
+        for name in self.peers:
+            own = optim_wrapper[name]
+            with own.optim_context(self):
+                losses = self(**data, mode='loss', peer=name)
+            total, values = self.parse_losses(losses)
+            own.update_params(total)
+            logs |= {f'{name}.{k}': v.detach() for k, v in values.items()}
+        total = sum(logs[f'{name}.loss'] for name in self.peers)
+        return dict(loss=total, **logs)
+
+    def val_step(self, data: dict) -> list:
+        """Return the predictions of the peer that is shown."""
+        return self.peers[self.shown].val_step(data)
+
+    def test_step(self, data: dict) -> list:
+        """Return the predictions of the peer that is shown."""
+        return self.peers[self.shown].test_step(data)
+
+
+def _check(peers: dict, distillers: dict) -> None:
+    if get_world_size() > 1:
+        raise UserError(
+            'MutualModel trains in one process; start it without torchrun.'
+        )
+    if not isinstance(peers, dict) or len(peers) < 2:
+        raise UserError(
+            f'peers={peers!r}; a dict of two or more, name -> dict(cfg=…), '
+            'is accepted.'
+        )
+    odd = [name for name in peers if not str(name).isalnum()]
+    if odd:
+        raise UserError(
+            f'A peer is named {odd[0]!r}; a name of letters and digits is '
+            'accepted.'
+        )
+    if not isinstance(distillers, dict) or not distillers:
+        raise UserError(
+            f'distillers={distillers!r}; a dict of name -> '
+            "dict(type='LogitDistiller', …) is accepted."
+        )
+
+
+def _build(name: str, spec: dict) -> nn.Module:
+    return MODELS.build(read_spec(spec, f'peer {name}')[0])
+
+
+def _distiller(name: str, cfg: dict, one: str, other: str) -> Distiller:
+    """Build a distiller of one peer with another as its teacher."""
+    if isinstance(cfg, dict) and 'auto_encoder' in cfg:
+        raise UserError(
+            f'distillers.{name} names an auto_encoder, which peers train '
+            "themselves; write type='MutualFactorDistiller' without it."
+        )
+    taps = cfg.get('taps') if isinstance(cfg, dict) else None
+    if isinstance(taps, (list, tuple)):
+        taps = dict.fromkeys((one, other), list(taps))
+    if isinstance(taps, dict) and {one, other} <= {*taps}:
+        points = dict(student=taps[one], teacher=taps[other])
+        cfg = dict(cfg, taps=points)
+    return build_part(f'distillers.{name}', cfg, Distiller)
+
+
+def _first_of(pairs: dict, peer: str) -> dict[str, Distiller]:
+    return next(own for (one, _), own in pairs.items() if one == peer)
+
+
+def _lay_out(module, state_dict, prefix, local_metadata) -> None:
+    first = next(iter(module.peers))
+    _rename(state_dict, f'{prefix}peers.{first}.', prefix)
+    _rename(state_dict, f'{prefix}peers.', f'{prefix}{OTHERS}')
+
+
+def _lay_back(module, state_dict, prefix, *_) -> None:
+    first = next(iter(module.peers))
+    own = f'{prefix}distill.'
+    for key in [k for k in state_dict if k.startswith(prefix)]:
+        if not key.startswith(own):
+            state_dict[f'{prefix}peers.{first}.{key[len(prefix) :]}'] = (
+                state_dict.pop(key)
+            )
+    _rename(state_dict, f'{prefix}{OTHERS}', f'{prefix}peers.')
+
+
+def _rename(state_dict: dict, old: str, new: str) -> None:
+    for table in (state_dict, getattr(state_dict, '_metadata', {})):
+        for key in [k for k in table if k.startswith(old)]:
+            table[new + key[len(old) :]] = table.pop(key)

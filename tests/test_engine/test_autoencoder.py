@@ -1,0 +1,199 @@
+"""The two stages of IE-KD: by one command, by two, and after a kill."""
+
+import copy
+import json
+import os
+
+import ie_toy as toy
+import pytest
+import torch
+from mmengine.runner import Runner
+from tiny import spare_time
+
+from kd_det.connectors.auto_encoder_file import load_auto_encoder
+from kd_det.engine import autoencoder, launch
+from kd_det.engine.autoencoder import AutoEncoderStage, train_auto_encoders
+from kd_det.errors import UserError
+from kd_det.files import sha256_of
+from kd_det.losses.iekd import reconstruction
+
+CONFIG = 'iekd_resnet56_resnet20_short_cifar10'
+
+
+@pytest.fixture(scope='module', autouse=True)
+def fast():
+    spare_time()
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory):
+    return toy.images(tmp_path_factory.mktemp('data'))
+
+
+def config(folder, root, work_dir='run', epochs=2, **changes):
+    model = toy.pair(folder, split=dict(order='random'))
+    cfg = toy.run(CONFIG, folder / work_dir, root, model, **changes)
+    types = [hook.type for hook in cfg.custom_hooks]
+    cfg.custom_hooks[types.index('kd_det.AutoEncoderHook')].epochs = epochs
+    return cfg
+
+
+def logged(work_dir):
+    return [
+        json.loads(line)
+        for path in sorted(work_dir.glob('*/vis_data/scalars.json'))
+        for line in path.read_text().splitlines()
+    ]
+
+
+def test_one_command_does_both_stages(tmp_path, root):
+    cfg = config(tmp_path, root)
+    launch.train(cfg, seed=0)
+    file = tmp_path / 'ae.pth'
+    _, provenance = load_auto_encoder(file)
+    teacher = tmp_path / 'teacher.pth'
+    assert provenance['teacher_sha256'] == sha256_of(teacher)
+    assert provenance['points'] == [toy.POINT]
+    assert (provenance['in_channels'], provenance['channels']) == ([12], [4])
+    assert len(provenance['training_sha256']) == 64
+    assert provenance['epochs'] == 2 and provenance['reconstruction'] > 0
+    assert not (tmp_path / 'ae.pth.partial').exists()
+    lines = logged(tmp_path / 'run')
+    train = [line for line in lines if 'factor.loss_exp' in line]
+    assert len(train) == 8
+    assert all(-6.25 <= line['factor.loss_exp'] < 0 for line in train)
+    (log,) = (tmp_path / 'run').glob('*/*.log')
+    text = log.read_text()
+    assert 'Auto-encoder: epoch 2 of 2, step 8 of 8' in text
+    assert '0:00 left' in text
+    state = toy.weights(tmp_path / 'run/epoch_2.pth')
+    assert 'distill.factor.split.inherit0' in state
+    assert not any('decoder' in key for key in state)
+    # the same file serves the next run
+    before = file.stat().st_mtime_ns
+    launch.train(config(tmp_path, root, 'again'), seed=0)
+    assert file.stat().st_mtime_ns == before
+
+
+def test_tool_does_stage_1_alone(tmp_path, root):
+    cfg = config(tmp_path, root, epochs=1)
+    (path,) = train_auto_encoders(copy.deepcopy(cfg))
+    assert load_auto_encoder(path)[1]['epochs'] == 1
+    assert not (tmp_path / 'run').exists()
+    # and the hook would have made the same
+    one = load_auto_encoder(path)[0]
+    os.remove(path)
+    launch.train(config(tmp_path, root, epochs=1), seed=4)
+    other = load_auto_encoder(path)[0]
+    for key, value in one.items():
+        assert torch.equal(value, other[key]), key
+
+
+def test_stage_1_leaves_the_run_as_it_is(tmp_path, root):
+    """Stage 1 within the command or before it: the same student."""
+    launch.train(config(tmp_path, root, 'within'), seed=0)
+    launch.train(config(tmp_path, root, 'before'), seed=0)
+    one, other = (
+        toy.weights(tmp_path / name / 'epoch_2.pth')
+        for name in ('within', 'before')
+    )
+    for key, value in one.items():
+        assert torch.equal(value, other[key]), key
+
+
+def test_interrupted_stage_1_goes_on(tmp_path, root, monkeypatch):
+    cfg = config(tmp_path, root, epochs=3)
+    (path,) = train_auto_encoders(copy.deepcopy(cfg))
+    whole = load_auto_encoder(path)[0]
+    os.remove(path)
+    keep = autoencoder._keep
+
+    def killed(file, asked, epoch, *rest):
+        keep(file, asked, epoch, *rest)
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(autoencoder, '_keep', killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_auto_encoders(copy.deepcopy(cfg))
+    assert not os.path.exists(path) and os.path.exists(f'{path}.partial')
+    epochs = []
+    monkeypatch.setattr(
+        autoencoder,
+        '_keep',
+        lambda *a: (epochs.append(a[2]), keep(*a)),
+    )
+    train_auto_encoders(copy.deepcopy(cfg))
+    assert epochs == [3]
+    for key, value in load_auto_encoder(path)[0].items():
+        assert torch.equal(value, whole[key]), key
+
+
+def test_what_was_begun_with_other_settings_is_begun_anew(tmp_path, root):
+    cfg = config(tmp_path, root, epochs=1)
+    torch.save(
+        dict(asked={}, epoch=1, state_dict={}), tmp_path / 'ae.pth.partial'
+    )
+    (path,) = train_auto_encoders(cfg)
+    assert load_auto_encoder(path)[1]['reconstruction'] > 0
+
+
+def test_other_data_are_refused(tmp_path, root):
+    train_auto_encoders(config(tmp_path, root, epochs=1))
+    changes = {'train_dataloader__dataset__indices': 10}
+    cfg = config(tmp_path, root, epochs=1, **changes)
+    with pytest.raises(UserError, match='other training data'):
+        launch.train(cfg, seed=0)
+
+
+def test_resumed_run_is_the_run(tmp_path, root):
+    whole = config(tmp_path, root, 'whole')
+    launch.train(whole, seed=0)
+    part = config(tmp_path, root, 'part')
+    part.train_cfg.max_epochs = 2
+    launch.train(part, seed=0)
+    resumed = config(tmp_path, root, 'resumed')
+    launch.train(resumed, seed=0, resume=str(tmp_path / 'part/epoch_1.pth'))
+    one, other = (
+        toy.weights(tmp_path / name / 'epoch_2.pth')
+        for name in ('whole', 'resumed')
+    )
+    for key, value in one.items():
+        assert torch.equal(value, other[key]), key
+
+
+def test_auto_encoder_learns(tmp_path, root):
+    """After some epochs it makes fewer errors than at the start."""
+    cfg = config(tmp_path, root)
+    cfg.model.distillers.factor.channels = 12
+    model = toy.build(cfg.model).eval()
+    distiller = model.distill.factor
+    stage = AutoEncoderStage(epochs=25, lr=0.05, p=2)
+    stage.provide(distiller, cfg)
+    loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
+    data = distiller.teacher.model.data_preprocessor(next(iter(loader)))
+    maps, masks = distiller.teacher_maps(data['inputs'], data['data_samples'])
+    error = reconstruction(distiller.auto_encoder(maps), maps, masks, p=2)
+    nothing = reconstruction([m * 0 for m in maps], maps, masks, p=2)
+    assert error < 0.6 * nothing
+    found = load_auto_encoder(distiller.auto_encoder_file)[1]
+    assert found['reconstruction'] < 0.6 * nothing
+
+
+@pytest.mark.parametrize(
+    'wrong', [dict(epochs=0), dict(lr=0), dict(p=3), dict(epochs=1.5)]
+)
+def test_refusals(wrong):
+    with pytest.raises(UserError, match='accepted'):
+        AutoEncoderStage(**wrong)
+
+
+def test_a_config_without_auto_encoder_is_told(tmp_path, root):
+    at = dict(loss_at=dict(type='AttentionTransferLoss'))
+    cfg = toy.run(CONFIG, tmp_path / 'run', root, toy.pair(tmp_path, at))
+    with pytest.raises(UserError, match='names an auto-encoder'):
+        train_auto_encoders(cfg)
+    cfg = toy.run('baseline_resnet20_short_cifar10', tmp_path / 'run', root)
+    with pytest.raises(UserError, match='has no teacher'):
+        train_auto_encoders(cfg)

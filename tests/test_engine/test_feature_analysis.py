@@ -1,0 +1,166 @@
+"""analyze_features on small classifiers and detectors, against torch."""
+
+import json
+
+import ie_toy as toy
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from tiny import CLASSES, run_cfg, spare_time
+
+from kd_det.engine import launch
+from kd_det.engine.feature_analysis import analyze
+from kd_det.errors import UserError
+from kd_det.functional import linear_cka
+from kd_det.registry import MODELS
+from kd_det.testing import tiny_pair
+
+CONFIG = 'iekd_resnet56_resnet20_short_cifar10'
+PICTURES = ('cka.png', 'norms.png', 'active.png')
+
+
+@pytest.fixture(scope='module', autouse=True)
+def fast():
+    spare_time()
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory):
+    return toy.images(tmp_path_factory.mktemp('data'), 12)
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory, root):
+    """The folder of a student by IE-KD, and of a control."""
+    folder = tmp_path_factory.mktemp('run')
+    model = toy.pair(folder, split=dict(order='random'))
+    cfg = toy.run(CONFIG, folder / 'iekd', root, model)
+    cfg.custom_hooks[0].epochs = 1
+    launch.train(cfg, seed=0)
+    cfg = toy.run(
+        'baseline_resnet20_short_cifar10',
+        folder / 'control',
+        root,
+        toy.network(),
+    )
+    launch.train(cfg, seed=0)
+    return folder
+
+
+def config(run, root):
+    model = toy.pair(run, split=dict(order='random'))
+    return toy.run(CONFIG, run / 'analysis', root, model)
+
+
+def test_what_is_written(run, root, tmp_path):
+    files = [str(run / name / 'epoch_2.pth') for name in ('iekd', 'control')]
+    path = analyze(config(run, root), files, str(tmp_path), num_images=100)
+    content = json.loads(path.read_text())
+    assert content['images'] == content['samples'] == 12
+    names = content['representations']
+    assert names == [
+        'teacher',
+        'iekd',
+        'iekd inherit',
+        'iekd explore',
+        'control',
+        'control inherit',
+        'control explore',
+    ]
+    (level,) = content['levels']
+    for kernel in ('linear', 'rbf'):
+        table = torch.tensor(level['cka'][kernel])
+        torch.testing.assert_close(table, table.T)
+        torch.testing.assert_close(table.diagonal(), torch.ones(7))
+    counts = level['active']
+    assert [counts[name]['of'] for name in names] == [12, 8, 4, 4, 8, 4, 4]
+    for name in ('iekd', 'control'):
+        halves = [
+            counts[f'{name} {h}']['active'] for h in ('inherit', 'explore')
+        ]
+        assert sum(halves) == counts[name]['active'] > 0
+    assert sum(c['count'] for c in level['norms']['teacher'].values()) == 12
+    assert len(content['curves']['iekd']['eval']) == 2
+    assert len(content['curves']['control']['train']) == 2
+    for picture in (*PICTURES, 'curves.png'):
+        assert (tmp_path / picture).stat().st_size > 1000
+
+
+def test_numbers_are_those_of_the_networks(run, root, tmp_path):
+    """Features by hand, by the channels that the checkpoint remembers."""
+    file = str(run / 'iekd/epoch_2.pth')
+    cfg = config(run, root)
+    state = toy.weights(file)
+    path = analyze(cfg, [file], str(tmp_path), biased=True)
+    table = json.loads(path.read_text())['levels'][0]['cka']['linear']
+    init_default_scope('mmpretrain')
+    model = MODELS.build(cfg.model).eval()
+    model.load_state_dict(state)
+    runner = launch.tester(config(run, root), file)
+    rows = [[], []]
+    for data in runner.test_dataloader:
+        batch = model.data_preprocessor(data, False)
+        with torch.no_grad():
+            for own, net in zip(rows, (model.student, model.teacher.model)):
+                own.append(net.backbone(batch['inputs'])[-1].mean((2, 3)))
+    ours, theirs = map(torch.cat, rows)
+    inherit = state['distill.factor.split.inherit0']
+    explore = state['distill.factor.split.explore0']
+    reps = [theirs, ours, ours[:, inherit], ours[:, explore]]
+    for row, one in enumerate(reps):
+        for column, other in enumerate(reps):
+            expected = linear_cka(one.double(), other.double()).item()
+            assert table[row][column] == pytest.approx(expected, abs=1e-5)
+    # the halves of the config's own draw are other ones
+    assert toy.build(cfg.model, seed=9).distill.factor.split.inherit0.tolist()
+
+
+def test_parts_and_refusals(run, root, tmp_path):
+    file = str(run / 'iekd/epoch_2.pth')
+    path = analyze(config(run, root), [file], str(tmp_path), minibatch=4)
+    assert len(json.loads(path.read_text())['levels']) == 1
+    for wrong in (
+        dict(minibatch=3),
+        dict(minibatch=-1),
+        dict(num_images=2),
+        dict(share=1.0),
+    ):
+        with pytest.raises(UserError, match='accepted|0 to 1'):
+            analyze(config(run, root), [file], str(tmp_path), **wrong)
+    alone = toy.run('baseline_resnet20_short_cifar10', tmp_path, root)
+    with pytest.raises(UserError, match='has no teacher'):
+        analyze(alone, [file])
+    kd = toy.run('kd_resnet56_resnet20_short_cifar10', tmp_path, root)
+    kd.model.teacher = config(run, root).model.teacher
+    kd.model.student = toy.network()
+    with pytest.raises(UserError, match='no distiller of feature maps'):
+        analyze(kd, [file])
+
+
+def test_detectors(tmp_path, shapes):
+    losses = dict(loss_at=dict(type='AttentionTransferLoss'))
+    factor = dict(type='FactorDistiller', losses=losses)
+    init_default_scope('mmdet')
+    model = tiny_pair(tmp_path, distillers=dict(factor=factor))
+    cfg = run_cfg(model, shapes, tmp_path / 'run')
+    torch.manual_seed(0)
+    pair = MODELS.build(cfg.model)
+    pair.init_weights()
+    file = tmp_path / 'student.pth'
+    torch.save(dict(state_dict=pair.state_dict()), file)
+    before = {k: v.clone() for k, v in pair.teacher.state_dict().items()}
+    path = analyze(cfg, [str(file)], str(tmp_path / 'out'))
+    content = json.loads(path.read_text())
+    assert content['samples'] > content['images'] == 6
+    assert len(content['levels']) == len(pair.distill.factor.levels)
+    for level in content['levels']:
+        norms = level['norms']['teacher']
+        assert sum(c['count'] for c in norms.values()) == content['samples']
+        assert {*norms} <= {*CLASSES}
+        whole = level['active'][content['representations'][1]]
+        assert 0 < whole['active'] <= whole['of']
+    for picture in PICTURES:
+        assert (tmp_path / 'out' / picture).exists()
+    assert not (tmp_path / 'out/curves.png').exists()
+    for key, value in pair.teacher.state_dict().items():
+        assert torch.equal(value, before[key])
