@@ -2,6 +2,7 @@
 
 import torch
 from mmengine.model import BaseDataPreprocessor
+from torch import nn
 
 from kd_det.errors import UserError
 
@@ -17,8 +18,8 @@ class PairPreprocessor(BaseDataPreprocessor):
         teachers: Name of a teacher -> its data preprocessor.
 
     Raises:
-        UserError: The student mixes images that the teacher would see
-            unmixed.
+        UserError: The student mixes or resizes images that the teacher
+            would see as they were.
     """
 
     def __init__(
@@ -34,12 +35,20 @@ class PairPreprocessor(BaseDataPreprocessor):
             for name, teacher in teachers.items()
             if not _agree(student, teacher)
         }
-        if self.differing and getattr(student, 'batch_augments', None):
+        augments = getattr(student, 'batch_augments', None)
+        if self.differing and augments:
+            # MMPretrain takes its own from train_cfg, MMDetection lists them
+            listed = isinstance(augments, nn.ModuleList)
+            key = (
+                'data_preprocessor.batch_augments'
+                if listed
+                else 'train_cfg.augments'
+            )
             raise UserError(
-                'The student mixes images (train_cfg.augments), and the '
-                'teacher normalises them differently, so it would see other '
-                'images; give both the same data_preprocessor, or take '
-                'train_cfg.augments out of the student.'
+                f'The student mixes or resizes the images of a batch ({key}), '
+                'and the teacher normalises them differently, so it would see '
+                'other images; give both the same data_preprocessor, or take '
+                f'{key} out of the student.'
             )
 
     def forward(self, data: dict, training: bool = False) -> dict:

@@ -103,18 +103,26 @@ def test_nothing_extra_without_training(tmp_path, batch):
     assert 'teacher_inputs' not in model.data_preprocessor(batch, False)
 
 
+RESIZE = dict(
+    type='BatchSyncRandomResize', random_size_range=(64, 128), interval=1
+)
+
+
+def test_resized_images_need_one_preprocessing(tmp_path):
+    student = tiny_spec()
+    student['data_preprocessor'] = dict(
+        batch_augments=[RESIZE], mean=[1.0] * 3
+    )
+    teacher = save_teacher(tiny_spec(50), tmp_path / 't.pth')
+    message = r'\(data_preprocessor.batch_augments\).* take data_prep.* out of'
+    with pytest.raises(UserError, match=message):
+        build(pair_cfg(teacher, student=student))
+
+
 def test_the_students_own_augmentation_is_in_no_way_of_sharing(tmp_path):
     """Batch augmentation resizes the one tensor that both then read."""
     student = tiny_spec()
-    student['data_preprocessor'] = dict(
-        batch_augments=[
-            dict(
-                type='BatchSyncRandomResize',
-                random_size_range=(64, 128),
-                interval=1,
-            )
-        ]
-    )
+    student['data_preprocessor'] = dict(batch_augments=[RESIZE])
     teacher = save_teacher(tiny_spec(50), tmp_path / 't.pth')
     assert not build(
         pair_cfg(teacher, student=student)
@@ -152,7 +160,7 @@ def test_a_classifier_of_other_constants_gets_its_own_tensor(tmp_path):
 
 
 def test_mixed_images_need_one_preprocessing(tmp_path):
-    with pytest.raises(UserError, match='The student mixes images'):
+    with pytest.raises(UserError, match=r'mixes .*\(train_cfg.augments\)'):
         classifiers(tmp_path, data_preprocessor=OTHER, train_cfg=MIXUP)
     assert not classifiers(
         tmp_path, train_cfg=MIXUP
