@@ -123,6 +123,13 @@ class DenseDistiller(Distiller):
 
     def _check_heads(self) -> None:
         ours, theirs = self.ours, self.theirs
+        if ours.objectness:
+            raise UserError(
+                f"The student's {ours.kind} gives its class loss only what "
+                'lies on objects (loss_obj judges the rest), so that '
+                'DenseDistiller cannot tell which locations do; use '
+                'FeatureDistiller on the levels of the neck.'
+            )
         self.check_counts(ours.classes, theirs.classes)
         self.check_columns(ours.classes)
         if ours.anchors != theirs.anchors:

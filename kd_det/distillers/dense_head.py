@@ -23,6 +23,8 @@ class DenseHead(NamedTuple):
         width: Channels that go into these layers, or None.
         bins: Values an edge of a box is predicted with; above 1 they are
             logits of a distribution.
+        objectness: Whether another loss decides what lies on an object, as
+            in YOLOX.
     """
 
     kind: str
@@ -32,6 +34,7 @@ class DenseHead(NamedTuple):
     layers: tuple[str, ...]
     width: int | None
     bins: int
+    objectness: bool
 
 
 def probe_head(model: nn.Module, side: str) -> DenseHead:
@@ -95,6 +98,7 @@ def probe_head(model: nn.Module, side: str) -> DenseHead:
         tuple(f'{HEAD}.{path}' for path, *_ in found) if known else (),
         found[0][1].shape[1] if known else None,
         boxes[0].shape[1] // (4 * anchors),
+        hasattr(head, 'loss_obj'),
     )
 
 
