@@ -1,6 +1,7 @@
 """RoIDistiller: knowledge of the student's own RoIs in both networks."""
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from kd_det.distillers.base import CROSSED, Distiller
@@ -119,6 +120,8 @@ class RoIDistiller(Distiller):
             for key, point in points.items()
         }
         self._check_heads(student, teacher.model)
+        if len(ours) != len(theirs):
+            print_log(self._who_teaches(name, len(ours)), 'current')
         super().bind(name, student, teacher)
 
     def _choose(self, stages: int) -> range | list[int]:
@@ -136,6 +139,16 @@ class RoIDistiller(Distiller):
                 f'{stages}, so 0 to {stages - 1} are accepted.'
             )
         return [self.stage]
+
+    def _who_teaches(self, name: str, stages: int) -> str:
+        """Return, for the log, which of their heads teaches which of ours."""
+        last = len(self._theirs) - 1
+        pairs = [
+            f"the teacher's {_head_name(min(stage, last), last + 1)} teaches "
+            f"the student's {_head_name(stage, stages)}"
+            for stage in self.stages
+        ]
+        return f'distillers.{name}: {", ".join(pairs)}'
 
     def _their_suffix(self, stage: int) -> str:
         return self._theirs[min(stage, len(self._theirs) - 1)]
@@ -393,6 +406,10 @@ class RoIDistiller(Distiller):
         with FeatureTap(model, points) as records:
             model(inputs, data_samples, mode='loss')
         return _embed(records), self.ours_of(_labels(records))
+
+
+def _head_name(stage: int, stages: int) -> str:
+    return f'head of stage {stage}' if stages > 1 else 'only head'
 
 
 def _embed(records: dict[str, list]) -> Tensor:

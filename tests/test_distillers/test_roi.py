@@ -21,11 +21,11 @@ from tiny import (
 from torch import Tensor
 
 from kd_det.centroids import CentroidBank
-from kd_det.distillers import RoIDistiller
+from kd_det.distillers import RoIDistiller, roi
 from kd_det.errors import UserError
 from kd_det.losses import DistillLoss
 from kd_det.registry import MODELS
-from kd_det.testing import save_teacher
+from kd_det.testing import save_teacher, tiny_pair
 
 PROVIDES = {*RoIDistiller.provides}
 
@@ -371,3 +371,37 @@ def test_teacher_samples_without_proposals(tmp_path, batch):
         data['inputs'], data['data_samples'], 'proposals'
     )
     assert embed.shape == (0, 32) and labels.shape == (0,)
+
+
+@pytest.mark.parametrize(
+    'student, teacher, said',
+    [
+        (
+            'faster_rcnn',
+            'cascade_rcnn',
+            "distillers.roi: the teacher's head of stage 0 teaches the "
+            "student's only head",
+        ),
+        (
+            'cascade_rcnn',
+            'faster_rcnn',
+            'distillers.roi: '
+            + ', '.join(
+                "the teacher's only head teaches the student's head of stage "
+                f'{stage}'
+                for stage in range(3)
+            ),
+        ),
+        ('cascade_rcnn', 'cascade_rcnn', None),
+    ],
+)
+def test_the_log_says_which_head_teaches(
+    tmp_path, monkeypatch, student, teacher, said
+):
+    heard = []
+    monkeypatch.setattr(
+        roi, 'print_log', lambda text, *_, **__: heard.append(text)
+    )
+    init_default_scope('mmdet')
+    MODELS.build(tiny_pair(tmp_path, student=student, teacher=teacher))
+    assert heard == ([said] if said else [])
