@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from numbers import Real
 
+from torch import nn
+
 from kd_det.errors import UserError, nearest
 
 
@@ -21,9 +23,16 @@ def check_not_negative(part: object | str, name: str, value: float) -> float:
     return value
 
 
+def check_finite(part: object | str, name: str, value: float) -> float:
+    """Return a finite number, else raise a UserError."""
+    if not _is_finite(value):
+        raise _refusal(part, name, value, 'a finite number is')
+    return value
+
+
 def check_count(part: object | str, name: str, value: int, least: int) -> int:
     """Return an integer from ``least`` on, else raise a UserError."""
-    if not (isinstance(value, int) and value >= least):
+    if not (_is_whole(value) and value >= least):
         what = f'an integer, {least} or above, is'
         raise _refusal(part, name, value, what)
     return value
@@ -43,8 +52,41 @@ def check_choice(part: object | str, name: str, value, accepted: Sequence):
     return value
 
 
+def check_scales(part: object | str, scales: Sequence[int]) -> tuple[int, ...]:
+    """Return cells a side of grids, the whole first, else raise a UserError.
+
+    SDD takes the first cell for the whole.
+    """
+    good = isinstance(scales, Sequence) and all(map(_is_whole, scales))
+    if not (good and [*scales][:1] == [1] and [*scales] == sorted({*scales})):
+        what = (
+            'integers that grow, such as (1, 2, 4), of which the first is 1, '
+            'the whole, are'
+        )
+        raise _refusal(part, 'scales', scales, what)
+    return tuple(scales)
+
+
+def check_name(what: str, name: str) -> None:
+    """Raise a UserError unless a module can have this name among others."""
+    if (
+        not (isinstance(name, str) and name)
+        or '.' in name
+        or hasattr(nn.ModuleDict(), name)
+    ):
+        raise UserError(
+            f'{what} is named {name!r}; a word without dots is accepted, '
+            "other than the names that torch uses itself, such as 'train' "
+            "and 'keys'."
+        )
+
+
 def _name(part: object | str) -> str:
     return part if isinstance(part, str) else type(part).__name__
+
+
+def _is_whole(value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_finite(value) -> bool:

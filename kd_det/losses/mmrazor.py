@@ -8,6 +8,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from kd_det.checks import check_finite
 from kd_det.compat import mmrazor
 from kd_det.errors import UserError, nearest
 from kd_det.functional._common import float32_math
@@ -27,6 +28,7 @@ UNSUPPORTED = {
     'OnehotLikeLoss': 'it sees the teacher alone, to train a generator of '
     'images (DAFL), and a frozen teacher gets no gradient',
 }
+SIDES = dict(student='teacher', teacher='student')
 # Losses that compare a student with a teacher of another width.
 ANY_WIDTH = ('ATLoss', 'AngleWiseRKD', 'DistanceWiseRKD')
 
@@ -62,6 +64,8 @@ class MMRazorLoss(DistillLoss):
             if key not in ('type', '_scope_', 'inputs')
         }
         self.kind = kind = found.__name__
+        if 'loss_weight' in arguments:
+            check_finite(name, 'loss_weight', arguments['loss_weight'])
         self.loss = mmrazor.make(name, found, arguments)
         self.inputs = self._check_inputs(name, cfg.get('inputs'))
         self.entrywise = kind not in ANY_WIDTH
@@ -99,6 +103,12 @@ class MMRazorLoss(DistillLoss):
                 raise UserError(
                     f'{name} has inputs with {key}={field!r}; a field such '
                     "as 'student_feats' is accepted."
+                )
+            if other_side(key) and field.startswith(f'{other_side(key)}_'):
+                raise UserError(
+                    f'{name} has inputs with {key}={field!r}, but {key} of '
+                    f'mmrazor.{self.kind} is the other side of the pair; '
+                    f'name a field of the {SIDES[other_side(key)]}.'
                 )
         missing = [key for key in needed if key not in inputs]
         if missing:
@@ -164,6 +174,19 @@ class MMRazorLoss(DistillLoss):
                 'or make the fields match by connectors=dict(…).'
             ) from error
         return value.mean()  # as MMEngine does with what is not reduced
+
+
+def other_side(key: str) -> str | None:
+    """Return whose field an argument of mmrazor must not be, if any.
+
+    Args:
+        key: Such as ``'preds_S'``, ``'t_feature'`` or ``'student'``.
+    """
+    if key.startswith(('s_', 'student')) or key.endswith('_S'):
+        return 'teacher'
+    if key.startswith(('t_', 'teacher')) or key.endswith('_T'):
+        return 'student'
+    return None
 
 
 @float32_math

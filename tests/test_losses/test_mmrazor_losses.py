@@ -22,6 +22,8 @@ from kd_det.errors import UserError
 from kd_det.losses import mmrazor
 from kd_det.losses.mmrazor import UNSUPPORTED
 
+NAN = float('nan')
+SWAPPED = dict(preds_S='teacher_feats', preds_T='student_feats')
 # what FBKD and FT compare is not the maps
 CONNECTORS = {
     'FBKDLoss': dict(
@@ -235,6 +237,26 @@ def test_an_empty_batch():
             "'pred_S'.*did you mean 'preds_S'",
         ),
         ('PKDLoss', dict(inputs=dict(preds_S=3)), 'preds_S=3; a field'),
+        ('PKDLoss', dict(inputs=SWAPPED), 'name a field of the student'),
+        (
+            'PKDLoss',
+            dict(
+                inputs=dict(preds_S='student_feats', preds_T='student_feats')
+            ),
+            "preds_T='student_feats'.* name a field of the teacher",
+        ),
+        (
+            'L1Loss',
+            dict(inputs=dict(s_feature='teacher_feats', t_feature='t')),
+            "s_feature='teacher_feats'.* name a field of the student",
+        ),
+        (
+            'WSLD',
+            dict(num_classes=3, inputs=dict(teacher='student_logits')),
+            "teacher='student_logits'.* name a field of the teacher",
+        ),
+        ('PKDLoss', dict(loss_weight=NAN), 'loss_weight=nan; a finite'),
+        ('PKDLoss', dict(loss_weight='6'), "loss_weight='6'; a finite"),
         (
             'DKDLoss',
             dict(inputs=LOGITS),
