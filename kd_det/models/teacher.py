@@ -9,6 +9,7 @@ from mmengine.runner.checkpoint import get_state_dict
 from torch import Tensor, nn
 
 from kd_det.checkpoint import download, load_checkpoint
+from kd_det.checks import check_choice
 from kd_det.config import set_num_classes
 from kd_det.errors import UserError, nearest
 from kd_det.files import sha256_of
@@ -72,6 +73,9 @@ class FrozenTeacher(nn.Module):
                 f'teacher.dtype={dtype!r}; accepted are {sorted(DTYPES)} or '
                 'None for float32.'
             )
+        for key in ('trust_pickle', 'channels_last', 'fuse_conv_bn'):
+            if own.get(key) is not None:
+                check_choice('teacher', key, own[key], (True, False))
         self.dtype = DTYPES.get(dtype)
         self.memory_format = (
             torch.channels_last
@@ -194,7 +198,8 @@ def load_exactly(
 
     Raises:
         UserError: Naming the first keys missing, unexpected or of another
-            shape; nothing has been loaded then.
+            shape or kind, or one with NaN or infinity; nothing has been
+            loaded then.
     """
     state = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
     if not isinstance(state, dict):
@@ -212,6 +217,7 @@ def load_exactly(
     own = get_state_dict(model)
     problems = differences(own, state, stored_classes(checkpoint))
     if not problems:
+        _check_finite(own, state, path, side)
         model.load_state_dict(state, strict=False)
         return
     raise UserError(
@@ -231,13 +237,22 @@ def differences(
         state: The one to load.
         classes: Class names stored with it, or ().
     """
+    counter = 'num_batches_tracked'  # absent from old files, used by no eval
     wrong = [
         f'{key} is {_shape(state[key])} in the file and '
         f'{_shape(value)} in the model'
         for key, value in own.items()
         if key in state and _shape(state[key]) != _shape(value)
     ]
-    counter = 'num_batches_tracked'  # absent from old files, used by no eval
+    kinds = [
+        f'{key} is {state[key].dtype} in the file and {value.dtype} in the '
+        'model'
+        for key, value in own.items()
+        if counter not in key
+        and isinstance(state.get(key), Tensor)
+        and isinstance(value, Tensor)
+        and _kind(state[key]) != _kind(value)
+    ]
     missing = [k for k in own if k not in state and counter not in k]
     unexpected = [key for key in state if key not in own]
     problems = []
@@ -258,7 +273,20 @@ def differences(
                     else '; name those of the file in teacher.classes'
                 )
             )
+    if kinds:
+        problems.append(f'{len(kinds)} dtypes differ ({_first(kinds)})')
     return problems
+
+
+def _check_finite(own: dict, state: dict, path: str, side: str) -> None:
+    for key, value in state.items():
+        # a buffer may hold infinity by design: then the model's own does
+        if value.isfinite().all() or not own[key].isfinite().all():
+            continue
+        raise UserError(
+            f'Checkpoint {path!r} of the {side} has NaN or infinity in '
+            f'{key!r}; give one from before the training diverged.'
+        )
 
 
 def _mapping(name: str) -> Callable[[dict], dict]:
@@ -269,6 +297,10 @@ def _mapping(name: str) -> Callable[[dict], dict]:
             f'{nearest(name, KEY_MAPPINGS)}'
         )
     return KEY_MAPPINGS[name]
+
+
+def _kind(tensor: Tensor) -> tuple[bool, bool]:
+    return tensor.is_floating_point(), tensor.is_complex()
 
 
 def _shape(value) -> tuple[int, ...] | str:

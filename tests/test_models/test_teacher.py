@@ -228,6 +228,54 @@ def test_a_refused_checkpoint_changes_nothing():
         assert torch.equal(value, before[key]), key
 
 
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_weights_that_diverged_are_named(value):
+    model, other = build_student(seed=1), build_student(seed=2)
+    state = get_state_dict(other)
+    key = [key for key in state if key.endswith('conv2.weight')][1]
+    state[key].view(-1)[0] = value
+    before = get_state_dict(model)[key].clone()
+    with pytest.raises(UserError, match=f"'x.pth' of the .* in '{key}';"):
+        load_exactly(model, dict(state_dict=state), 'x.pth')
+    assert torch.equal(get_state_dict(model)[key], before)
+
+
+def test_infinity_by_design_is_loaded():
+    model, other = torch.nn.Module(), torch.nn.Module()
+    for module in (model, other):
+        module.register_buffer('mask', torch.tensor([0.0, -torch.inf]))
+    load_exactly(model, dict(state_dict=other.state_dict()), 'x.pth')
+
+
+@pytest.mark.parametrize('dtype', [torch.int8, torch.complex64])
+def test_weights_of_another_kind_are_refused(dtype):
+    model = build_student(seed=1)
+    state = {
+        key: value.to(dtype) if value.is_floating_point() else value
+        for key, value in get_state_dict(model).items()
+    }
+    with pytest.raises(UserError, match=f'dtypes differ .* is {dtype} in th'):
+        load_exactly(model, dict(state_dict=state), 'x.pth')
+
+
+def test_weights_of_another_precision_are_loaded():
+    model, other = build_student(seed=1), build_student(seed=2)
+    state = {
+        # the counters too: some tools write them as floats
+        key: value.half()
+        for key, value in get_state_dict(other).items()
+    }
+    load_exactly(model, dict(state_dict=state), 'x.pth')
+    for key, value in get_state_dict(model).items():
+        torch.testing.assert_close(value, state[key].to(value.dtype))
+
+
+def test_switches_are_true_or_false(teacher):
+    for key in ('channels_last', 'fuse_conv_bn', 'trust_pickle'):
+        with pytest.raises(UserError, match=f"teacher: {key}='no'; accepted"):
+            FrozenTeacher(dict(teacher, **{key: 'no'}))
+
+
 @pytest.mark.parametrize(
     ('meta', 'classes'),
     [
