@@ -4,7 +4,12 @@ import torch
 from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
 
-from kd_det.checks import check_choice, check_positive
+from kd_det.checks import (
+    check_choice,
+    check_count,
+    check_finite,
+    check_positive,
+)
 from kd_det.errors import UserError
 from kd_det.functional import (
     fdr_cosine_loss,
@@ -170,6 +175,9 @@ class SIFNLoss(EmbeddingLoss):
         background: Policy for background rows, see :class:`EmbeddingLoss`.
         loss_weight: Constant factor of the loss.
 
+    Raises:
+        UserError: An argument is none of these.
+
     Paper: https://arxiv.org/abs/2305.17007
     """
 
@@ -181,8 +189,8 @@ class SIFNLoss(EmbeddingLoss):
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__(background, loss_weight)
-        self.num_classes = num_classes
-        self.step = step
+        self.num_classes = check_count(self, 'num_classes', num_classes, 1)
+        self.step = check_finite(self, 'step', step)
         # NaN: this class has not been seen
         memory = torch.full((num_classes,), float('nan'))
         self.register_buffer('previous_norms', memory)

@@ -284,3 +284,17 @@ def test_sifn_does_not_remember_an_empty_batch():
     loss(torch.zeros(0, D, requires_grad=True), torch.zeros(0).long())
     assert torch.equal(loss.previous_norms[:2], before[:2])
     assert loss.previous_norms[2:].isnan().all()
+
+
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        *(dict(num_classes=n) for n in ('7', 7.0, -3, 0, None, True)),
+        *(dict(step=s) for s in (float('nan'), float('inf'), 'a', None)),
+    ],
+    ids=str,
+)
+def test_sifn_arguments(arguments):
+    (key,) = arguments
+    with pytest.raises(UserError, match=f'SIFNLoss: {key}='):
+        SIFNLoss(**dict(dict(num_classes=K), **arguments))
