@@ -52,6 +52,8 @@ class ABFConnector(Connector):
     maps need not be square.
     """
 
+    on_maps = True
+
     def __init__(
         self,
         in_channels: Sequence[int],

@@ -32,6 +32,8 @@ class EmbeddingAdaptor(Connector):
     the student, its class layer too, is drawn anew.
     """
 
+    on_maps = False
+
     def __init__(
         self, in_channels: int, out_channels: int, dropout: float = 0.5
     ) -> None:

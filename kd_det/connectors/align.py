@@ -26,6 +26,8 @@ class AlignConnector(Connector):
             length.
     """
 
+    on_maps = True
+
     def __init__(
         self, in_channels: Sequence[int], out_channels: Sequence[int]
     ) -> None:

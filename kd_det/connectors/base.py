@@ -25,6 +25,10 @@ class Connector(nn.Module):
         out_channels: The same of the teacher's.
     """
 
+    # Whether it works on maps, or on vectors; where it says so, a distiller
+    # holds its channels against the networks'.
+    on_maps: bool | None = None
+
     def __init__(self, in_channels: Channels, out_channels: Channels) -> None:
         super().__init__()
         self.in_channels = in_channels

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from kd_det.checks import check_count
+from kd_det.checks import check_choice, check_count
 from kd_det.connectors.base import Channels, Connector, Field
 from kd_det.errors import UserError
 from kd_det.registry import MODELS
@@ -30,10 +30,13 @@ class ConvAdaptor(Connector):
     Paper: https://openreview.net/forum?id=ZzwDy_wiWv
     """
 
+    on_maps = True
+
     def __init__(
         self, in_channels: Channels, out_channels: Channels, relu: bool = True
     ) -> None:
         super().__init__(in_channels, out_channels)
+        check_choice(self, 'relu', relu, (True, False))
         if isinstance(in_channels, int) and isinstance(out_channels, int):
             in_channels, out_channels = [in_channels], [out_channels]
             check_count(self, 'in_channels', self.in_channels, 1)
@@ -93,10 +96,13 @@ class LinearAdaptor(Connector):
         UserError: A width is no integer above 0.
     """
 
+    on_maps = False
+
     def __init__(
         self, in_channels: int, out_channels: int, relu: bool = True
     ) -> None:
         super().__init__(in_channels, out_channels)
+        check_choice(self, 'relu', relu, (True, False))
         check_count(self, 'in_channels', in_channels, 1)
         check_count(self, 'out_channels', out_channels, 1)
         layer = nn.Linear(in_channels, out_channels, bias=False)

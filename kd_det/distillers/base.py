@@ -1,23 +1,28 @@
 """Distiller: reads both networks at matching points, applies losses."""
 
 import copy
+import logging
 import os.path as osp
+from collections.abc import Sequence
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from kd_det import random_state
 from kd_det.centroids import CentroidBank
+from kd_det.checks import check_name
 from kd_det.compat import mmrazor
 from kd_det.connectors import Connector, MMRazorConnector
 from kd_det.distillers.classes import ClassMatch, match_classes
 from kd_det.errors import UserError, nearest
 from kd_det.losses import DistillLoss, MMRazorLoss
-from kd_det.registry import build_part
+from kd_det.registry import MODELS, build_part
 from kd_det.taps import FeatureTap
 
 # what the teacher's last layers make of the student's embedding
 CROSSED = {'cross_logits', 'cross_boxes'}
+MAPS = ('_map', '_maps', '_feats')  # ends of the fields that hold maps
 
 
 class Distiller(nn.Module):
@@ -50,6 +55,8 @@ class Distiller(nn.Module):
     images_at_once = 1
     # what a connector works on beside the fields; no loss can ask for it
     connectable: tuple[str, ...] = ()
+    # what else is made of a field that has passed through its connector
+    feeds: dict[str, tuple[str, ...]] = {}
 
     def __init__(
         self,
@@ -67,6 +74,11 @@ class Distiller(nn.Module):
                 f'losses={losses!r} is a {type(losses).__name__}; a dict of '
                 "name (loss_…) -> dict(type='…') is accepted."
             )
+        if not losses:
+            raise UserError(
+                f'{type(self).__name__} has losses={{}} and would do nothing; '
+                'name a loss, or take the distiller out.'
+            )
         self.losses = nn.ModuleDict(
             {name: _build_loss(name, cfg) for name, cfg in losses.items()}
         )
@@ -77,6 +89,7 @@ class Distiller(nn.Module):
         self.connector_cfgs = self._check_connectors(connectors or {})
         self.connectors = nn.ModuleDict()
         self.points = self._override(taps or {})
+        self._told: set[str] = set()
 
     def _check_connectors(self, connectors: dict) -> dict:
         if not isinstance(connectors, dict):
@@ -93,7 +106,16 @@ class Distiller(nn.Module):
                 raise UserError(
                     f'connectors has {field!r}; the fields of '
                     f'{type(self).__name__} that can pass through one are '
-                    f'{", ".join(mine)}{nearest(field, mine)}'
+                    f'{", ".join(mine)}{nearest(str(field), mine) or "."}'
+                )
+            made = {field, *self.feeds.get(field, ())}
+            known = field in self.provides or field in self.feeds
+            if known and not made & self.asked:
+                raise UserError(
+                    f'connectors has {field!r}, but no loss of this '
+                    f'{type(self).__name__} asks for '
+                    f'{" or ".join(sorted(made))}, so that it would not '
+                    'train; take the connector out, or add such a loss.'
                 )
         return connectors
 
@@ -119,7 +141,7 @@ class Distiller(nn.Module):
         for field in fields.required:
             if field in provided:
                 continue
-            fix = nearest(field, provided) or '.'
+            fix = _providers(field) or nearest(field, provided) or '.'
             if field == 'centroids':
                 fix = "; say centroids='FILE.npz' in the distiller."
             raise UserError(
@@ -240,7 +262,7 @@ class Distiller(nn.Module):
             )
 
     def check_columns(self, columns: int) -> None:
-        """Stop if a loss needs more classes than there are.
+        """Stop if a loss needs more classes than there are, or counts others.
 
         Args:
             columns: Of the student's logits, background included.
@@ -254,6 +276,13 @@ class Distiller(nn.Module):
                     f'{loss.least_classes} classes, and the logits have '
                     f'{columns}; use a loss of each class by itself: '
                     'SigmoidKDLoss, or on a one-stage head DenseKDLoss.'
+                )
+            rows = getattr(loss, 'num_classes', columns)
+            if rows != columns:
+                raise UserError(
+                    f'{name} has num_classes={rows}, but the logits have '
+                    f"{columns} columns (a two-stage detector's with the "
+                    f'background); write num_classes={columns}.'
                 )
 
     def check_widths(self, ours: int, theirs: int, fix: str) -> None:
@@ -279,6 +308,27 @@ class Distiller(nn.Module):
                 f'{theirs}; {fix}.'
             )
 
+    def warn_if_coarse(self, side: str, what: str, maps: Tensor) -> None:
+        """Say once a side that regional logits cut a map too finely.
+
+        Args:
+            side: ``'student'`` or ``'teacher'``.
+            what: What to call the map.
+            maps: Shape (N, C, H, W).
+        """
+        size = min(maps.shape[-2:])
+        fine = [scale for scale in self.scales if scale > size]
+        if side in self._told or not fine:
+            return
+        self._told.add(side)
+        print_log(
+            f"{type(self).__name__}: the {side}'s {what} is only {size} "
+            f'cells wide, so scale {fine[0]} shows nothing finer there; it '
+            'only gives the coarser cells more weight.',
+            'current',
+            level=logging.WARNING,
+        )
+
     def _build_connector(self, field: str, cfg: dict) -> None:
         name = f'connectors.{field}'
         if _is_mmrazor(cfg):
@@ -292,8 +342,35 @@ class Distiller(nn.Module):
         }:
             ours, theirs = self.channels(field)
             cfg = dict(dict(in_channels=ours, out_channels=theirs), **cfg)
-        self.connectors[field] = build_part(name, cfg, Connector)
+        self.connectors[field] = connector = build_part(name, cfg, Connector)
+        if connector.on_maps is not None:
+            self._check_connector(field, connector)
         self.connector_cfgs = {**self.connector_cfgs, field: cfg}
+
+    def _check_connector(self, field: str, connector: Connector) -> None:
+        """Stop at one of our own that the first step would stop at."""
+        what = f'connectors.{field} ({type(connector).__name__})'
+        shapes = 'vectors (N, C)', 'maps (N, C, H, W)'
+        on_maps = field.endswith(MAPS)
+        if connector.on_maps != on_maps:
+            fits = 'ConvAdaptor' if on_maps else 'LinearAdaptor'
+            raise UserError(
+                f'{what} works on {shapes[connector.on_maps]}, and the field '
+                f"holds {shapes[on_maps]}; write type='{fits}'."
+            )
+        try:
+            both = self.channels(field)
+        except UserError:  # only the first step can tell
+            return
+        sides = ('in_channels', 'student'), ('out_channels', 'teacher')
+        for (key, side), there in zip(sides, both):
+            given = getattr(connector, key)
+            if _listed(given) != _listed(there):
+                raise UserError(
+                    f'{what} has {key}={given!r}, but the {side} has '
+                    f'{there!r} there; correct it, or leave it out and the '
+                    'distiller fills it in.'
+                )
 
     def _around(self, field: str) -> tuple:
         ours, theirs = self.channels(field.replace('teacher_', 'student_'))
@@ -405,12 +482,29 @@ class Distiller(nn.Module):
         }
 
 
+def _providers(field: str) -> str:
+    """Return the hint which distillers have a field, or ''."""
+    found = [
+        name
+        for name, part in MODELS.module_dict.items()
+        if isinstance(part, type)
+        and issubclass(part, Distiller)
+        and field in part.provides
+    ]
+    return f'; it is a field of {", ".join(sorted(found))}.' * bool(found)
+
+
+def _listed(channels: int | Sequence[int]) -> list[int]:
+    return [channels] if isinstance(channels, int) else [*channels]
+
+
 def _build_loss(name: str, cfg: dict) -> DistillLoss:
-    if not name.startswith('loss_'):
+    if not isinstance(name, str) or not name.startswith('loss_'):
         raise UserError(
             f'A distillation loss is named {name!r}; a name begins with '
             "'loss_', or MMEngine would not add it to the total."
         )
+    check_name('A distillation loss', name)
     if mmrazor.is_type(cfg):
         return MMRazorLoss(name, cfg)
     return build_part(name, cfg, DistillLoss)

@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor, nn
 
+from kd_det.checks import check_scales
 from kd_det.distillers.base import Distiller
 from kd_det.distillers.dense_boxes import box_regions
 from kd_det.distillers.dense_head import HEAD, DenseHead, probe_head, rows_of
 from kd_det.distillers.levels import match_strides
 from kd_det.distillers.padding import inside
 from kd_det.errors import UserError
-from kd_det.functional import region_pool
 from kd_det.registry import MODELS
 from kd_det.taps import FeatureTap, find_module
 
@@ -62,6 +62,10 @@ class DenseDistiller(Distiller):
         'region_labels',
     )
     connectable = ('student_maps',)
+    feeds = {
+        'student_maps': ('student_embed', 'cross_logits'),
+        'student_embed': ('cross_logits',),  # stopped by _check_connected
+    }
 
     def __init__(
         self,
@@ -72,8 +76,7 @@ class DenseDistiller(Distiller):
     ) -> None:
         super().__init__(losses, centroids, connectors)
         self._check_connected()
-        self.scales = tuple(scales)
-        region_pool(torch.zeros(1, 1, 4, 4), self.scales)  # stops the build
+        self.scales = check_scales(self, scales)
         self.embeds = bool(
             EMBED & self.asked or self.connector_cfgs or centroids
         )
@@ -101,8 +104,8 @@ class DenseDistiller(Distiller):
 
     def bind(self, name: str, student: nn.Module, teacher: nn.Module) -> None:
         """See :meth:`Distiller.bind`."""
-        self.ours = probe_head(student, 'student')
-        self.theirs = probe_head(teacher.model, 'teacher')
+        self.ours = probe_head(student, 'student', teacher.model)
+        self.theirs = probe_head(teacher.model, 'teacher', student)
         self._check_heads()
         self.levels = match_strides(
             self.ours.strides,
@@ -176,6 +179,8 @@ class DenseDistiller(Distiller):
         records = self.look(feats)
         other = _pick(records['outputs'][0], theirs)
         self._check_sizes(mine[0], other[0])
+        if REGIONS & self.asked:
+            self.warn_if_coarse('student', 'finest map', mine[0][0])
         labels = self._labels(student, ours)
         on_object = (labels >= 0) & (labels < self.num_rows)
         rows = on_object.nonzero()[:, 0]

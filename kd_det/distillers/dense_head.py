@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from kd_det.distillers.kinds import advice
 from kd_det.distillers.levels import probe
 from kd_det.errors import UserError
 
@@ -37,7 +38,9 @@ class DenseHead(NamedTuple):
     objectness: bool
 
 
-def probe_head(model: nn.Module, side: str) -> DenseHead:
+def probe_head(
+    model: nn.Module, side: str, other: nn.Module | None = None
+) -> DenseHead:
     """Show a detector an empty image and look at its head.
 
     The network is left as it was.
@@ -45,21 +48,17 @@ def probe_head(model: nn.Module, side: str) -> DenseHead:
     Args:
         model: A one-stage detector.
         side: What to call it in a message.
+        other: The other side of the pair, for the message.
 
     Raises:
         UserError: It has no head that predicts class logits on maps.
     """
     head = getattr(model, HEAD, None)
     if not hasattr(head, 'prior_generator'):
-        fits = 'FeatureDistiller'
-        if hasattr(model, 'roi_head'):
-            fits = 'RoIDistiller'
-        elif hasattr(model, 'head'):
-            fits = 'LogitDistiller'
         raise UserError(
             'DenseDistiller reads the head of a one-stage detector such as '
             f'RetinaNet or GFL, and the {side} {type(model).__name__} has '
-            f'none; for this network there is {fits}.'
+            f'none; {advice(model, model if other is None else other)}'
         )
     made = {}
     handles = [

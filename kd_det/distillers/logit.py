@@ -1,11 +1,9 @@
 """LogitDistiller: knowledge around the class layer of classifiers."""
 
-import logging
-
 import torch
-from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from kd_det.checks import check_choice, check_scales
 from kd_det.distillers.base import Distiller
 from kd_det.distillers.levels import levels_at
 from kd_det.errors import UserError
@@ -65,6 +63,10 @@ class LogitDistiller(Distiller):
     }
     images_at_once = 128
     connectable = ('student_map',)
+    feeds = {
+        'student_map': ('student_embed', 'cross_logits'),
+        'student_embed': ('cross_logits',),
+    }
 
     def __init__(
         self,
@@ -81,13 +83,10 @@ class LogitDistiller(Distiller):
                 'connectors has student_map and student_embed, and each '
                 "makes the student's embedding; keep one of them."
             )
-        self.scales = tuple(scales)
-        self.via_4x4 = via_4x4
-        # a trial that stops the build: the loss would stop the first step
-        region_pool(torch.zeros(1, 1, 4, 4), self.scales, via_4x4)
+        self.scales = check_scales(self, scales)
+        self.via_4x4 = check_choice(self, 'via_4x4', via_4x4, (True, False))
         if REGIONS & self.asked:
             self.teacher_points = {'map': 'backbone'}
-        self._warned = False
 
     def bind(self, name: str, student: nn.Module, teacher: nn.Module) -> None:
         """See :meth:`Distiller.bind`."""
@@ -152,7 +151,8 @@ class LogitDistiller(Distiller):
         if REGIONS & self.asked:
             knowledge['region_labels'] = knowledge['labels']
             maps = [_last_map(side) for side in (student, teacher)]
-            self._warn_if_coarse(maps)
+            for side, last in zip(('student', 'teacher'), maps):
+                self.warn_if_coarse(side, 'last map', last)
             knowledge['student_region_logits'] = self._regions(
                 maps[0], self.student, self.ours
             )
@@ -233,22 +233,6 @@ class LogitDistiller(Distiller):
         cells = region_pool(feature_map, self.scales, self.via_4x4)
         logits = _classify(cells.transpose(1, 2), model, layers)
         return logits.transpose(1, 2)
-
-    def _warn_if_coarse(self, maps: list[Tensor]) -> None:
-        if self._warned:
-            return
-        self._warned = True
-        for side, feature_map in zip(('student', 'teacher'), maps):
-            size = min(feature_map.shape[-2:])
-            fine = [scale for scale in self.scales if scale > size]
-            if fine:
-                print_log(
-                    f"LogitDistiller: the {side}'s last map is only {size} "
-                    f'cells wide, so scale {fine[0]} shows nothing finer '
-                    'there; it only gives the coarser cells more weight.',
-                    'current',
-                    level=logging.WARNING,
-                )
 
 
 def class_layers(model: nn.Module, side: str) -> list[str]:

@@ -4,8 +4,10 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from kd_det.checks import check_choice, check_count, check_scales
 from kd_det.distillers.base import CROSSED, Distiller
-from kd_det.distillers.roi_cells import cells_of_rois, check_cells
+from kd_det.distillers.kinds import advice, fitting
+from kd_det.distillers.roi_cells import CELLS, cells_of_rois, check_cells
 from kd_det.errors import UserError
 from kd_det.registry import MODELS
 from kd_det.taps import FeatureTap, find_module
@@ -83,6 +85,7 @@ class RoIDistiller(Distiller):
         'region_mask',
     )
     points = POINTS
+    feeds = {'student_embed': ('cross_logits',)}
 
     def __init__(
         self,
@@ -95,14 +98,18 @@ class RoIDistiller(Distiller):
         cells: str = 'align',
     ) -> None:
         super().__init__(losses, centroids, connectors, taps)
-        self.stage, self.scales, self.cells = stage, tuple(scales), cells
+        if stage is not None:
+            check_count(self, 'stage', stage, 0)
+        self.stage = stage
+        self.scales = check_scales(self, scales)
+        self.cells = check_choice(self, 'cells', cells, CELLS)
         self.regional = bool(REGIONS & self.asked)
         self.boxes = bool({'cross_boxes', 'teacher_boxes'} & self.asked)
 
     def bind(self, name: str, student: nn.Module, teacher: nn.Module) -> None:
         """See :meth:`Distiller.bind`."""
-        ours = box_heads(student, 'student')
-        theirs = box_heads(teacher.model, 'teacher')
+        ours = box_heads(student, 'student', teacher.model)
+        theirs = box_heads(teacher.model, 'teacher', student)
         self.stages = self._choose(len(ours))
         self._theirs = ['' if len(theirs) == 1 else f'.{i}' for i in theirs]
         names = {s: f'.{s}' if len(ours) > 1 else '' for s in self.stages}
@@ -134,9 +141,10 @@ class RoIDistiller(Distiller):
         if self.stage is None:
             return range(stages)
         if self.stage not in range(stages):
+            numbers = f'0 to {stages - 1} are' if stages > 1 else '0 is'
             raise UserError(
                 f'RoIDistiller: stage={self.stage!r}; the student has '
-                f'{stages}, so 0 to {stages - 1} are accepted.'
+                f'{stages}, so {numbers} accepted.'
             )
         return [self.stage]
 
@@ -162,17 +170,6 @@ class RoIDistiller(Distiller):
         self.num_rows = ours.out_features
         self.check_counts(ours.out_features - 1, theirs.out_features - 1)
         self.check_columns(self.num_rows)
-        columns = self.num_rows
-        if self.match is not None:
-            columns = len(self.match.names) + 1
-        for name, loss in self.losses.items():
-            rows = getattr(loss, 'num_classes', columns)
-            if rows != columns:
-                raise UserError(
-                    f'{name} has num_classes={rows}, but the logits have '
-                    f'{columns} columns, background included; write '
-                    f'num_classes={columns}.'
-                )
         self.widths = ours.in_features, theirs.in_features
         self.check_widths(
             *self.widths,
@@ -186,7 +183,22 @@ class RoIDistiller(Distiller):
                 student=find_module(student, path.rpartition('.')[0]),
                 teacher=find_module(teacher, f'{HEAD}{suffix}'),
             )
-            check_cells(self.cells, self.scales, heads)
+            check_cells(self.cells, heads)
+        if self.regional and self.cells == 'pool':
+            self._check_bins(student, self._points[first]['rois'])
+            self._check_bins(teacher, f'{EXTRACTOR}{suffix}')
+
+    def _check_bins(self, network: nn.Module, point: str) -> None:
+        """Stop at cells finer than the bins of a RoI."""
+        extractor = find_module(network, point.partition(':')[0])
+        bins = min(extractor.roi_layers[0].output_size)
+        if self.scales[-1] > bins:
+            raise UserError(
+                f'RoIDistiller: scales={self.scales!r}, but a RoI of the '
+                f'{type(network).__name__} has {bins} bins a side, and with '
+                "cells='pool' a cell is the mean of some; write scales up to "
+                f"{bins}, or cells='align'."
+            )
 
     def channels(self, field: str) -> tuple[int, int]:
         """See :meth:`Distiller.channels`."""
@@ -281,6 +293,10 @@ class RoIDistiller(Distiller):
                 find_module(network, f'{path}{suffix}')
                 for path in (EXTRACTOR, HEAD)
             ]
+            pooled = None
+            if self.cells == 'gap':
+                pooled = record['map'][0][0]
+                self.warn_if_coarse(side, 'map of a RoI', pooled)
             with torch.set_grad_enabled(side == 'student'):
                 found[f'{side}_region_logits'] = cells_of_rois(
                     self.cells,
@@ -291,7 +307,7 @@ class RoIDistiller(Distiller):
                     knowledge['rois'].to(maps[0].dtype),
                     foreground,
                     knowledge[f'{side}_logits'],
-                    record['map'][0][0] if self.cells == 'gap' else None,
+                    pooled,
                 )
         return found
 
@@ -434,28 +450,22 @@ def _labels(records: dict[str, list]) -> Tensor:
     return _embed(records).new_zeros(0, dtype=torch.long)
 
 
-def box_heads(model: nn.Module, side: str) -> range:
+def box_heads(model: nn.Module, side: str, other: nn.Module) -> range:
     """Return the stages of a detector's box head: one, or more in a cascade.
 
     Args:
         model: A two-stage detector.
         side: What to call it in a message.
+        other: The other side of the pair, for the message.
 
     Raises:
         UserError: It has no box head with a class layer ``fc_cls``.
     """
     head = getattr(getattr(model, 'roi_head', None), 'bbox_head', None)
-    stages = [*head] if isinstance(head, nn.ModuleList) else [head]
-    if all(hasattr(stage, 'fc_cls') for stage in stages):
-        return range(len(stages))
-    if hasattr(model, 'bbox_head'):
-        fits = 'DenseDistiller or FeatureDistiller'
-    elif hasattr(model, 'head'):
-        fits = 'LogitDistiller'
-    else:
-        fits = 'FeatureDistiller'
+    if fitting(model) == 'RoIDistiller':
+        return range(len(head) if isinstance(head, nn.ModuleList) else 1)
     raise UserError(
         f'RoIDistiller reads the box head of a two-stage detector such as '
         f'FasterRCNN, and the {side} {type(model).__name__} has none with a '
-        f'class layer fc_cls; for this network there is {fits}.'
+        f'class layer fc_cls; {advice(model, other)}'
     )

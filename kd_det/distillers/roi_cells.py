@@ -5,33 +5,20 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from kd_det.batch_norm import statistics_kept
-from kd_det.errors import UserError, nearest
+from kd_det.errors import UserError
 from kd_det.functional import region_pool
 
 # How a box head can be asked about a cell; see RoIDistiller.
 CELLS = ('align', 'pool', 'gap')
 
 
-def check_cells(
-    cells: str, scales: tuple[int, ...], heads: dict[str, nn.Module]
-) -> None:
+def check_cells(cells: str, heads: dict[str, nn.Module]) -> None:
     """Stop if box heads cannot be asked about their cells this way.
 
     Args:
         cells: One of ``CELLS``.
-        scales: Cells a side, the whole RoI first.
         heads: Side of the pair -> its box head.
     """
-    region_pool(torch.zeros(1, 1, 4, 4), scales)  # refuses what is no scale
-    if cells not in CELLS:
-        raise UserError(
-            f'RoIDistiller: cells={cells!r}; accepted are '
-            f'{", ".join(map(repr, CELLS))}{nearest(str(cells), CELLS) or "."}'
-        )
-    if scales[0] != 1:
-        raise UserError(
-            f'RoIDistiller: scales={scales!r}; the first is 1, the whole RoI.'
-        )
     for side, head in heads.items():
         pooled = getattr(head, 'with_avg_pool', False)
         if (cells == 'gap') == pooled:

@@ -7,6 +7,7 @@ from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor, nn
 
 from kd_det import random_state
+from kd_det.checks import check_name
 from kd_det.distillers import Distiller
 from kd_det.distillers.levels import encode, is_deep
 from kd_det.errors import UserError, nearest
@@ -54,17 +55,27 @@ class DistillModel(BaseModel):
                 "dict(type='RoIDistiller', …) is accepted. To train the "
                 'student alone, use its own config.'
             )
+        for name in distillers:
+            check_name('A distiller', name)
+        specs = teacher_specs(teacher)
+        chosen = {
+            name: _teacher_of(name, cfg, specs)
+            for name, cfg in distillers.items()
+        }
+        unheard = {*specs} - {who for who, _ in chosen.values()}
+        if unheard:
+            first = min(unheard, key=str)
+            raise UserError(
+                f'No distiller listens to the teacher {first!r}; write '
+                f'teacher={first!r} in one, or take the teacher out.'
+            )
         # The student is built first and the rest draws on its own: the
         # generators then stand where plain training has them.
         network = MODELS.build(read_spec(student, 'student')[0])
         with random_state.isolated():
             frozen = {
                 name: FrozenTeacher(spec, tuple(classes))
-                for name, spec in teacher_specs(teacher).items()
-            }
-            chosen = {
-                name: _teacher_of(name, cfg, frozen)
-                for name, cfg in distillers.items()
+                for name, spec in specs.items()
             }
             built = {
                 name: build_part(f'distillers.{name}', cfg, Distiller)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kd_det.centroids import CentroidBank
-from kd_det.distillers import logit
+from kd_det.distillers import base
 from kd_det.errors import UserError
 from kd_det.losses import DistillLoss
 from kd_det.registry import MODELS
@@ -192,7 +192,7 @@ def test_scales(tmp_path, via):
 def test_a_scale_finer_than_the_map_is_said_once(tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(
-        logit, 'print_log', lambda text, *_, **__: said.append(text)
+        base, 'print_log', lambda text, *_, **__: said.append(text)
     )
     model = build(tmp_path, SDD)
     for _ in range(2):
@@ -231,7 +231,7 @@ def test_not_a_classifier(tmp_path):
         (dict(taps=dict(embed='head.fc')), 'accepted are map, targets'),
         (dict(taps=dict(classifier='head.fx')), "did you mean 'head.fc'"),
         (dict(connectors=dict(labels=ADAPTOR)), "connectors has 'labels'"),
-        (dict(connectors=dict(student_embed=3)), 'a dict with the type'),
+        (dict(connectors=dict(student_logits=3)), 'a dict with the type'),
         (
             dict(connectors=dict(student_logits=dict(type='ABFConnector'))),
             'knows no channels of student_logits',
