@@ -59,7 +59,7 @@ def test_resume_of_another_network(trained, shapes, tmp_path):
 
 def test_resume_of_a_pair_with_a_connector(trained, teacher, shapes, tmp_path):
     _, path = trained
-    model = pair_cfg(teacher)
+    model = pair_cfg(teacher, dict(loss_norm=dict(type='NormLoss')))
     model.distillers.roi.connectors = dict(
         student_embed=dict(type='LinearAdaptor')
     )
