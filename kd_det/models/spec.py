@@ -3,6 +3,7 @@
 import copy
 import inspect
 import os.path as osp
+from collections.abc import Mapping
 
 from mmengine.config import Config, ConfigDict
 from mmengine.hub import get_config
@@ -21,8 +22,9 @@ def read_spec(
 
     ``cfg`` names a config of an installed package
     (``'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'``) or a file; what
-    else stands in ``spec`` overrides its ``model``. Without ``cfg`` the spec
-    is itself the model.
+    else stands in ``spec`` overrides its ``model``. A part of another type
+    keeps the arguments of the old one if it takes them all, else none of
+    them, as with ``_delete_``. Without ``cfg`` the spec is itself the model.
 
     Args:
         spec: The config of one side of the pair.
@@ -47,6 +49,9 @@ def read_spec(
     if source is None:
         whole.model = overrides
     elif isinstance(whole.get('model'), dict):
+        scope = overrides.get('_scope_') or whole.model.get('_scope_')
+        scope = scope or whole.get('default_scope', 'mmdet')
+        _drop_strangers(overrides, whole.model, scope)
         try:
             whole.merge_from_dict(dict(model=overrides))
         except (TypeError, KeyError) as error:
@@ -85,19 +90,56 @@ def check_spec(spec: dict, side: str) -> None:
         )
 
 
+def _drop_strangers(overrides: dict, old: dict, scope: str) -> None:
+    """Write ``_delete_`` where a part's new type has other arguments.
+
+    The user's own ``_delete_`` is used up when a config inherits, if its
+    parent has overrides at the same place.
+    """
+    for key, new in overrides.items():
+        part = old.get(key)
+        if not isinstance(new, dict) or not isinstance(part, dict):
+            continue
+        kind = new.get('type', part.get('type'))
+        if kind == part.get('type'):
+            _drop_strangers(new, part, scope)
+        elif inspect.isclass(kind := _class_of(kind, scope)):
+            if not {*part} - {'type', '_scope_'} <= _arguments(kind):
+                new['_delete_'] = True
+
+
+def _arguments(kind: type) -> set[str]:
+    """Return the arguments of a class and, by ``**kwargs``, of its bases."""
+    names = set()
+    for base in inspect.getmro(kind):
+        if '__init__' in vars(base):
+            parameters = inspect.signature(base.__init__).parameters
+            names |= {*parameters}
+            if not _takes_any(parameters):
+                break
+    return names
+
+
+def _class_of(kind: str | type, scope: str) -> type | None:
+    with MODELS.switch_scope_and_registry(scope) as registry:
+        return registry.get(kind) if isinstance(kind, str) else kind
+
+
+def _takes_any(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    return any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
 def _check_keys(
     model: dict, keys: set[str], side: str, accepted: tuple[str, ...]
 ) -> None:
     """Stop at a key that is no argument of the model."""
     if not keys:
         return
-    with MODELS.switch_scope_and_registry(model['_scope_']) as registry:
-        kind = model['type']
-        kind = registry.get(kind) if isinstance(kind, str) else kind
+    kind = _class_of(model['type'], model['_scope_'])
     if kind is None:
         return  # told when it is built
     parameters = inspect.signature(kind).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+    if _takes_any(parameters):
         return
     for key in sorted(keys - {*parameters, 'type', '_scope_', '_delete_'}):
         known = [*accepted, *parameters]

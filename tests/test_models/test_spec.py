@@ -1,6 +1,8 @@
 """A few lines of a config become the full config of one network."""
 
 import pytest
+from mmdet.models import ResNet
+from mmengine.config import Config
 from mmengine.hub import get_config
 
 from kd_det.errors import UserError
@@ -32,6 +34,60 @@ def test_delete_replaces_instead():
     backbone = dict(_delete_=True, type='MobileNetV2')
     model, _ = read_spec(dict(cfg=BASE, backbone=backbone), 'student')
     assert model.backbone == dict(type='MobileNetV2')
+
+
+def test_delete_in_a_child_whose_parent_overrides_too(tmp_path):
+    (tmp_path / 'parent.py').write_text(
+        f'student = dict(cfg={BASE!r}, backbone=dict(depth=18, init_cfg=None))'
+    )
+    (tmp_path / 'child.py').write_text(
+        "_base_ = './parent.py'\n"
+        'student = dict(backbone=dict('
+        "_delete_=True, type='MobileNetV2', out_indices=(2, 4)))"
+    )
+    spec = Config.fromfile(tmp_path / 'child.py').student
+    model, _ = read_spec(spec, 'student')
+    assert model.backbone == dict(type='MobileNetV2', out_indices=(2, 4))
+    assert model.neck == get_config(BASE).model.neck
+
+
+@pytest.mark.parametrize(
+    ('kind', 'kept'),
+    [
+        ('ResNeXt', True),  # takes the arguments of a ResNet, by **kwargs
+        ('mmdet.ResNet', True),
+        (ResNet, True),
+        ('MobileNetV2', False),
+        ('PyramidVisionTransformerV2', False),  # **kwargs, of no ResNet
+        ('mmpretrain.TIMMBackbone', False),  # **kwargs, of no base
+    ],
+)
+def test_another_type_keeps_all_arguments_or_none(kind, kept):
+    spec = dict(cfg=BASE, backbone=dict(type=kind, out_indices=(0, 1)))
+    model, _ = read_spec(spec, 'student')
+    ours = dict(type=kind, out_indices=(0, 1))
+    old = get_config(BASE).model.backbone
+    assert model.backbone == (dict(old, **ours) if kept else ours)
+
+
+def test_another_type_deep_in_the_model():
+    old = get_config(BASE).model.roi_head.bbox_head
+    extra = dict(loss_cls=dict(type='SeesawLoss', p=0.9, num_classes=80))
+    spec = dict(cfg=BASE, roi_head=dict(bbox_head=extra))
+    model, _ = read_spec(spec, 'student')
+    seesaw = dict(old.loss_cls, **extra['loss_cls'])
+    assert model.roi_head.bbox_head == dict(old, loss_cls=seesaw)
+    extra = dict(loss_cls=dict(type='MSELoss', reduction='sum'))
+    spec = dict(cfg=BASE, roi_head=dict(bbox_head=extra))
+    model, _ = read_spec(spec, 'student')
+    assert model.roi_head.bbox_head == dict(old, **extra)
+
+
+def test_an_unknown_type_is_told_when_it_is_built():
+    spec = dict(cfg=BASE, backbone=dict(type='NoSuchNet'))
+    model, _ = read_spec(spec, 'student')
+    old = get_config(BASE).model.backbone
+    assert model.backbone == dict(old, type='NoSuchNet')
 
 
 def test_num_classes_reach_every_head():
