@@ -77,7 +77,12 @@ def make_parser(description: str) -> argparse.ArgumentParser:
 
 
 def run_tool(main: Callable[[], object]) -> None:
-    """Run a tool; print a user's error as one sentence and exit with 2."""
+    """Run a tool; print a user's error as one sentence and exit with 2.
+
+    As with ``python -m``, modules of the working directory can be imported:
+    ``custom_imports`` names them.
+    """
+    sys.path.insert(0, os.getcwd())
     try:
         main()
     except (UserError, FileNotFoundError) as error:

@@ -36,6 +36,9 @@ def sentence_of(error: Exception) -> str | None:
             f'{image} cannot be read, since it is no image or damaged; copy '
             'it again, or take it out of the data set.'
         )
+    custom = _custom_import(error)
+    if custom:
+        return custom
     if not isinstance(error, REFUSALS):
         return None
     text = str(error.args[0]) if error.args else ''
@@ -75,6 +78,19 @@ def sentence_of(error: Exception) -> str | None:
         f'with {_few(found["args"])} ({type(error).__name__} in '
         f'{frame.f_globals["__name__"]}, line {line}: {reason[:200]}); '
         'correct the value.'
+    )
+
+
+def _custom_import(error: Exception) -> str | None:
+    if not str(error).startswith('Failed to import custom modules'):
+        return None
+    named = error.__cause__  # MMEngine names the module, Python the reason
+    reason = named.__context__
+    module = str(named).removeprefix('Failed to import ')
+    return (
+        f'custom_imports of the config names {module!r}, which cannot be '
+        f'imported ({reason}); correct the name, or start the tool in the '
+        'folder that its first part is in.'
     )
 
 

@@ -2,12 +2,14 @@
 
 import re
 import shutil
+import sys
 
 import pytest
 import torch
 from mmengine.registry import MODELS as ROOT
 from tiny import pair_cfg, run_cfg, tiny_spec
 
+from kd_det.config import load_config
 from kd_det.engine import launch
 from kd_det.models.spec import read_spec
 from kd_det.registry import MODELS
@@ -79,6 +81,30 @@ class Broken(torch.nn.Module):
     def __init__(self):
         super().__init__()
         torch.nn.Linear('three', 4)
+
+
+def test_custom_imports(tmp_path, monkeypatch, capsys):
+    """From the working directory, as `python -m` finds them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, 'path', [*sys.path])
+    folder = tmp_path / 'of_test_sentences'
+    folder.mkdir()
+    (folder / 'net.py').write_text('NAME = __name__')
+    for name in ('net', 'nut'):
+        module = f'of_test_sentences.{name}'
+        (tmp_path / f'{name}.py').write_text(
+            f'custom_imports = dict(imports=[{module!r}])\nmodel = dict()'
+        )
+    launch.run_tool(lambda: load_config('net.py'))
+    assert sys.modules.pop('of_test_sentences.net').NAME.endswith('.net')
+    with pytest.raises(SystemExit):
+        launch.run_tool(lambda: load_config('nut.py'))
+    assert capsys.readouterr().err == (
+        "error: custom_imports of the config names 'of_test_sentences.nut', "
+        "which cannot be imported (No module named 'of_test_sentences.nut'); "
+        'correct the name, or start the tool in the folder that its first '
+        'part is in.\n'
+    )
 
 
 def test_code_of_ours_keeps_its_traceback():
