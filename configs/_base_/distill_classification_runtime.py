@@ -1,5 +1,6 @@
 """`classification_runtime.py` and what a teacher needs: it is checked, the
-class means are made or checked, and the norms of the embeddings are logged."""
+class means are made or checked, the norms of the embeddings are logged, and
+a loss that drowns the others is told."""
 
 _base_ = './classification_runtime.py'
 custom_hooks = [
@@ -11,5 +12,6 @@ custom_hooks = [
     ),
     dict(type='kd_det.CentroidHook'),
     dict(type='kd_det.FeatureNormHook'),
+    dict(type='kd_det.LossShareHook'),
     *_base_.custom_hooks,
 ]

@@ -195,6 +195,7 @@ def test_runtime():
         'TeacherCheckHook',
         'CentroidHook',
         'FeatureNormHook',
+        'LossShareHook',
         'RandomStateHook',
         'NonFiniteHook',
     ]

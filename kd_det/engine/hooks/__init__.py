@@ -6,6 +6,7 @@ from kd_det.engine.hooks.factor_cosine_hook import FactorCosineHook
 from kd_det.engine.hooks.feature_norm_hook import FeatureNormHook
 from kd_det.engine.hooks.initial_weights_hook import InitialWeightsHook
 from kd_det.engine.hooks.loss_schedule_hook import LossScheduleHook
+from kd_det.engine.hooks.loss_share_hook import LossShareHook
 from kd_det.engine.hooks.non_finite_hook import NonFiniteHook
 from kd_det.engine.hooks.peer_hook import PeerHook
 from kd_det.engine.hooks.progress_hook import ProgressHook
@@ -20,6 +21,7 @@ __all__ = [
     'FeatureNormHook',
     'InitialWeightsHook',
     'LossScheduleHook',
+    'LossShareHook',
     'NonFiniteHook',
     'PeerHook',
     'ProgressHook',
