@@ -144,8 +144,10 @@ def _fetch(url: str, path: str) -> None:
         raise UserError(
             f'Cannot download {url!r} ({error}); fetch it on a machine with '
             'a network and pass the local file: --teacher FILE for the '
-            'teacher, --cfg-options model.student.backbone.init_cfg='
-            'None (or .checkpoint=FILE) for the student.'
+            'teacher, --cfg-options model.student.backbone.init_cfg.'
+            'checkpoint=FILE for the student (or …init_cfg=None, and with it '
+            '…frozen_stages=-1, …norm_eval=False and '
+            '…norm_cfg.requires_grad=True, for it to learn from scratch).'
         ) from None
 
 

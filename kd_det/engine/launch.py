@@ -27,6 +27,7 @@ from kd_det.engine.checks import check_data, class_names
 from kd_det.engine.class_pictures import ClassPictures, check_visualizer
 from kd_det.engine.connector_record import record_connectors
 from kd_det.engine.refusal import FirstStep, nothing_left
+from kd_det.engine.scratch_checks import warn_of_frozen
 from kd_det.engine.sentences import sentence_of
 from kd_det.errors import UserError
 from kd_det.models.distill_model import teacher_specs
@@ -257,6 +258,7 @@ def train(
         if resume and path:
             check_resumed_keys(runner, path)
         record_connectors(runner)
+        warn_of_frozen(runner)
         runner.train()
 
 

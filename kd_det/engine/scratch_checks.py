@@ -1,0 +1,58 @@
+"""A student from random weights must be able to learn all of them."""
+
+from mmengine.model import is_model_wrapper
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def warn_of_frozen(runner) -> None:
+    """Warn if parts of a backbone are held still at random weights.
+
+    MMDetection's configs freeze stages and batch norms, since they begin
+    with pretrained weights.
+
+    Args:
+        runner: Before its training.
+    """
+    if runner.cfg.get('load_from') or runner.cfg.get('resume'):
+        return
+    model = runner.model
+    model = model.module if is_model_wrapper(model) else model
+    place = 'model.student' if hasattr(model, 'student') else 'model'
+    model = getattr(model, 'student', model)
+    backbone = getattr(model, 'backbone', None)
+    if backbone is None or _is_pretrained(model) or _is_pretrained(backbone):
+        return
+    mend = frozen_keys(backbone)
+    if mend:
+        found = ', '.join(f'{key}={was}' for key, (was, _) in mend.items())
+        options = ' '.join(
+            f'{place}.backbone.{key}={new}' for key, (_, new) in mend.items()
+        )
+        runner.logger.warning(
+            f'The {type(backbone).__name__} begins with random weights, and '
+            f'{found} holds some of them still; give it weights '
+            f'({place}.backbone.init_cfg), or let it learn: --cfg-options '
+            f'{options}.'
+        )
+
+
+def frozen_keys(backbone: nn.Module) -> dict[str, tuple[object, object]]:
+    """Return argument -> what it is and what lets all weights learn."""
+    mend = {}
+    stages = getattr(backbone, 'frozen_stages', -1)
+    if isinstance(stages, int) and stages >= 0:
+        mend['frozen_stages'] = (stages, -1)
+    if any(isinstance(module, _BatchNorm) for module in backbone.modules()):
+        if getattr(backbone, 'norm_eval', False):
+            mend['norm_eval'] = (True, False)
+        norm = getattr(backbone, 'norm_cfg', None) or {}
+        if norm.get('requires_grad', True) is False:
+            mend['norm_cfg.requires_grad'] = (False, True)
+    return mend
+
+
+def _is_pretrained(module: nn.Module) -> bool:
+    init = getattr(module, 'init_cfg', None)
+    init = init if isinstance(init, (list, tuple)) else [init]
+    return any(cfg and cfg.get('type') == 'Pretrained' for cfg in init)
