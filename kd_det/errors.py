@@ -22,3 +22,14 @@ def nearest(name: str, accepted: Iterable[str], prefix: str = '') -> str:
     """
     match = difflib.get_close_matches(name, list(accepted), n=1)
     return f'; did you mean {prefix + match[0]!r}?' if match else ''
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return ``'1 box'`` or ``'2 boxes'``.
+
+    Args:
+        number: How many.
+        noun: The name of one.
+        plural: The name of several; the noun with an s without it.
+    """
+    return f'{number} {noun if number == 1 else plural or noun + "s"}'

@@ -9,7 +9,6 @@ from mmengine.dist import all_reduce, get_rank
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
-from rich.progress import track
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -17,6 +16,7 @@ from kd_det import random_state
 from kd_det.centroids import CentroidBank
 from kd_det.config import leaf_datasets
 from kd_det.distillers import Distiller
+from kd_det.engine.progress import track
 from kd_det.engine.provenance import training_files, training_sha256
 from kd_det.errors import UserError
 
@@ -159,7 +159,7 @@ def _accumulate(
         zip(first, loader),
         'Teacher embeddings',
         total=len(loader),
-        disable=get_rank() != 0,
+        silent=get_rank() != 0,
     )
     for index, data in batches:
         # each image (of a detector) draws on its own, whatever its rank

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
-from rich.progress import track
 from torch import Tensor
 from torch.nn import functional as F
 
 from kd_det.analysis import embeddings as pictures
 from kd_det.engine import launch
+from kd_det.engine.progress import track
 from kd_det.errors import UserError
 
 

@@ -13,7 +13,7 @@ from kd_det.checkpoint import load_checkpoint
 from kd_det.engine.checkpoint_checks import check_classes
 from kd_det.engine.checks import check_data
 from kd_det.engine.launch import student_of
-from kd_det.errors import UserError
+from kd_det.errors import UserError, counted
 from kd_det.evaluation.stock import (
     count_predictions,
     same_predictions,
@@ -80,13 +80,13 @@ def export_student(
     if count == 0:
         print('No box was found; raw outputs were compared instead.')
     stock, what = (
-        ('MMPretrain', 'scores')
+        ('MMPretrain', counted(count, 'score'))
         if plain.get('default_scope') == 'mmpretrain'
-        else ('MMDetection', 'boxes')
+        else ('MMDetection', counted(count, 'box', 'boxes'))
     )
     print(
         f'Wrote {config_file} and {weight_file}; stock {stock} loads them '
-        f'and predicts the same {count} {what} on {num_images} images.'
+        f'and predicts the same {what} on {counted(num_images, "image")}.'
     )
     return config_file, weight_file
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from kd_det.checkpoint import download, load_checkpoint
 from kd_det.checks import check_choice
 from kd_det.config import set_num_classes
-from kd_det.errors import UserError, nearest
+from kd_det.errors import UserError, counted, nearest
 from kd_det.files import sha256_of
 from kd_det.models.key_mappings import KEY_MAPPINGS
 from kd_det.models.spec import check_spec, read_spec
@@ -255,15 +255,14 @@ def differences(
     ]
     missing = [k for k in own if k not in state and counter not in k]
     unexpected = [key for key in state if key not in own]
-    problems = []
-    if missing:
-        problems.append(f'{len(missing)} keys missing ({_first(missing)})')
-    if unexpected:
-        problems.append(
-            f'{len(unexpected)} keys unexpected ({_first(unexpected)})'
-        )
+    problems = [
+        f'{counted(len(keys), "key")} {what} ({_first(keys)})'
+        for keys, what in ((missing, 'missing'), (unexpected, 'unexpected'))
+        if keys
+    ]
     if wrong:
-        problems.append(f'{len(wrong)} shapes differ ({_first(wrong)})')
+        shapes = counted(len(wrong), 'shape differs', 'shapes differ')
+        problems.append(f'{shapes} ({_first(wrong)})')
         if not (missing or unexpected):
             problems.append(
                 'if only class layers differ, the class lists do'

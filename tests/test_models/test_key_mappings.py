@@ -176,7 +176,7 @@ def test_the_load_names_an_unknown_key():
     weights = public.Weights()
     public.resnet(weights, torch.rand(1, 3, 8, 8).double(), 8)
     weights.state['teacher.weight'] = torch.ones(1)
-    with pytest.raises(UserError, match=r'1 keys unexpected \(teacher.weig'):
+    with pytest.raises(UserError, match=r'1 key unexpected \(teacher.weig'):
         load_exactly(model, weights.state, 'a.pth', keys='repdistiller')
     del weights.state['teacher.weight']
     load_exactly(

@@ -12,12 +12,12 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import DATASETS
 from mmengine.utils import get_installed_path
-from rich.progress import track
 
 from kd_det import random_state
 from kd_det.config import leaf_datasets
 from kd_det.distillers.classes import ClassMatch, few, match_classes
-from kd_det.errors import UserError
+from kd_det.engine.progress import track
+from kd_det.errors import UserError, counted
 from kd_det.models import require_pair
 from kd_det.registry import HOOKS
 
@@ -108,13 +108,13 @@ class TeacherCheckHook(Hook):
         claim = claimed_score(teacher.source)
         runner.logger.info(
             f'Teacher {teacher.ckpt!r}: {self.metric} {score:.3f} on '
-            f'{images} validation images; '
+            f'{counted(images, "validation image")}; '
             + (f'its metafile claims {claim}.' if claim else 'no claim known.')
         )
         if floor is not None and score < floor:
             raise UserError(
                 f'The teacher scores {self.metric} {score:.3f} on '
-                f'{images} validation images, under the floor of '
+                f'{counted(images, "validation image")}, under the floor of '
                 f'{floor:g}: check its checkpoint, class order and '
                 'preprocessing, or lower the floor (--cfg-options '
                 f'{_place(runner.cfg)}.floor=0).'
@@ -124,13 +124,13 @@ class TeacherCheckHook(Hook):
     def _evaluate(
         self, runner, teacher, match: ClassMatch | None
     ) -> tuple[dict[str, float], int]:
-        loader = self._loader_cfg(runner.cfg, teacher)
-        dataset = DATASETS.build(loader['dataset'])
+        cfg = self._loader_cfg(runner.cfg, teacher)
+        dataset = DATASETS.build(cfg['dataset'])
         if len(dataset) > self.num_images:
             # a folder tree is sorted by class: the first would be one class
             dataset.get_subset_(spread(len(dataset), self.num_images))
         loader = runner.build_dataloader(
-            dict(loader, dataset=dataset), seed=runner.seed
+            dict(cfg, dataset=dataset), seed=runner.seed
         )
         evaluator = runner.build_evaluator(
             copy.deepcopy(runner.cfg.val_evaluator)
@@ -143,11 +143,12 @@ class TeacherCheckHook(Hook):
                     dataset.get_data_info(i)['img_id']
                     for i in range(len(dataset))
                 ]
-        runner.logger.info(
-            f'Checking the teacher on {len(dataset)} validation images.'
-        )
+        leaf = next(leaf_datasets(cfg['dataset']))
+        images = counted(len(dataset), 'validation image')
+        sizes = sizes_in(leaf['pipeline'])
+        runner.logger.info(f'Checking the teacher on {images}{sizes}.')
         silent = get_rank() != 0
-        for batch in track(loader, 'Teacher check', disable=silent):
+        for batch in track(loader, 'Teacher check', silent=silent):
             found = teacher.model.test_step(batch)
             if match is not None:
                 found = [match.translate(sample) for sample in found]
@@ -169,6 +170,17 @@ def _place(cfg) -> str:
     types = [str(hook.get('type')) for hook in cfg.get('custom_hooks', [])]
     here = [i for i, kind in enumerate(types) if 'TeacherCheckHook' in kind]
     return f'custom_hooks.{here[0]}' if here else 'TeacherCheckHook'
+
+
+def sizes_in(pipeline: list[dict]) -> str:
+    """Return what a pipeline says of image sizes, for a sentence, or ''."""
+    found = [
+        f'{step["type"]} {key}={step[key]}'
+        for step in pipeline
+        for key in ('scale', 'crop_size')
+        if key in step
+    ]
+    return f', with {", ".join(found)}' * bool(found)
 
 
 def spread(length: int, count: int) -> list[int]:

@@ -96,6 +96,8 @@ def test_score_is_that_of_the_teacher_alone(own, shapes, tmp_path):
     log = logged(run)
     assert f'bbox_mAP {score:.3f} on 4 validation images' in log
     assert 'no claim known' in log
+    scale = 'Checking the teacher on 4 validation images, with Resize scale=('
+    assert scale in log
 
 
 def test_draws_stay(own, shapes, tmp_path):

@@ -1,0 +1,44 @@
+"""How far a long pass is: a bar on a terminal, lines elsewhere."""
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from rich import get_console
+from rich.progress import track as bar
+
+Item = TypeVar('Item')
+
+
+def track(
+    items: Iterable[Item],
+    what: str,
+    total: int | None = None,
+    silent: bool = False,
+    interval: float = 20,
+) -> Iterator[Item]:
+    """Yield the items and show how many are done and the time left.
+
+    Args:
+        items: What is gone through.
+        what: The name of the pass.
+        total: Number of items, for those without a length.
+        silent: Show nothing, as on other ranks than the first.
+        interval: Seconds between lines where there is no terminal.
+    """
+    console = get_console()
+    if silent or console.is_terminal:
+        yield from bar(items, what, total, disable=silent)
+        return
+    total = len(items) if total is None else total
+    began = printed = time.monotonic()
+    for done, item in enumerate(items):
+        now = time.monotonic()
+        if done and now - printed >= interval:
+            printed = now
+            left = round((now - began) / done * (total - done))
+            console.print(
+                f'{what}: {done} of {total}, {left // 60}:{left % 60:02} left',
+                highlight=False,
+            )
+        yield item
