@@ -40,7 +40,7 @@ class KnowledgeHook(Hook):
             if self.field in distiller.provides
         }
         if not self.distillers:
-            runner.logger.warning(
+            runner.logger.info(
                 f'{type(self).__name__} logs nothing: no distiller has '
                 f'{self.lacking}.'
             )

@@ -162,7 +162,7 @@ def test_a_run_without_embeddings_is_told_once(
             hooks=[dict(type='kd_det.FeatureNormHook')],
         )
     told = []
-    monkeypatch.setattr(runner.logger, 'warning', told.append)
+    monkeypatch.setattr(runner.logger, 'info', told.append)
     runner.train()
     assert len([text for text in told if 'no distiller has emb' in text]) == 1
     assert logged(runner) == {}
