@@ -53,10 +53,12 @@ def load_config(path: str, options: dict | None = None) -> Config:
             f'Config {path!r} cannot be read ({error}); mend it, or give '
             'another .py config.'
         ) from None
-    for key in options or {}:
+    options = options or {}
+    for key in options:
         _check_option(cfg, key, path)
+    options = {k: _as_before(cfg, k, v) for k, v in options.items()}
     try:
-        cfg.merge_from_dict(options or {})
+        cfg.merge_from_dict(options)
     except (TypeError, KeyError) as error:
         raise UserError(
             f'--cfg-options do not fit config {path!r} ({error}).'
@@ -105,6 +107,22 @@ def _check_option(cfg: Config, key: str, path: str) -> None:
             f'--cfg-options {key}: config {path!r} has no {top!r}, and '
             f'nothing reads it{nearest(top, sorted(known)) or "."}'
         )
+
+
+def _as_before(cfg: Config, key: str, value: object) -> object:
+    """Make a list (``128,96``) the tuple that it replaces.
+
+    Some types, such as ``Resize``, do not take a list for it.
+    """
+    if not isinstance(value, list):
+        return value
+    old = cfg
+    for part in key.split('.'):
+        try:
+            old = old[int(part) if isinstance(old, (list, tuple)) else part]
+        except (KeyError, IndexError, ValueError, TypeError):
+            return value
+    return tuple(value) if isinstance(old, tuple) else value
 
 
 def leaf_datasets(dataset: dict) -> Iterator[dict]:

@@ -100,6 +100,24 @@ def test_options(plain):
     assert cfg.model.roi_head.bbox_head.num_classes == 80
 
 
+def test_an_option_keeps_the_tuple_that_it_replaces(tmp_path):
+    """`128,96` is a list to MMEngine, and Resize takes none."""
+    path = tmp_path / 'run.py'
+    path.write_text(
+        'model = dict(levels=[1, 2])\n'
+        'test_pipeline = [dict(scale=(64, 48)), dict(size=3)]'
+    )
+    options = {
+        'test_pipeline.0.scale': [128, 96],
+        'test_pipeline.1.size': [4, 5],
+        'model.levels': [3, 4],
+        'model.new.key': [5],
+    }
+    cfg = load_config(str(path), options)
+    assert cfg.test_pipeline == [dict(scale=(128, 96)), dict(size=[4, 5])]
+    assert cfg.model == dict(levels=[3, 4], new=dict(key=[5]))
+
+
 def test_set_num_classes_touches_nothing_else():
     model = dict(a=1, num_classes=4, b=[dict(num_classes=4, c=2), 3])
     set_num_classes(model, 9)
