@@ -149,6 +149,7 @@ def test_a_refusal_leaves_nothing_behind(write, teacher, tmp_path):
         {'model.distillers.roi.type': 'RoiDistiller'},  # at the build
         {'custom_hooks.0.floor': 2.0},  # by a hook
         {'load_from': 'nope.pth'},
+        {'model.teacher.ckpt': 'nope.pth'},
     ):
         before = sorted(os.listdir(tmp_path))
         deep = str(tmp_path / 'new/folder')
