@@ -18,13 +18,16 @@ from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from torch.distributed.run import get_args_parser
 
+import kd_det.distillers
 import kd_det.functional
+import kd_det.losses
 from kd_det.config import load_config
 from kd_det.datasets import SHAPES_CLASSES
 from kd_det.engine import hooks
 from kd_det.engine.demo_results import table
 from kd_det.engine.export import export_student
 from kd_det.engine.schedules import SCHEDULES
+from kd_det.losses import DistillLoss
 from kd_det.models.spec import read_spec
 from kd_det.registry import HOOKS, MODELS
 from kd_det.testing import save_teacher, tiny_faster_rcnn, tiny_run
@@ -280,7 +283,7 @@ def test_every_option_of_a_tool_is_documented(tool, monkeypatch):
 def test_links(page):
     text = prose(page)
     for target in re.findall(r'\]\(([^)\s]+)\)', text):
-        if target.startswith('https://'):
+        if target.startswith(('https://', 'http://')):
             continue
         path, _, anchor = target.partition('#')
         file = (page.parent / path) if path else page
@@ -341,6 +344,59 @@ def test_every_schedule_is_documented(name):
         if parameter.default is not parameter.empty:
             default = f'={parameter.default}'
         assert f'`{parameter.name}{default}`' in row
+
+
+# `MMRazorLoss` is made of a config of mmrazor's, see mmrazor.md
+BASES = (
+    'DistillLoss',
+    'LogitLoss',
+    'RelationalLoss',
+    'MMRazorLoss',
+    'Distiller',
+)
+
+
+def public(module, base: type) -> list[type]:
+    """The classes of a package that are for configs."""
+    found = [getattr(module, name) for name in module.__all__]
+    kinds = [kind for kind in found if inspect.isclass(kind)]
+    return [
+        kind
+        for kind in kinds
+        if issubclass(kind, base) and kind.__name__ not in BASES
+    ]
+
+
+def rows(first: str) -> str:
+    """The rows of config.md's tables that begin with a name."""
+    text = (DOCS / 'user_guides/config.md').read_text()
+    names = rf'(?:`\w+`, )*`{first}`(?:, `\w+`)*'
+    # a row without a first cell goes on with the one above
+    row = rf'^\| {names} \|.*\n(?:\|  ?\|.*\n)*'
+    return ''.join(re.findall(row, text, re.M))
+
+
+@pytest.mark.parametrize(
+    'kind', public(kd_det.losses, DistillLoss), ids=lambda kind: kind.__name__
+)
+def test_every_argument_of_a_loss_is_documented(kind):
+    row = rows(kind.__name__)
+    assert row
+    for name in inspect.signature(kind).parameters:
+        assert name == 'loss_weight' or f'`{name}`' in row, name
+
+
+@pytest.mark.parametrize(
+    'kind',
+    public(kd_det.distillers, kd_det.distillers.Distiller),
+    ids=lambda kind: kind.__name__,
+)
+def test_every_field_and_argument_of_a_distiller_is_documented(kind):
+    fields = rows(kind.__name__)
+    for name in kind.provides:
+        assert f'`{name}`' in fields, name
+    for name in inspect.signature(kind).parameters:
+        assert rows(name), name
 
 
 def test_readme_lists_every_function():
