@@ -18,7 +18,7 @@ class TinyImageNet(ClassSplit):
     """
 
     name = 'Tiny-ImageNet'
-    page = 'http://cs231n.stanford.edu/tiny-imagenet-200.zip'
+    page = 'https://cs231n.stanford.edu/tiny-imagenet-200.zip'
     splits = dict(train=200, val=200)
 
     def entries(self) -> Iterable[tuple[dict, str]]:
