@@ -1,8 +1,7 @@
 """RKD-DA between positions of the FPN: Faster R-CNN R-101 -> R-18, COCO 1x.
 
 A group are 128 cells of a level, of all images of a GPU, none of the padding.
-No paper distils detectors this way; the weights are those of
-`rkd_frcnn_r101_r18.py`, untuned.
+No paper distils detectors this way; the weights are ours, untuned.
 """
 
 _base_ = [
