@@ -42,3 +42,15 @@ def inside(
     for index, (height, width) in enumerate(parts):
         mask[index, :height, :width] = True
     return mask
+
+
+def mask_of(level: Tensor, samples: list, stride: int) -> Tensor | None:
+    """Return which cells of a map touch their image, (N, 1, H, W), or None.
+
+    Args:
+        level: The map (N, C, H, W).
+        samples: See :func:`inside`.
+        stride: Of the map, in pixels.
+    """
+    mask = inside(samples, tuple(level.shape[2:]), stride, level.device)
+    return None if mask is None else mask[:, None]
