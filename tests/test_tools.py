@@ -87,6 +87,16 @@ def test_the_way_of_a_user(folder, teacher, shapes):
             ['pair.py', '--cfg-options', 'data_root=nope'],
             "no train annotation file 'nope/annotations/",
         ),
+        (
+            'train_autoencoder.py',
+            ['pair.py'],
+            "There is no checkpoint 'nowhere.pth'",
+        ),
+        (
+            'analyze_features.py',
+            ['pair.py', 'x.pth', '--num-images', '3'],
+            '--num-images 3, --minibatch 0; 4 or more',
+        ),
     ],
 )
 def test_user_errors(folder, tool, args, message):

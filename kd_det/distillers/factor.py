@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from kd_det import random_state
 from kd_det.connectors.auto_encoder_file import (
+    AGAIN,
     check_provenance,
     load_auto_encoder,
 )
@@ -21,7 +22,7 @@ from kd_det.connectors.split import ChannelSplit, inheriting
 from kd_det.distillers.feature import FeatureDistiller
 from kd_det.distillers.levels import encode, is_deep, maps_of
 from kd_det.distillers.margins import margins_at
-from kd_det.distillers.padding import inside
+from kd_det.distillers.padding import mask_of
 from kd_det.errors import UserError
 from kd_det.registry import MODELS
 from kd_det.taps import FeatureTap
@@ -233,7 +234,13 @@ class FactorDistiller(FeatureDistiller):
         check_provenance(file, provenance, self.identity())
         with random_state.isolated():
             auto_encoder = self.new_auto_encoder()
-        auto_encoder.load_state_dict(state)
+        try:
+            auto_encoder.load_state_dict(state)
+        except RuntimeError:  # its provenance is right: somebody changed it
+            raise UserError(
+                f'Auto-encoder {file!r} has other weights than its provenance '
+                f'says; {AGAIN}.'
+            ) from None
         self.set_auto_encoder(auto_encoder)
         return provenance
 
@@ -260,7 +267,7 @@ class FactorDistiller(FeatureDistiller):
         theirs = maps_of(records)
         maps = tuple(theirs[j] for _, j in self.levels)
         masks = tuple(
-            _mask(level, samples, stride)
+            mask_of(level, samples, stride)
             for level, stride in zip(maps, self.strides)
         )
         return tuple(map(zero_outside, maps, masks)), masks
@@ -313,8 +320,3 @@ class FactorDistiller(FeatureDistiller):
         return self.auto_encoder.encoder(
             knowledge['teacher_feats'], knowledge['feat_masks']
         )
-
-
-def _mask(level: Tensor, samples: list, stride: int) -> Tensor | None:
-    mask = inside(samples, tuple(level.shape[2:]), stride, level.device)
-    return None if mask is None else mask[:, None]

@@ -1,9 +1,9 @@
 """FeatureDistiller: knowledge of feature maps, level by level."""
 
-import torch
 from mmengine.logging import print_log
-from torch import Tensor, nn
+from torch import nn
 
+from kd_det.connectors.coder import fitting, zero_outside
 from kd_det.distillers.base import Distiller
 from kd_det.distillers.levels import (
     levels_at,
@@ -12,7 +12,7 @@ from kd_det.distillers.levels import (
     table,
     with_sizes,
 )
-from kd_det.distillers.padding import common, inside
+from kd_det.distillers.padding import common, mask_of
 from kd_det.errors import UserError
 from kd_det.registry import MODELS
 
@@ -124,7 +124,7 @@ class FeatureDistiller(Distiller):
             student_feats=mine,
             teacher_feats=other,
             feat_masks=tuple(
-                _mask(level, samples, stride)
+                mask_of(level, samples, stride)
                 for level, stride in zip(other, self.strides)
             ),
         )
@@ -135,19 +135,10 @@ class FeatureDistiller(Distiller):
         masks = knowledge['feat_masks']
         for field in ('student_feats', 'teacher_feats'):
             knowledge[field] = tuple(
-                level
-                if mask is None or mask.shape[2:] != level.shape[2:]
-                # where, not multiply: padding may hold anything
-                else torch.where(mask, level, 0.0)
+                zero_outside(level, fitting(mask, level))
                 for level, mask in zip(knowledge[field], masks)
             )
         return knowledge
-
-
-def _mask(level: Tensor, samples: list, stride: int) -> Tensor | None:
-    """Return which cells of a map touch their image, (N, 1, H, W)."""
-    mask = inside(samples, tuple(level.shape[2:]), stride, level.device)
-    return None if mask is None else mask[:, None]
 
 
 def _check_taps(taps: dict) -> dict:

@@ -74,3 +74,15 @@ def common(
             'that belong together with taps=dict(student=[…], teacher=[…]).'
         )
     return tuple(m[..., : least[0], : least[1]] for m in (ours, theirs))
+
+
+def mask_of(level: Tensor, samples: list, stride: int) -> Tensor | None:
+    """Return which cells of a map touch their image, (N, 1, H, W), or None.
+
+    Args:
+        level: The map (N, C, H, W).
+        samples: See :func:`inside`.
+        stride: Of the map, in pixels.
+    """
+    mask = inside(samples, tuple(level.shape[2:]), stride, level.device)
+    return None if mask is None else mask[:, None]

@@ -3,7 +3,6 @@
 import copy
 import json
 import re
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -12,24 +11,20 @@ from mmengine.device import get_device
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from rich.progress import track
-from torch import Tensor, nn
 from torch.utils.data import Subset
 
 from kd_det import random_state
 from kd_det.analysis import features
 from kd_det.analysis.cka import KERNELS, MinibatchCKA
 from kd_det.checkpoint import load_checkpoint
-from kd_det.connectors.coder import fitting, zero_outside
 from kd_det.connectors.split import ChannelSplit
 from kd_det.distillers import FeatureDistiller
-from kd_det.distillers.levels import encode, is_deep, maps_of
-from kd_det.distillers.padding import inside
 from kd_det.engine.checks import check_data
+from kd_det.engine.seen_network import SeenNetwork
 from kd_det.errors import UserError
 from kd_det.files import atomic_write
 from kd_det.models.teacher import load_exactly
 from kd_det.registry import MODELS
-from kd_det.taps import FeatureTap
 
 SPLIT_KEY = re.compile(r'distill\.[^.]+\.split\.((?:inherit|explore)\d+)$')
 
@@ -77,13 +72,15 @@ def analyze(
     check_data(cfg, ('test',))
     model, distiller = _pair(cfg)
     loader, names = _loader(cfg, num_images)
-    nets = {'teacher': _Net(distiller.teacher.model, distiller, 'teacher')}
+    nets = {
+        'teacher': SeenNetwork(distiller.teacher.model, distiller, 'teacher')
+    }
     student = model.student
     for name, path in zip(_titles(checkpoints), checkpoints):
         state = load_checkpoint(path)
         network = copy.deepcopy(student)
         load_exactly(network, state, path, 'student')
-        nets[name] = _Net(network, distiller, 'student')
+        nets[name] = SeenNetwork(network, distiller, 'student')
         nets[name].split = _split_of(state, distiller)
     for data in track(loader, 'Features'):
         for net in nets.values():
@@ -155,105 +152,6 @@ def _loader(cfg: Config, num_images: int) -> tuple:
     return loader, names
 
 
-class _Net:
-    """A network, and what was seen of it."""
-
-    def __init__(
-        self, model: nn.Module, distiller: FeatureDistiller, side: str
-    ) -> None:
-        self.model = model.eval()
-        place = side == 'teacher'
-        self.points = distiller.teacher_points if place else distiller.points
-        self.levels = [pair[place] for pair in distiller.levels]
-        self.split = None
-        self.rows: list[list[Tensor]] = [[] for _ in self.levels]
-        self.given: list[list[Tensor]] = [[] for _ in self.levels]
-        self._labels: list[Tensor] = []
-
-    def look(self, data: dict) -> None:
-        """Take a batch: rows of features, contributions to the loss."""
-        batch = self.model.data_preprocessor(copy.deepcopy(data), False)
-        samples = batch['data_samples']
-        inputs = batch['inputs'].requires_grad_()
-        with random_state.isolated(), _open(self.model) as model:
-            with FeatureTap(model, self.points) as records:
-                losses = model(inputs, samples, mode='loss')
-                if is_deep(self.points):
-                    encode(model, model.extract_feat(inputs), samples)
-            maps = maps_of(records)
-            maps = [maps[level] for level in self.levels]
-            total, _ = model.parse_losses(losses)
-            gradients = torch.autograd.grad(total, maps)
-        size = inputs.shape[2:]
-        for level, (x, gradient) in enumerate(zip(maps, gradients)):
-            x = _without_padding(x.detach().float(), samples, size)
-            given = features.contributions(x, gradient.float())
-            self.given[level].append(given.cpu())
-            self.rows[level].append(_rows(x, samples, size).cpu())
-        self._labels.append(_labels(samples).cpu())
-
-    def labels(self) -> Tensor:
-        """Return the class of each row."""
-        return torch.cat(self._labels)
-
-    def parts(self, level: int) -> dict[str, Tensor]:
-        """Return the channels of the whole, and of the halves if any."""
-        width = self.rows[level][0].shape[1]
-        parts = {'': torch.arange(width)}
-        if self.split is not None:
-            parts |= {
-                f' {half}': getattr(self.split, f'{half}{level}')
-                for half in ('inherit', 'explore')
-            }
-        return {name: part for name, part in parts.items() if len(part)}
-
-
-@contextmanager
-def _open(model: nn.Module):
-    """Let gradients through a network that a FrozenTeacher holds."""
-    held = vars(model).pop('extract_feat', None)
-    try:
-        yield model
-    finally:
-        if held is not None:
-            model.extract_feat = held
-
-
-def _without_padding(x: Tensor, samples: list, size: torch.Size) -> Tensor:
-    stride = round(size[1] / x.shape[3])
-    mask = inside(samples, tuple(x.shape[2:]), stride, x.device)
-    mask = None if mask is None else mask[:, None]
-    return zero_outside(x, fitting(mask, x))
-
-
-def _rows(x: Tensor, samples: list, size: torch.Size) -> Tensor:
-    if not hasattr(samples[0], 'gt_instances'):
-        return x.mean((2, 3))
-    strides = size[0] / x.shape[2], size[1] / x.shape[3]
-    return torch.cat(
-        [
-            features.box_means(own, _boxes(sample), strides)
-            for own, sample in zip(x, samples)
-        ]
-    )
-
-
-def _boxes(sample) -> Tensor:
-    boxes = sample.gt_instances.bboxes
-    return getattr(boxes, 'tensor', boxes)
-
-
-def _labels(samples: list) -> Tensor:
-    return torch.cat(
-        [
-            sample.gt_instances.labels
-            if hasattr(sample, 'gt_instances')
-            else sample.gt_label
-            for sample in samples
-        ]
-    )
-
-
 def _split_of(state: dict, distiller: FeatureDistiller) -> ChannelSplit:
     """Return the split that a checkpoint remembers, else the config's."""
     ours, _ = distiller.channels('student_feats')
@@ -275,7 +173,7 @@ def _split_of(state: dict, distiller: FeatureDistiller) -> ChannelSplit:
 
 
 def _compare(
-    nets: dict[str, _Net],
+    nets: dict[str, SeenNetwork],
     names: list[str],
     minibatch: int,
     biased: bool,

@@ -1,6 +1,8 @@
 """FactorDistiller: halves, factors and margins, read of small networks."""
 
 import copy
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -283,6 +285,41 @@ def test_stage_2_refuses_another_auto_encoder(tmp_path, key, value, message):
     save_auto_encoder(file, distiller.new_auto_encoder(), wrong)
     with pytest.raises(UserError, match=message):
         build(cfg)
+
+
+def test_stage_2_refuses_what_is_no_auto_encoder(tmp_path):
+    cfg = pair(tmp_path)
+    distiller = build(cfg).distill.factor
+    file = Path(distiller.auto_encoder_file)
+    save_auto_encoder(file, distiller.new_auto_encoder(), distiller.identity())
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="'.*ae.pth'"):
+        build(cfg)
+    shutil.copy(tmp_path / 'teacher.pth', file)
+    with pytest.raises(UserError, match='holds no auto-encoder'):
+        build(cfg)
+    odd = nn.Linear(1, 1)
+    save_auto_encoder(file, odd, distiller.identity())
+    with pytest.raises(UserError, match='other weights than its provenance'):
+        build(cfg)
+
+
+@torch.autocast('cpu', dtype=torch.bfloat16)
+def step_in_mixed_precision(model):
+    return losses_of(model)
+
+
+def test_mixed_precision(tmp_path):
+    model = build(pair(tmp_path))
+    with_auto_encoder(model)
+    single, mixed = losses_of(model), step_in_mixed_precision(model)
+    for key in ('factor.loss_inh', 'factor.loss_exp'):
+        assert mixed[key].dtype == torch.float32
+        assert torch.isclose(mixed[key], single[key], rtol=0.05)
+    sum(mixed.values()).backward()
+    for name, value in model.named_parameters():
+        assert torch.isfinite(value.grad).all(), name
 
 
 def test_auto_encoder_follows_the_pair(tmp_path):

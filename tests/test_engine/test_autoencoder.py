@@ -139,6 +139,17 @@ def test_what_was_begun_with_other_settings_is_begun_anew(tmp_path, root):
     assert load_auto_encoder(path)[1]['reconstruction'] > 0
 
 
+def test_teacher_in_half_precision(tmp_path, root):
+    """Both stages: an auto-encoder computes in single precision."""
+    cfg = config(tmp_path, root, epochs=1)
+    cfg.model.teacher.dtype = 'bfloat16'
+    launch.train(cfg, seed=0)
+    state = load_auto_encoder(tmp_path / 'ae.pth')[0]
+    assert {v.dtype for v in state.values() if v.is_floating_point()} == {
+        torch.float32
+    }
+
+
 def test_other_data_are_refused(tmp_path, root):
     train_auto_encoders(config(tmp_path, root, epochs=1))
     changes = {'train_dataloader__dataset__indices': 10}

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from kd_det.batch_norm import statistics_kept
 from kd_det.errors import UserError
 from kd_det.functional import exploration_loss, inheritance_loss
+from kd_det.models import mutual_model
 from kd_det.models.mutual_model import MutualModel
 from kd_det.registry import MODELS
 
@@ -300,6 +301,35 @@ def test_predicts_as_the_peer_that_is_shown():
 def test_refusals(change, message):
     with pytest.raises(UserError, match=message):
         toy.build(ConfigDict(dict(config(), **change)))
+
+
+def test_several_processes_are_refused(monkeypatch):
+    monkeypatch.setattr(mutual_model, 'get_world_size', lambda: 2)
+    with pytest.raises(UserError, match='one process.*without torchrun'):
+        build()
+
+
+def test_peers_of_other_widths_name_their_points():
+    distillers = copy.deepcopy(FACTOR)
+    distillers['factor']['taps'] = dict(
+        a=['backbone.layer3'], b=['backbone.layer3'], c=['backbone.layer2']
+    )
+    peers = dict(a=toy.network(), b=toy.network(), c=toy.network())
+    assert build(distillers, **peers).distill['a_c_factor'].levels
+    distillers['factor']['taps'] = ['backbone.layer4']
+    with pytest.raises(UserError, match='layer4'):
+        build(distillers, **peers)
+
+
+def test_mixed_precision():
+    model = build(dict(DML, **FACTOR))
+    data = prepared(model)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        losses = model(**data, mode='loss', peer='a')
+    total, _ = model.parse_losses(losses)
+    total.backward()
+    for name, value in model.parts()['a'].named_parameters():
+        assert torch.isfinite(value.grad).all(), name
 
 
 def test_one_optimiser_for_all_is_refused():
