@@ -1,8 +1,8 @@
 """Stage 1 of FT and IE-KD: an auto-encoder of the frozen teacher's maps."""
 
-import os
 import os.path as osp
 import time
+from pathlib import Path
 
 import torch
 from mmengine.config import Config
@@ -97,7 +97,8 @@ class AutoEncoderStage:
                     auto_encoder,
                     dict(identity, **extra, versions=package_versions()),
                 )
-                os.remove(f'{file}.partial')
+                # another run may have made the same file at the same time
+                Path(f'{file}.partial').unlink(missing_ok=True)
             barrier()
         if distiller.auto_encoder is None:
             distiller.load_auto_encoder()
