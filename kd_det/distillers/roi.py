@@ -85,7 +85,7 @@ class RoIDistiller(Distiller):
         'region_mask',
     )
     points = POINTS
-    feeds = {'student_embed': ('cross_logits',)}
+    feeds = {'student_embed': ('cross_logits', 'cross_boxes')}
 
     def __init__(
         self,

@@ -244,7 +244,7 @@ def test_hooks(path):
     of_pairs.append('LossShareHook')
     of_all = ['RandomStateHook', 'NonFiniteHook']
     if name.method in ie_tables.WITH_TEACHER:
-        of_pairs[1:] = ['AutoEncoderHook', 'FactorCosineHook']
+        of_pairs[1:3] = ['AutoEncoderHook', 'FactorCosineHook']
     wanted = [*of_pairs, *of_all] if name.is_pair else of_all
     if name.is_mutual:
         wanted = ['PeerHook', *of_all]

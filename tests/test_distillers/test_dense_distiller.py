@@ -349,7 +349,8 @@ def test_yolox_stops_the_build(tmp_path):
             dict(loss_ld=dict(type='LDLoss')),
             'RetinaHead has 1 values an edge',
         ),
-        ('faster_rcnn', 'retinanet', ALL, 'student FasterRCNN has none.*RoI'),
+        ('faster_rcnn', 'faster_rcnn', ALL, 'student FasterRCNN .*none.*RoI'),
+        ('faster_rcnn', 'retinanet', ALL, 'RetinaNet have nothing .*Feature'),
         ('retinanet', 'detr', ALL, 'teacher DETR has none.*FeatureDistiller'),
     ],
 )

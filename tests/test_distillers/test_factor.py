@@ -234,7 +234,11 @@ def test_margins_need_batch_norms(tmp_path):
         (dict(split=dict(ratio=1)), 'leaves student_explore_feats none'),
         (dict(split=dict(ratio=2)), 'from 0 .all explore. to 1'),
         (
-            dict(connectors=dict(student_factors=dict(type='ConvAdaptor'))),
+            dict(
+                connectors=dict(
+                    student_inherit_factors=dict(type='ConvAdaptor')
+                )
+            ),
             'which an encoder makes',
         ),
     ],

@@ -231,13 +231,17 @@ def test_wrong_losses(teacher, losses, message):
 def test_taps_of_an_unusual_head(teacher, batch):
     losses = {**KD, 'loss_norm': dict(type='NormLoss')}
     head = 'roi_head.bbox_head'
-    # the ReLU behind the layer works in place
-    for point in (f'{head}.fc_reg:input', f'{head}.shared_fcs.1'):
+    for point in (f'{head}.fc_reg:input', f'{head}.relu[-1]'):
         model = build(pair_cfg(teacher, losses, taps=dict(embed=point)))
         seen = knowledge_of(model, batch)
         inputs = model.data_preprocessor(copy.deepcopy(batch))['inputs']
         embed, _ = by_hand(model.student, inputs, seen['rois'])
         torch.testing.assert_close(seen['student_embed'], embed)
+    # the ReLU behind the layer works in place
+    taps = dict(embed=f'{head}.shared_fcs.1')
+    model = build(pair_cfg(teacher, losses, taps=taps))
+    with pytest.raises(UserError, match='shared_fcs.1. recorded was changed'):
+        losses_of(model, batch)
 
 
 def test_wrong_taps(teacher):

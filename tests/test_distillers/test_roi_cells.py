@@ -287,6 +287,10 @@ def _listed(value):
 
 
 def test_a_student_without_a_box_head_is_told_what_fits(tmp_path):
-    for family, fits in (('gfl', 'DenseDistiller'), ('detr', 'Feature')):
+    for student, teacher, fits in (
+        ('gfl', 'gfl', 'there is DenseDistiller'),
+        ('gfl', 'faster_rcnn', 'FeatureDistiller'),
+        ('detr', 'faster_rcnn', 'FeatureDistiller'),
+    ):
         with pytest.raises(UserError, match=f'student .* none.*{fits}'):
-            build(tmp_path, KD, family, 'faster_rcnn')
+            build(tmp_path, KD, student, teacher)

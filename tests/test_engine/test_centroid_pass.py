@@ -15,7 +15,6 @@ from tiny import (
     pair_cfg,
     run_cfg,
     tiny_spec,
-    write_weights,
 )
 from torch.nn.functional import pad
 
@@ -246,13 +245,11 @@ def test_no_object_at_all(distiller, shapes, tmp_path):
         compute_bank(distiller, run_cfg({}, folder, ''))
 
 
-def test_a_teacher_that_is_not_finite(shapes, tmp_path):
-    def spoil(state):
-        state['roi_head.bbox_head.shared_fcs.1.bias'][3] = float('nan')
-
-    teacher = write_weights(tiny_spec(50), tmp_path / 't.pth', spoil)
+def test_a_teacher_that_is_not_finite(shapes, teacher):
     distiller = build(pair_cfg(teacher)).distill['roi']
-    with pytest.raises(UserError, match="t.pth' gives embeddings .* finite"):
+    head = distiller.teacher.model.roi_head.bbox_head
+    head.shared_fcs[1].bias.data[3] = float('nan')
+    with pytest.raises(UserError, match="pth' gives embeddings .* finite"):
         compute_bank(distiller, run_cfg({}, shapes, ''))
 
 

@@ -46,7 +46,7 @@ def test_found_connectors_are_in_the_dumped_config(teacher, shapes, tmp_path):
     assert type(connector).__name__ == 'AlignConnector'
     # a network that has changed since does not pass unnoticed
     dumped.model.student = narrow(4)
-    with pytest.raises(UserError, match='built for 8 channels.*got'):
+    with pytest.raises(UserError, match=r'in_channels=\[8.*student has \[4'):
         launch.train(_rerun(dumped, tmp_path))
 
 

@@ -212,7 +212,7 @@ def test_reconstruction_trains_the_auto_encoder_alone():
 @pytest.mark.parametrize(
     'make, message',
     [
-        (lambda: InheritanceLoss(p=3), "accepted are 1 and 2 and 'cos'"),
+        (lambda: InheritanceLoss(p=3), "accepted are 1, 2 and 'cos'"),
         (lambda: InheritMapLoss(dict(type='KDLoss')), 'takes student_logits'),
         (lambda: ExploreMapLoss(AT, bound=0), 'above 0'),
         (lambda: InheritanceLoss()([], []), 'at least one'),
