@@ -69,8 +69,9 @@ class LossShareHook(Hook):
             runner.logger.warning(
                 f'{most} is {ours[most]:.4g} and {share:.0%} of the total '
                 f'loss, beside {_listed(task)} of the task (means of '
-                f'{self._steps} steps): the student hardly learns its task; '
-                f'lower model.distillers.{name}.losses.{loss}.loss_weight.'
+                f'{self._steps} steps): if the student falls behind one '
+                'without a teacher, lower model.distillers.'
+                f'{name}.losses.{loss}.loss_weight.'
             )
 
 
