@@ -88,11 +88,8 @@ class FeatureDistiller(Distiller):
         differ = any(
             (a.channels, a.stride) != (b.channels, b.stride) for a, b in pairs
         )
-        if (
-            entrywise
-            and differ
-            and 'student_feats' not in (self.connector_cfgs)
-        ):
+        named = 'student_feats' in self.connector_cfgs
+        if entrywise and differ and not named:
             align = dict(type='AlignConnector', _scope_='kd_det')
             self.connector_cfgs = dict(
                 self.connector_cfgs, student_feats=align

@@ -22,7 +22,6 @@ from kd_det import random_state
 from kd_det.checkpoint import load_checkpoint
 from kd_det.connectors.auto_encoder_file import (
     check_provenance,
-    load_auto_encoder,
     save_auto_encoder,
 )
 from kd_det.connectors.coder import AutoEncoder
@@ -100,9 +99,7 @@ class AutoEncoderStage:
                 # another run may have made the same file at the same time
                 Path(f'{file}.partial').unlink(missing_ok=True)
             barrier()
-        if distiller.auto_encoder is None:
-            distiller.load_auto_encoder()
-        check_provenance(file, load_auto_encoder(file)[1], data)
+        check_provenance(file, distiller.load_auto_encoder(), data)
 
     def _train(
         self, distiller: FactorDistiller, cfg: dict, identity: dict

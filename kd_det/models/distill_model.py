@@ -155,9 +155,7 @@ class DistillModel(BaseModel):
             losses = dict(self.student(inputs, data_samples, mode='loss'))
         if 'loss' in losses:  # MMEngine logs the total under this name
             losses['loss_task'] = losses.pop('loss')
-        learns = torch.is_grad_enabled() and any(
-            weight.requires_grad for weight in self.student.parameters()
-        )
+        unchecked = not self._checked and self._learns()
         seen, feats = {}, {}
         for name in self.teachers:
             with ExitStack() as stack:
@@ -173,12 +171,17 @@ class DistillModel(BaseModel):
                 feats[self.listens_to[name]],
                 data_samples,
             )
-            if learns and not self._checked:
+            if unchecked:
                 distiller.check_taught(knowledge)
             for key, value in distiller(distiller.connect(knowledge)).items():
                 losses[f'{name}.{key}'] = value
-        self._checked = self._checked or learns
+        self._checked = self._checked or unchecked
         return losses
+
+    def _learns(self) -> bool:
+        return torch.is_grad_enabled() and any(
+            weight.requires_grad for weight in self.student.parameters()
+        )
 
     def _points_in(self, teacher: str) -> list[dict[str, str]]:
         return [
@@ -240,7 +243,7 @@ def require_pair(hook: object, model: nn.Module) -> None:
 
 
 def _drop_prefix(module, state_dict, prefix, local_metadata) -> None:
-    _rename(state_dict, f'{prefix}student.', prefix)
+    rename_keys(state_dict, f'{prefix}student.', prefix)
 
 
 def _add_prefix(module, state_dict, prefix, *_) -> None:
@@ -252,7 +255,8 @@ def _add_prefix(module, state_dict, prefix, *_) -> None:
             )
 
 
-def _rename(state_dict: dict, old: str, new: str) -> None:
+def rename_keys(state_dict: dict, old: str, new: str) -> None:
+    """Give keys that begin with ``old`` another beginning, in place."""
     for table in (state_dict, getattr(state_dict, '_metadata', {})):
         for key in [k for k in table if k.startswith(old)]:
             table[new + key[len(old) :]] = table.pop(key)

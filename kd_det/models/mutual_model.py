@@ -17,6 +17,7 @@ from kd_det.distillers.mutual import (
     Peer,
 )
 from kd_det.errors import UserError
+from kd_det.models.distill_model import rename_keys
 from kd_det.models.preprocessor import PairPreprocessor
 from kd_det.models.spec import read_spec
 from kd_det.registry import MODELS, build_part
@@ -313,8 +314,8 @@ def _first_of(pairs: dict, peer: str) -> dict[str, Distiller]:
 
 def _lay_out(module, state_dict, prefix, local_metadata) -> None:
     first = next(iter(module.peers))
-    _rename(state_dict, f'{prefix}peers.{first}.', prefix)
-    _rename(state_dict, f'{prefix}peers.', f'{prefix}{OTHERS}')
+    rename_keys(state_dict, f'{prefix}peers.{first}.', prefix)
+    rename_keys(state_dict, f'{prefix}peers.', f'{prefix}{OTHERS}')
 
 
 def _lay_back(module, state_dict, prefix, *_) -> None:
@@ -325,10 +326,4 @@ def _lay_back(module, state_dict, prefix, *_) -> None:
             state_dict[f'{prefix}peers.{first}.{key[len(prefix) :]}'] = (
                 state_dict.pop(key)
             )
-    _rename(state_dict, f'{prefix}{OTHERS}', f'{prefix}peers.')
-
-
-def _rename(state_dict: dict, old: str, new: str) -> None:
-    for table in (state_dict, getattr(state_dict, '_metadata', {})):
-        for key in [k for k in table if k.startswith(old)]:
-            table[new + key[len(old) :]] = table.pop(key)
+    rename_keys(state_dict, f'{prefix}{OTHERS}', f'{prefix}peers.')
