@@ -8,28 +8,9 @@ those of a student that begins and 13 % of those of one that has learnt.
 
 _base_ = [
     './_base_/models/frcnn_r101_r18.py',
+    './_base_/methods/rkd_roi.py',
     './_base_/datasets/coco.py',
     'mmdet::_base_/schedules/schedule_1x.py',
     './_base_/distill_runtime.py',
 ]
-model = dict(
-    distillers=dict(
-        roi=dict(
-            type='RoIDistiller',
-            losses=dict(
-                loss_rkd_d=dict(
-                    type='RKDDistanceLoss',
-                    background='foreground',
-                    max_samples=128,
-                    loss_weight=3.0,
-                ),
-                loss_rkd_a=dict(
-                    type='RKDAngleLoss',
-                    background='foreground',
-                    max_samples=128,
-                    loss_weight=6.0,
-                ),
-            ),
-        )
-    )
-)
+model = _base_.pop('method')

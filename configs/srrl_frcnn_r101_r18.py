@@ -8,19 +8,9 @@ grow with the square of the teacher's embeddings and logits.
 
 _base_ = [
     './_base_/models/frcnn_r101_r18.py',
+    './_base_/methods/srrl_roi.py',
     './_base_/datasets/coco.py',
     'mmdet::_base_/schedules/schedule_1x.py',
     './_base_/distill_runtime.py',
 ]
-model = dict(
-    distillers=dict(
-        roi=dict(
-            type='RoIDistiller',
-            connectors=dict(student_embed=dict(type='LinearAdaptor')),
-            losses=dict(
-                loss_fm=dict(type='FeatureMatchingLoss'),
-                loss_sr=dict(type='SoftmaxRegressionLoss'),
-            ),
-        )
-    )
-)
+model = _base_.pop('method')

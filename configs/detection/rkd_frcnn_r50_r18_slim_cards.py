@@ -5,25 +5,8 @@ about a tenth of the detection losses. 8 epochs, data and schedule of the
 control.
 """
 
-_base_ = './kd_frcnn_r50_r18_slim_cards.py'
-model = dict(
-    distillers=dict(
-        roi=dict(
-            losses=dict(
-                _delete_=True,
-                loss_rkd_d=dict(
-                    type='RKDDistanceLoss',
-                    background='foreground',
-                    max_samples=128,
-                    loss_weight=3.0,
-                ),
-                loss_rkd_a=dict(
-                    type='RKDAngleLoss',
-                    background='foreground',
-                    max_samples=128,
-                    loss_weight=6.0,
-                ),
-            ),
-        )
-    )
-)
+_base_ = [
+    './kd_frcnn_r50_r18_slim_cards.py',
+    '../_base_/methods/rkd_roi.py',
+]
+model = dict(distillers=dict(_delete_=True, **_base_.pop('method').distillers))
