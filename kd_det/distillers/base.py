@@ -3,7 +3,6 @@
 import copy
 import logging
 import os.path as osp
-from collections.abc import Sequence
 
 import torch
 from mmengine.logging import print_log
@@ -11,18 +10,14 @@ from torch import Tensor, nn
 
 from kd_det import random_state
 from kd_det.centroids import CentroidBank
-from kd_det.checks import check_name
-from kd_det.compat import mmrazor
-from kd_det.connectors import Connector, MMRazorConnector
 from kd_det.distillers.classes import ClassMatch, match_classes
+from kd_det.distillers.connected import Connectors
+from kd_det.distillers.wiring import build_losses, wire
 from kd_det.errors import UserError, nearest
-from kd_det.losses import DistillLoss, MMRazorLoss
-from kd_det.registry import MODELS, build_part
 from kd_det.taps import FeatureTap
 
 # what the teacher's last layers make of the student's embedding
 CROSSED = {'cross_logits', 'cross_boxes'}
-MAPS = ('_map', '_maps', '_feats')  # ends of the fields that hold maps
 
 
 class Distiller(nn.Module):
@@ -39,7 +34,7 @@ class Distiller(nn.Module):
         connectors: Field of the student -> config of a ``Connector``,
             through which the field passes before any loss. Its channels are
             filled in from what the networks have, also in
-            ``connector_cfgs``.
+            ``connectors.cfgs``.
         taps: Overrides of the student's points, for unusual networks.
 
     Raises:
@@ -69,55 +64,23 @@ class Distiller(nn.Module):
         self.centroid_file = centroids
         self.match: ClassMatch | None = None
         self.bank: CentroidBank | None = None
-        if not isinstance(losses, dict):
-            raise UserError(
-                f'losses={losses!r} is a {type(losses).__name__}; a dict of '
-                "name (loss_…) -> dict(type='…') is accepted."
-            )
-        if not losses:
-            raise UserError(
-                f'{type(self).__name__} has losses={{}} and would do nothing; '
-                'name a loss, or take the distiller out.'
-            )
-        self.losses = nn.ModuleDict(
-            {name: _build_loss(name, cfg) for name, cfg in losses.items()}
-        )
-        self.wiring = {
-            name: self._wire(name, loss) for name, loss in self.losses.items()
-        }
+        owner = type(self).__name__
+        self.losses = build_losses(owner, losses)
+        provided = self.provides
+        if centroids:
+            provided = (*provided, 'centroids')
+        self.wiring = wire(owner, self.losses, provided)
         self.asked = {f for fields in self.wiring.values() for f in fields}
-        self.connector_cfgs = self._check_connectors(connectors or {})
-        self.connectors = nn.ModuleDict()
+        self.connectors = Connectors(
+            owner,
+            connectors or {},
+            self.provides,
+            self.connectable,
+            self.feeds,
+            self.asked,
+        )
         self.points = self._override(taps or {})
         self._told: set[str] = set()
-
-    def _check_connectors(self, connectors: dict) -> dict:
-        if not isinstance(connectors, dict):
-            raise UserError(
-                f'connectors={connectors!r}; a dict of field -> '
-                "dict(type='…') is accepted."
-            )
-        mine = [f for f in self.provides if f.startswith('student_')]
-        mine += self.connectable
-        for field, cfg in connectors.items():
-            # those of mmrazor come in pairs, one of them the teacher's
-            theirs = field in self.provides and field.startswith('teacher_')
-            if field not in mine and not (theirs and _is_mmrazor(cfg)):
-                raise UserError(
-                    f'connectors has {field!r}; the fields of '
-                    f'{type(self).__name__} that can pass through one are '
-                    f'{", ".join(mine)}{nearest(str(field), mine) or "."}'
-                )
-            made = {field, *self.feeds.get(field, ())}
-            known = field in self.provides or field in self.feeds
-            if known and not made & self.asked:
-                raise UserError(
-                    f'connectors has {field!r}, but no loss of this '
-                    f'{type(self).__name__} asks for '
-                    f'{" or ".join(sorted(made))}, so that it would not '
-                    'train; take the connector out, or add such a loss.'
-                )
-        return connectors
 
     def _override(self, taps: dict[str, str]) -> dict[str, str]:
         for key, point in taps.items():
@@ -132,24 +95,6 @@ class Distiller(nn.Module):
                     f'{", ".join(self.points)}{nearest(key, self.points)}'
                 )
         return {**self.points, **taps}
-
-    def _wire(self, name: str, loss: DistillLoss) -> tuple[str, ...]:
-        provided = self.provides
-        if self.centroid_file:
-            provided = (*provided, 'centroids')
-        fields = loss.fields()
-        for field in fields.required:
-            if field in provided:
-                continue
-            fix = _providers(field) or nearest(field, provided) or '.'
-            if field == 'centroids':
-                fix = "; say centroids='FILE.npz' in the distiller."
-            raise UserError(
-                f'{type(self).__name__} provides {", ".join(provided)}, but '
-                f'{name} ({type(loss).__name__}) asks for {field!r}{fix}'
-            )
-        optional = [field for field in fields.optional if field in provided]
-        return (*fields.required, *optional)
 
     def match_up(self, classes: tuple[str, ...], teacher: nn.Module) -> None:
         """Bring the class lists together by name; see ``ClassMatch``.
@@ -200,8 +145,7 @@ class Distiller(nn.Module):
         # in tuples: they are no sub-modules
         self._student, self._teacher = (student,), (teacher,)
         with random_state.isolated():
-            for field, cfg in self.connector_cfgs.items():
-                self._build_connector(field, cfg)
+            self.connectors.build(self.channels)
         if not self.centroid_file:
             return
         # there from the start, so that an averaged copy of the model made
@@ -294,7 +238,7 @@ class Distiller(nn.Module):
             fix: What to do about it, for the message.
         """
         makers = {'student_embed', *self.connectable}
-        if ours == theirs or makers & {*self.connector_cfgs}:
+        if ours == theirs or makers & {*self.connectors.cfgs}:
             return
         compared = any(
             self.losses[name].entrywise
@@ -328,53 +272,6 @@ class Distiller(nn.Module):
             'current',
             level=logging.WARNING,
         )
-
-    def _build_connector(self, field: str, cfg: dict) -> None:
-        name = f'connectors.{field}'
-        if _is_mmrazor(cfg):
-            leveled = field.endswith('_feats')
-            self.connectors[field] = MMRazorConnector(
-                name, cfg, lambda: self._around(field), leveled
-            )
-            return
-        if isinstance(cfg, dict) and not {'in_channels', 'out_channels'} <= {
-            *cfg
-        }:
-            ours, theirs = self.channels(field)
-            cfg = dict(dict(in_channels=ours, out_channels=theirs), **cfg)
-        self.connectors[field] = connector = build_part(name, cfg, Connector)
-        if connector.on_maps is not None:
-            self._check_connector(field, connector)
-        self.connector_cfgs = {**self.connector_cfgs, field: cfg}
-
-    def _check_connector(self, field: str, connector: Connector) -> None:
-        """Stop at one of our own that the first step would stop at."""
-        what = f'connectors.{field} ({type(connector).__name__})'
-        shapes = 'vectors (N, C)', 'maps (N, C, H, W)'
-        on_maps = field.endswith(MAPS)
-        if connector.on_maps != on_maps:
-            fits = 'ConvAdaptor' if on_maps else 'LinearAdaptor'
-            raise UserError(
-                f'{what} works on {shapes[connector.on_maps]}, and the field '
-                f"holds {shapes[on_maps]}; write type='{fits}'."
-            )
-        try:
-            both = self.channels(field)
-        except UserError:  # only the first step can tell
-            return
-        sides = ('in_channels', 'student'), ('out_channels', 'teacher')
-        for (key, side), there in zip(sides, both):
-            given = getattr(connector, key)
-            if _listed(given) != _listed(there):
-                raise UserError(
-                    f'{what} has {key}={given!r}, but the {side} has '
-                    f'{there!r} there; correct it, or leave it out and the '
-                    'distiller fills it in.'
-                )
-
-    def _around(self, field: str) -> tuple:
-        ours, theirs = self.channels(field.replace('teacher_', 'student_'))
-        return (theirs if field.startswith('teacher_') else ours), theirs
 
     def expected_bank(self) -> dict:
         """Return what ``CentroidBank.verify`` must find: width and rows."""
@@ -448,14 +345,7 @@ class Distiller(nn.Module):
 
     def connect(self, knowledge: dict) -> dict:
         """Return the knowledge with each connector applied to its field."""
-        connected = {
-            field: connector(
-                knowledge[field],
-                knowledge[field.replace('student_', 'teacher_')],
-            )
-            for field, connector in self.connectors.items()
-        }
-        return {**knowledge, **connected}
+        return self.connectors(knowledge)
 
     def forward(self, knowledge: dict) -> dict[str, Tensor]:
         """Return the weighted losses of one step by name.
@@ -480,36 +370,3 @@ class Distiller(nn.Module):
             name: loss(**{f: knowledge[f] for f in self.wiring[name]})
             for name, loss in self.losses.items()
         }
-
-
-def _providers(field: str) -> str:
-    """Return the hint which distillers have a field, or ''."""
-    found = [
-        name
-        for name, part in MODELS.module_dict.items()
-        if isinstance(part, type)
-        and issubclass(part, Distiller)
-        and field in part.provides
-    ]
-    return f'; it is a field of {", ".join(sorted(found))}.' * bool(found)
-
-
-def _listed(channels: int | Sequence[int]) -> list[int]:
-    return [channels] if isinstance(channels, int) else [*channels]
-
-
-def _build_loss(name: str, cfg: dict) -> DistillLoss:
-    if not isinstance(name, str) or not name.startswith('loss_'):
-        raise UserError(
-            f'A distillation loss is named {name!r}; a name begins with '
-            "'loss_', or MMEngine would not add it to the total."
-        )
-    check_name('A distillation loss', name)
-    if mmrazor.is_type(cfg):
-        return MMRazorLoss(name, cfg)
-    return build_part(name, cfg, DistillLoss)
-
-
-def _is_mmrazor(cfg: dict | list) -> bool:
-    """Return whether a connector, or each of a list, is of mmrazor."""
-    return all(map(mmrazor.is_type, cfg if isinstance(cfg, list) else [cfg]))

@@ -78,14 +78,14 @@ class DenseDistiller(Distiller):
         self._check_connected()
         self.scales = check_scales(self, scales)
         self.embeds = bool(
-            EMBED & self.asked or self.connector_cfgs or centroids
+            EMBED & self.asked or self.connectors.cfgs or centroids
         )
 
     def _check_connected(self) -> None:
         """Stop at a connector that something asked for would go round."""
-        if 'student_embed' not in self.connector_cfgs:
+        if 'student_embed' not in self.connectors.cfgs:
             return
-        if 'student_maps' in self.connector_cfgs:
+        if 'student_maps' in self.connectors.cfgs:
             raise UserError(
                 'connectors has student_maps and student_embed, and each '
                 "makes the student's embedding; keep one of them."

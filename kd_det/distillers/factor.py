@@ -103,7 +103,7 @@ class FactorDistiller(FeatureDistiller):
         # in a tuple: the file is where it lives, no checkpoint has it
         self._auto_encoder = ()
         self.check_factors()
-        for field in self.connector_cfgs:
+        for field in self.connectors.cfgs:
             if field in FACTORS:
                 raise UserError(
                     f'connectors has {field!r}, which an encoder makes; '

@@ -88,11 +88,11 @@ class FeatureDistiller(Distiller):
         differ = any(
             (a.channels, a.stride) != (b.channels, b.stride) for a, b in pairs
         )
-        named = 'student_feats' in self.connector_cfgs
+        named = 'student_feats' in self.connectors.cfgs
         if entrywise and differ and not named:
             align = dict(type='AlignConnector', _scope_='kd_det')
-            self.connector_cfgs = dict(
-                self.connector_cfgs, student_feats=align
+            self.connectors.cfgs = dict(
+                self.connectors.cfgs, student_feats=align
             )
         alike = [(i, i) for i in range(max(len(ours), len(theirs)))]
         if differ or self.levels != alike:

@@ -78,7 +78,7 @@ class LogitDistiller(Distiller):
         via_4x4: bool = False,
     ) -> None:
         super().__init__(losses, centroids, connectors, taps)
-        if {'student_map', 'student_embed'} <= {*self.connector_cfgs}:
+        if {'student_map', 'student_embed'} <= {*self.connectors.cfgs}:
             raise UserError(
                 'connectors has student_map and student_embed, and each '
                 "makes the student's embedding; keep one of them."
@@ -95,7 +95,7 @@ class LogitDistiller(Distiller):
         self.ours = [chosen] if chosen else class_layers(student, 'student')
         self.theirs = class_layers(teacher.model, 'teacher')
         self.points = points | _classifier_points(self.ours)
-        if not (REGIONS & self.asked or 'student_map' in self.connector_cfgs):
+        if not (REGIONS & self.asked or 'student_map' in self.connectors.cfgs):
             del self.points['map']
         ours = find_module(student, self.ours[0])
         theirs = find_module(teacher.model, self.theirs[0])

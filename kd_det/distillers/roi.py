@@ -6,28 +6,22 @@ from torch import Tensor, nn
 
 from kd_det.checks import check_choice, check_count, check_scales
 from kd_det.distillers.base import CROSSED, Distiller
-from kd_det.distillers.kinds import advice, fitting
+from kd_det.distillers.box_heads import (
+    EXTRACTOR,
+    HEAD,
+    POINTS,
+    TeacherBoxHeads,
+    boxes_of,
+    count_heads,
+    embed_of,
+    labels_of,
+    of_best,
+)
 from kd_det.distillers.roi_cells import CELLS, cells_of_rois, check_cells
 from kd_det.errors import UserError
 from kd_det.registry import MODELS
-from kd_det.taps import FeatureTap, find_module
+from kd_det.taps import find_module
 
-EXTRACTOR, HEAD = 'roi_head.bbox_roi_extractor', 'roi_head.bbox_head'
-# the classifier's input is the embedding, its output the logits; the
-# arguments of the head's loss hold the labels of the sampled RoIs
-POINTS = {
-    'rois': EXTRACTOR + '{stage}:input',
-    'embed': HEAD + '{stage}.fc_cls:input',
-    'logits': HEAD + '{stage}.fc_cls',
-    'targets': HEAD + '{stage}.loss_cls:input',
-    # what a head with global average pooling pools
-    'map': HEAD + '{stage}.avg_pool:input',
-}
-# of the teacher, where a loss asks for boxes
-BOXES = {
-    'boxes': HEAD + '{stage}.fc_reg',
-    'boxes_from': HEAD + '{stage}.fc_reg:input',
-}
 REGIONS = {'student_region_logits', 'teacher_region_logits'}
 
 
@@ -61,8 +55,9 @@ class RoIDistiller(Distiller):
         losses: Name (``loss_…``) -> config of a ``DistillLoss``.
         centroids: File of the teacher's class means, see ``CentroidHook``.
         connectors: See :class:`Distiller`.
-        taps: Overrides of ``POINTS``, for unusual box heads; ``{stage}`` in
-            a point is ``.0`` and so on in a cascade, else nothing.
+        taps: Overrides of ``box_heads.POINTS``, for unusual box heads;
+            ``{stage}`` in a point is ``.0`` and so on in a cascade, else
+            nothing.
         stage: The only stage of a cascade to distil.
         scales: Cells a side, for regional logits.
         cells: See above.
@@ -108,11 +103,15 @@ class RoIDistiller(Distiller):
 
     def bind(self, name: str, student: nn.Module, teacher: nn.Module) -> None:
         """See :meth:`Distiller.bind`."""
-        ours = box_heads(student, 'student', teacher.model)
-        theirs = box_heads(teacher.model, 'teacher', student)
-        self.stages = self._choose(len(ours))
-        self._theirs = ['' if len(theirs) == 1 else f'.{i}' for i in theirs]
-        names = {s: f'.{s}' if len(ours) > 1 else '' for s in self.stages}
+        ours = count_heads(student, 'student', teacher.model)
+        self.heads = TeacherBoxHeads(
+            teacher.model,
+            count_heads(teacher.model, 'teacher', student),
+            pooled=self.cells == 'gap' and self.regional,
+            boxes=self.boxes,
+        )
+        self.stages = self._choose(ours)
+        names = {s: f'.{s}' if ours > 1 else '' for s in self.stages}
         self._points = {
             stage: {
                 key: point.format(stage=suffix)
@@ -127,8 +126,8 @@ class RoIDistiller(Distiller):
             for key, point in points.items()
         }
         self._check_heads(student, teacher.model)
-        if len(ours) != len(theirs):
-            print_log(self._who_teaches(name, len(ours)), 'current')
+        if ours != self.heads.count:
+            print_log(self._who_teaches(name, ours), 'current')
         super().bind(name, student, teacher)
 
     def _choose(self, stages: int) -> range | list[int]:
@@ -150,23 +149,20 @@ class RoIDistiller(Distiller):
 
     def _who_teaches(self, name: str, stages: int) -> str:
         """Return, for the log, which of their heads teaches which of ours."""
-        last = len(self._theirs) - 1
+        theirs = self.heads
         pairs = [
-            f"the teacher's {_head_name(min(stage, last), last + 1)} teaches "
-            f"the student's {_head_name(stage, stages)}"
+            f"the teacher's {_head_name(theirs.number(stage), theirs.count)} "
+            f"teaches the student's {_head_name(stage, stages)}"
             for stage in self.stages
         ]
         return f'distillers.{name}: {", ".join(pairs)}'
-
-    def _their_suffix(self, stage: int) -> str:
-        return self._theirs[min(stage, len(self._theirs) - 1)]
 
     def _check_heads(self, student: nn.Module, teacher: nn.Module) -> None:
         first = self.stages[0]
         path = self._points[first]['logits'].partition(':')[0]
         ours = find_module(student, path)
-        suffix = self._their_suffix(first)
-        theirs = find_module(teacher, f'{HEAD}{suffix}.fc_cls')
+        suffix = self.heads.suffix(first)
+        theirs = self.heads.layer(first, 'fc_cls')
         self.num_rows = ours.out_features
         self.check_counts(ours.out_features - 1, theirs.out_features - 1)
         self.check_columns(self.num_rows)
@@ -250,20 +246,20 @@ class RoIDistiller(Distiller):
             key: student[f'{key}{stage}'] for key in self._points[stage]
         }
         own_feats, rois = student['rois'][0][:2]
-        labels = _labels(student)
+        labels = labels_of(student)
         foreground = labels < self.num_rows - 1
-        records = self._ask(feats, rois, stage)
+        records = self.heads.ask(feats, rois, stage)
         knowledge = dict(
-            student_embed=_embed(student),
+            student_embed=embed_of(student),
             student_logits=student['logits'][0],
-            teacher_embed=_embed(records),
+            teacher_embed=embed_of(records),
             teacher_logits=records['logits'][0],
             labels=labels,
             foreground=foreground,
             rois=rois,
         )
         if self.boxes:
-            knowledge['teacher_boxes'] = self._boxes(records)
+            knowledge['teacher_boxes'] = boxes_of(records)
         if CROSSED & self.asked and len(self.stages) > 1:
             knowledge['stage'] = torch.full_like(labels, stage)
         if self.regional:
@@ -278,7 +274,7 @@ class RoIDistiller(Distiller):
         networks = self.student, self.teacher.model
         suffixes = (
             self._points[stage]['rois'].removeprefix(EXTRACTOR),
-            self._their_suffix(stage),
+            self.heads.suffix(stage),
         )
         foreground = knowledge['foreground']
         count = sum(scale**2 for scale in self.scales)
@@ -319,33 +315,17 @@ class RoIDistiller(Distiller):
         if 'cross_boxes' in self.asked:
             deltas = self._cross(knowledge, 'fc_reg')
             logits = knowledge['teacher_logits']
-            knowledge['cross_boxes'] = _of_best(deltas, logits)
+            knowledge['cross_boxes'] = of_best(deltas, logits)
         return knowledge
 
     def _cross(self, knowledge: dict, name: str) -> Tensor:
         """Return what a layer of the teacher's makes of our embedding."""
-        embed = knowledge['student_embed']
-        stage = knowledge.get('stage')
-        crossed = None
-        for number in self.stages:
-            path = f'{HEAD}{self._their_suffix(number)}.{name}'
-            layer = find_module(self.teacher.model, path)
-            made = layer(embed.to(layer.weight.dtype))
-            if crossed is not None:
-                made = made.where((stage == number)[:, None], crossed)
-            crossed = made
-        return crossed
-
-    def _boxes(self, records: dict[str, list]) -> Tensor:
-        """Return the teacher's deltas (N, 4) of the class it predicts."""
-        source = records['boxes_from'][0][0]
-        if source.data_ptr() != _embed(records).data_ptr():
-            raise UserError(
-                "A loss asks for boxes, but the teacher's box head has a "
-                'branch of its own for them, so that its box layer does not '
-                'see what the class layer sees; take BoxRegressionLoss out.'
-            )
-        return _of_best(records['boxes'][0], records['logits'][0])
+        return self.heads.cross(
+            name,
+            knowledge['student_embed'],
+            self.stages,
+            knowledge.get('stage'),
+        )
 
     def look(
         self, feats: tuple[Tensor, ...], rois: Tensor, stage: int = 0
@@ -357,30 +337,8 @@ class RoIDistiller(Distiller):
             rois: RoIs (N, 5): image index, x1, y1, x2, y2 in pixels.
             stage: Of the student's cascade.
         """
-        records = self._ask(feats, rois, stage)
-        return _embed(records), records['logits'][0]
-
-    @torch.no_grad()
-    def _ask(
-        self, feats: tuple[Tensor, ...], rois: Tensor, stage: int
-    ) -> dict[str, list]:
-        """Run the teacher's box head; return what its taps recorded."""
-        model = self.teacher.model
-        rois = rois.to(feats[0].dtype)
-        suffix = self._their_suffix(stage)
-        keys = ['embed', 'logits']
-        if self.cells == 'gap' and self.regional:
-            keys.append('map')
-        points = {key: POINTS[key] for key in keys}
-        if self.boxes:
-            points |= BOXES
-        points = {k: p.format(stage=suffix) for k, p in points.items()}
-        number = [min(stage, len(self._theirs) - 1)] if suffix else []
-        # made anew: a tap kept would be copied when the pair is, and listen
-        # to copies of the teacher's layers
-        with FeatureTap(model, points) as records:
-            model.roi_head._bbox_forward(*number, feats, rois)
-        return records
+        records = self.heads.ask(feats, rois, stage)
+        return embed_of(records), records['logits'][0]
 
     @torch.no_grad()
     def teacher_samples(
@@ -398,7 +356,6 @@ class RoIDistiller(Distiller):
         Returns:
             Embeddings (N, D) and labels (N,).
         """
-        model = self.teacher.model
         data_samples = self.theirs_of(data_samples)
         if source == 'gt':
             truth = [sample.gt_instances for sample in data_samples]
@@ -414,58 +371,9 @@ class RoIDistiller(Distiller):
             feats = self.teacher.extract_feat(inputs)
             embed, _ = self.look(feats, rois, self.stages[0])
             return embed, self.ours_of(labels)
-        suffix = self._their_suffix(self.stages[0])
-        points = {
-            key: POINTS[key].format(stage=suffix)
-            for key in ('embed', 'targets')
-        }
-        with FeatureTap(model, points) as records:
-            model(inputs, data_samples, mode='loss')
-        return _embed(records), self.ours_of(_labels(records))
+        embed, labels = self.heads.sample(inputs, data_samples, self.stages[0])
+        return embed, self.ours_of(labels)
 
 
 def _head_name(stage: int, stages: int) -> str:
     return f'head of stage {stage}' if stages > 1 else 'only head'
-
-
-def _embed(records: dict[str, list]) -> Tensor:
-    record = records['embed'][0]
-    # what goes in is a tuple, what comes out is not
-    return record[0] if isinstance(record, tuple) else record
-
-
-def _of_best(deltas: Tensor, logits: Tensor) -> Tensor:
-    """Return the deltas (N, 4) of the class with the largest logit."""
-    deltas = deltas.unflatten(1, (-1, 4))
-    if deltas.shape[1] == 1:  # one box for all classes
-        return deltas[:, 0]
-    best = logits[:, :-1].argmax(1)  # no background
-    return deltas.take_along_dim(best[:, None, None], 1)[:, 0]
-
-
-def _labels(records: dict[str, list]) -> Tensor:
-    if records['targets']:
-        return records['targets'][0][1]
-    # the head skips its loss when nothing was sampled
-    return _embed(records).new_zeros(0, dtype=torch.long)
-
-
-def box_heads(model: nn.Module, side: str, other: nn.Module) -> range:
-    """Return the stages of a detector's box head: one, or more in a cascade.
-
-    Args:
-        model: A two-stage detector.
-        side: What to call it in a message.
-        other: The other side of the pair, for the message.
-
-    Raises:
-        UserError: It has no box head with a class layer ``fc_cls``.
-    """
-    head = getattr(getattr(model, 'roi_head', None), 'bbox_head', None)
-    if fitting(model) == 'RoIDistiller':
-        return range(len(head) if isinstance(head, nn.ModuleList) else 1)
-    raise UserError(
-        f'RoIDistiller reads the box head of a two-stage detector such as '
-        f'FasterRCNN, and the {side} {type(model).__name__} has none with a '
-        f'class layer fc_cls; {advice(model, other)}'
-    )

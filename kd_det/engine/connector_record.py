@@ -21,7 +21,7 @@ def record_connectors(runner: Runner) -> None:
     if not isinstance(model, DistillModel):
         return
     for name, distiller in model.distill.items():
-        if distiller.connector_cfgs:
+        if distiller.connectors.cfgs:
             own = runner.cfg.model.distillers[name]
-            own.connectors = dict(distiller.connector_cfgs)
+            own.connectors = dict(distiller.connectors.cfgs)
     runner.dump_config()

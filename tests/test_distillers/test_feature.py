@@ -83,7 +83,7 @@ def test_looking_for_channels_leaves_no_trace(tmp_path):
 
 def test_a_connector_is_taken_where_channels_differ(tmp_path):
     model = build(tmp_path, taps=TAPS)
-    cfg = model.distill['feature'].connector_cfgs['student_feats']
+    cfg = model.distill['feature'].connectors.cfgs['student_feats']
     assert cfg['type'] == 'AlignConnector'
     assert cfg['in_channels'] == [8, 16, 32, 32]
     seen = knowledge_of(model, 'feature')

@@ -6,6 +6,7 @@ import torch
 from engine_toy import ToyDistiller, ToyModel, ToyPair
 from mmengine.hooks import LoggerHook
 
+from kd_det.distillers import base
 from kd_det.engine.hooks.feature_norm_hook import feature_norms
 
 KEYS = ('student_norm', 'teacher_norm', 'norm_ratio', 'centroid_cosine')
@@ -155,7 +156,7 @@ def test_a_run_without_embeddings_is_told_once(
     no_pair = dict(losses=losses, distiller=WithoutEmbeddings)
     with pytest.MonkeyPatch.context() as patch:
         # NormLoss cannot be wired there, and need not be
-        patch.setattr(WithoutEmbeddings, '_wire', lambda self, *_: ())
+        patch.setattr(base, 'wire', lambda *_: {})
         runner = make_runner(
             model=ToyModel if plain else ToyPair,
             model_args=None if plain else no_pair,
