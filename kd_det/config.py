@@ -22,7 +22,8 @@ def load_config(path: str, options: dict | None = None) -> Config:
     A config may set ``data_root`` (a folder) and ``classes`` (names in label
     order) at its top level, or receive them through ``options``. They are
     then written into every data set and metric, and the number of classes
-    into every head; what the config does not set stays as it is.
+    into every head; what the config does not set stays as it is. A
+    ``data_root`` that the options give to one split wins there.
 
     Args:
         path: The config file.
@@ -84,13 +85,18 @@ def load_config(path: str, options: dict | None = None) -> Config:
         loader = cfg.get(f'{split}_dataloader')
         if not loader:
             continue
+        own = any(
+            key.startswith(f'{split}_dataloader.')
+            and key.endswith('.data_root')
+            for key in options
+        )
         for dataset in leaf_datasets(loader['dataset']):
-            if data_root:
+            if data_root and not own:
                 dataset['data_root'] = data_root
             if classes:
                 metainfo = dataset.get('metainfo') or {}
                 dataset['metainfo'] = dict(metainfo, classes=tuple(classes))
-        if data_root:
+        if data_root or own:
             _point_metrics(cfg.get(f'{split}_evaluator'), dataset)
     if classes:
         _count_classes(cfg['model'], tuple(classes))

@@ -52,11 +52,12 @@ def options(root: Path, **changes) -> dict:
     return {**small, **{k.replace('__', '.'): v for k, v in changes.items()}}
 
 
-def write_teacher(path: Path) -> str:
-    """Random weights of the network of ``TRIPLET``."""
+def write_teacher(path: Path, classes: tuple[str, ...] = ()) -> str:
+    """Random weights of the network of ``TRIPLET``, learnt from classes."""
     torch.manual_seed(0)
     model = MODELS.build(read_spec(dict(cfg=str(TRIPLET)), 'teacher')[0])
-    torch.save(dict(state_dict=model.state_dict()), path)
+    meta = dict(dataset_meta=dict(classes=classes)) if classes else {}
+    torch.save(dict(state_dict=model.state_dict(), meta=meta), path)
     return str(path)
 
 

@@ -62,6 +62,14 @@ def test_data_root(plain):
     assert 'metainfo' not in leaves(cfg)[0]
 
 
+def test_data_root_of_one_split_wins_there(plain):
+    key = 'test_dataloader.dataset.data_root'
+    cfg = load_config(plain, {'data_root': 'new/', key: 'mine/'})
+    assert [leaf.data_root for leaf in leaves(cfg)] == [*['new/'] * 3, 'mine/']
+    assert cfg.val_evaluator[0].ann_file == 'new/val.json'
+    assert cfg.test_evaluator.ann_file == 'mine/test.json'
+
+
 @pytest.mark.parametrize('classes', [('a', 'b'), ['a', 'b']])
 def test_classes(plain, classes):
     cfg = load_config(plain, dict(classes=classes))

@@ -30,6 +30,7 @@ from kd_det.engine.refusal import FirstStep, nothing_left
 from kd_det.engine.scratch_checks import warn_of_frozen
 from kd_det.engine.sentences import sentence_of
 from kd_det.errors import UserError
+from kd_det.models import EmbeddingModel
 from kd_det.models.distill_model import teacher_specs
 from kd_det.models.spec import read_spec
 from kd_det.models.teacher import load_exactly
@@ -317,11 +318,13 @@ def tester(
         )
         cfg.merge_from_dict(dict(default_hooks=dict(visualization=hook)))
     state = load_checkpoint(checkpoint, trust=trust_pickle)
-    check_classes(cfg, state, checkpoint, 'test')
     with nothing_left(cfg):
         runner = Runner.from_cfg(cfg)
         model = runner.model
         model = model.module if is_model_wrapper(model) else model
+        # an embedding knows no classes: it may be tested on any set
+        if not isinstance(getattr(model, 'student', model), EmbeddingModel):
+            check_classes(cfg, state, checkpoint, 'test')
         load_exactly(model, state, checkpoint, 'student', keys)
     if show_dir and of_classes:
         check_visualizer(runner)

@@ -7,10 +7,13 @@ import numpy as np
 import omniglot_toy as toy
 import pytest
 import torch
+from cifar_toy import write_set
 from mmengine.hooks import Hook
+from mmpretrain.datasets.categories import CIFAR10_CATEGORIES
 from PIL import Image
 from tiny import spare_time
 
+from kd_det.datasets.cifar_files import CIFAR10_LAYOUT
 from kd_det.engine import launch
 from kd_det.engine.embedding_pictures import analyze, embed, picture
 from kd_det.engine.export import export_student
@@ -105,6 +108,30 @@ def test_another_sets_config_tests_the_same_network(root, teacher, tmp_path):
     )
     here = launch.tester(other, teacher).test()
     assert there.keys() == here.keys() and there != here
+
+
+def test_a_network_is_tested_on_any_classes(root, tmp_path):
+    """Across sets: characters learnt, small photos searched."""
+    path = toy.write_teacher(tmp_path / 'teacher.pth', classes=('a', 'b'))
+    write_set(tmp_path, CIFAR10_LAYOUT, CIFAR10_CATEGORIES, 9)
+    config = tmp_path / 'photos.py'
+    config.write_text(f"""_base_ = {str(toy.TRIPLET)!r}
+data_root = {str(tmp_path)!r}
+test_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type='kd_det.CIFAR10',
+        split='test',
+        pipeline=[
+            dict(type='Resize', scale=28),
+            dict(type='RandomGrayscale', prob=1.0, keep_channels=False),
+            dict(type='PackInputs'),
+        ],
+    )
+)
+""")
+    cfg = launch.prepare(str(config), str(tmp_path / 'run'))
+    assert {*launch.tester(cfg, path).test()} >= {'retrieval/recall@1'}
 
 
 def test_generations(root, teacher, tmp_path, capsys):
