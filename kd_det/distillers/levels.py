@@ -71,8 +71,9 @@ def probe(
 
     Args:
         model: The network.
-        show: Image (1, 3, H, W) -> the maps of the levels (1, C, h, w), and
-            what else is wanted.
+        show: Image (1, 3, H, W), or (1, 1, H, W) for a network of grey
+            images -> the maps of the levels (1, C, h, w), and what else is
+            wanted.
         side: What to call the network in a message.
 
     Returns:
@@ -83,24 +84,31 @@ def probe(
     """
     modes = {module: module.training for module in model.modules()}
     empty = next(model.parameters()).new_zeros
+    colours = _colours(model)
     model.eval()
     try:
         with random_state.isolated(), torch.no_grad():
             try:
                 size = PROBE, PROBE
-                maps, rest = show(empty(1, 3, *size))
+                maps, rest = show(empty(1, colours, *size))
             except RuntimeError:  # smaller than a kernel somewhere
                 size = LARGE, LARGE
-                maps, rest = show(empty(1, 3, *size))
+                maps, rest = show(empty(1, colours, *size))
             if sum(level.shape[-1] == 1 for level in maps) > 1:
                 size = size[0], LONG  # of one row of cells: it costs little
-                maps, rest = show(empty(1, 3, *size))
+                maps, rest = show(empty(1, colours, *size))
     except (RuntimeError, AssertionError) as error:
-        raise _misfit(model, empty(1, 3, *size), side, error) from error
+        raise _misfit(model, empty(1, colours, *size), side, error) from error
     finally:
         for module, training in modes.items():
             module.training = training
     return maps, rest, size[1]
+
+
+def _colours(model: nn.Module) -> int:
+    """Return the channels of images: 1 if the first convolution takes 1."""
+    stem = (m for m in model.modules() if isinstance(m, nn.Conv2d))
+    return 1 if getattr(next(stem, None), 'in_channels', 3) == 1 else 3
 
 
 @torch.no_grad()

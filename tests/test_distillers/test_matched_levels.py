@@ -236,6 +236,23 @@ def test_a_network_that_needs_a_larger_image():
     assert level == Level(2, (7, 7), 320)
 
 
+@pytest.mark.parametrize('colours', [1, 3])
+def test_a_network_of_grey_images(colours):
+    conv4 = dict(type='kd_det.Conv4', in_channels=colours, width=4)
+    model = MODELS.build(
+        dict(
+            _scope_='mmpretrain', type='kd_det.EmbeddingModel', backbone=conv4
+        )
+    )
+    levels = levels_at(
+        model, {'0': 'backbone.blocks.0', '1': 'backbone.blocks.2'}
+    )
+    assert [(level.channels, level.stride) for level in levels] == [
+        (4, 2),
+        (4, 8),
+    ]
+
+
 def test_a_network_that_runs_on_no_image():
     network = Picky()
     network.neck = nn.Conv2d(4, 2, 1)
