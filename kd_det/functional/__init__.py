@@ -21,6 +21,7 @@ from kd_det.functional.nd import (
     sifn_loss,
 )
 from kd_det.functional.overhaul import ofd_loss, ofd_margin
+from kd_det.functional.ranking import darkrank_loss
 from kd_det.functional.relational import rkd_angle_loss, rkd_distance_loss
 from kd_det.functional.retrieval import recall_at_k
 from kd_det.functional.sdd import region_pool, sdd_loss, sdd_weights
@@ -28,6 +29,7 @@ from kd_det.functional.sdd import region_pool, sdd_loss, sdd_weights
 __all__ = [
     'attention_transfer_loss',
     'class_centroids',
+    'darkrank_loss',
     'dist_loss',
     'dkd_loss',
     'exploration_loss',

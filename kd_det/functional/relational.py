@@ -96,8 +96,8 @@ def rkd_angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
     return (gap / n**3).to(student.dtype)
 
 
-def _pair_distances(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Centred float64 rows and their distances; a duplicate is exactly 0."""
+def pair_distances(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return centred float64 rows and their distances; a duplicate's is 0."""
     x = x.double()
     x = x - x.mean(0)
     # From differences, not from products: |a|^2 + |b|^2 - 2ab cancels.
@@ -111,7 +111,7 @@ def _mean_distance(distances: Tensor) -> Tensor:
 
 
 def _relative_distances(x: Tensor) -> Tensor:
-    _, distances = _pair_distances(x)
+    _, distances = pair_distances(x)
     diagonal = torch.eye(len(x), dtype=torch.bool, device=x.device)
     # The floor is felt only where all rows coincide, and makes that 1 / 1.
     distances = distances.clamp_min(1e-100).masked_fill(diagonal, 0)
@@ -120,7 +120,7 @@ def _relative_distances(x: Tensor) -> Tensor:
 
 def _geometry(x: Tensor) -> tuple[Tensor, Tensor]:
     """Gram matrix and distances, which together give every angle."""
-    x, distances = _pair_distances(x)
+    x, distances = pair_distances(x)
     return x @ x.T, distances
 
 

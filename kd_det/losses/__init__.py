@@ -1,6 +1,7 @@
 """Distillation losses: modules around ``kd_det.functional``."""
 
 from kd_det.losses.base import DistillLoss
+from kd_det.losses.darkrank import DarkRankLoss
 from kd_det.losses.dense import DenseKDLoss, LDLoss, SigmoidKDLoss
 from kd_det.losses.dist import DISTLoss
 from kd_det.losses.dkd import DKDLoss
@@ -46,6 +47,7 @@ __all__ = [
     'BoxRegressionLoss',
     'DISTLoss',
     'DKDLoss',
+    'DarkRankLoss',
     'DenseKDLoss',
     'DistillLoss',
     'ExplorationLoss',

@@ -84,6 +84,7 @@ CASES = {
     ),
     'rkd distance': (lambda s, t, y: KF.rkd_distance_loss(s, t), (D,), (K,)),
     'rkd angle': (lambda s, t, y: KF.rkd_angle_loss(s, t), (D,), (K,)),
+    'darkrank': (lambda s, t, y: KF.darkrank_loss(s, t, 0.1), (D,), (K,)),
     'attention': (
         lambda s, t, y: KF.attention_transfer_loss(s, t),
         MAP,
@@ -113,6 +114,7 @@ SCALAR = (
     'dist',
     'rkd distance',
     'rkd angle',
+    'darkrank',
     'inheritance',
     'exploration',
     'exploration cos',
@@ -370,6 +372,18 @@ WRONG = {
     'sdd beta': (
         lambda v: KF.sdd_weights(draw(N, K, R), Y, beta=v),
         (INF, NAN, '2', None),
+    ),
+    'darkrank alpha': (
+        lambda v: KF.darkrank_loss(draw(N, D), draw(N, D), v),
+        (0, -1.0, INF, NAN, '3', None),
+    ),
+    'darkrank beta': (
+        lambda v: KF.darkrank_loss(draw(N, D), draw(N, D), beta=v),
+        (0.5, 0, INF, NAN, '3', None),
+    ),
+    'darkrank list_length': (
+        lambda v: KF.darkrank_loss(draw(N, D), draw(N, D), list_length=v),
+        (1, 0, 4.0, '4', None),
     ),
     'pool scales': (
         lambda v: KF.region_pool(draw(1, 2, 4, 4), v),

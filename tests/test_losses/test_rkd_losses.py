@@ -1,4 +1,4 @@
-"""RKD losses: the group they relate, against loops; what they refuse."""
+"""Losses on relations: the group they relate, by loops; what they refuse."""
 
 import itertools
 import math
@@ -8,13 +8,18 @@ import pytest
 import torch
 
 from kd_det.errors import UserError
-from kd_det.functional import rkd_angle_loss, rkd_distance_loss
-from kd_det.losses import RKDAngleLoss, RKDDistanceLoss
+from kd_det.functional import (
+    darkrank_loss,
+    rkd_angle_loss,
+    rkd_distance_loss,
+)
+from kd_det.losses import DarkRankLoss, RKDAngleLoss, RKDDistanceLoss
 
 N = 7
 CASES = [
     (RKDDistanceLoss, rkd_distance_loss),
     (RKDAngleLoss, rkd_angle_loss),
+    (DarkRankLoss, darkrank_loss),
 ]
 each_case = pytest.mark.parametrize(('loss', 'function'), CASES)
 each_loss = pytest.mark.parametrize('loss', [loss for loss, _ in CASES])
@@ -50,7 +55,22 @@ def angles(x):
     return out
 
 
+def ranking(student, teacher):
+    total = 0.0
+    for i, (mine, theirs) in enumerate(zip(student, teacher)):
+        others = [j for j in range(len(student)) if j != i]
+        others.sort(key=lambda j: math.dist(theirs, teacher[j]))
+        scores = [-3 * math.dist(mine, student[j]) ** 3 for j in others[:4]]
+        for k, score in enumerate(scores):
+            best = max(scores[k:])
+            rivals = sum(math.exp(rival - best) for rival in scores[k:])
+            total += best + math.log(rivals) - score
+    return total / len(student)
+
+
 def naive(loss, student, teacher):
+    if loss is DarkRankLoss:
+        return ranking(student.tolist(), teacher.tolist())
     relations = distances if loss is RKDDistanceLoss else angles
     ours, theirs = relations(student.tolist()), relations(teacher.tolist())
     return sum(huber(a - b) for a, b in zip(ours, theirs)) / len(ours)
@@ -256,7 +276,9 @@ def test_duplicate_rows_have_small_gradients(loss, pair):
     student, teacher = pair
     student[3] = student[0]
     loss()(student.requires_grad_(), teacher).backward()
-    assert student.grad.isfinite().all() and student.grad.abs().max() < 1
+    # DarkRank's grows with the distances, which are not relative there
+    most = 100 if loss is DarkRankLoss else 1
+    assert student.grad.isfinite().all() and student.grad.abs().max() < most
 
 
 @each_loss
@@ -293,3 +315,24 @@ def test_arguments_are_checked_at_the_build(loss, args, message):
 def test_no_foreground_to_tell_apart(loss, pair):
     with pytest.raises(UserError, match="use background='all'"):
         loss(background='foreground')(*pair)
+
+
+@pytest.mark.parametrize(
+    ('args', 'message'),
+    [
+        (dict(alpha=0), 'alpha=0; a finite number above 0 is accepted'),
+        (dict(beta=math.inf), 'beta=inf; a finite number above 0 is'),
+        (dict(beta=0.5), 'beta=0.5; a finite number, 1 or above, is'),
+        (dict(list_length=1), 'list_length=1; an integer, 2 or above, is'),
+        (dict(list_length=4.0), 'list_length=4.0; an integer, 2 or above,'),
+    ],
+)
+def test_numbers_of_darkrank_are_checked_at_the_build(args, message):
+    with pytest.raises(UserError) as caught:
+        DarkRankLoss(**args)
+    assert f'DarkRankLoss: {message}' in str(caught.value)
+
+
+def test_numbers_of_darkrank_reach_the_function(pair):
+    value = DarkRankLoss(alpha=2.0, beta=1.5, list_length=3)(*pair)
+    torch.testing.assert_close(value, darkrank_loss(*pair, 2.0, 1.5, 3))
