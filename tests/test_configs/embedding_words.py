@@ -15,12 +15,19 @@ FEWSHOT = sorted((CONFIGS / 'fewshot').glob('*.py'))
 
 ALONE = dict(triplet='kd_det.TripletLoss', protonet='kd_det.PrototypeLoss')
 DISTANCE, ANGLE = 'RKDDistanceLoss', 'RKDAngleLoss'
+ATTENTION = 'AttentionTransferLoss'
 # losses with their weights in configs/metric and in configs/fewshot
 METHODS = dict(
     rkdd=({DISTANCE: 1.0}, {DISTANCE: 50.0}),
     rkda=({ANGLE: 2.0}, {ANGLE: 100.0}),
     rkdda=({DISTANCE: 1.0, ANGLE: 2.0}, {DISTANCE: 25.0, ANGLE: 50.0}),
+    fitnet=({'FitNetLoss': 1.0}, {}),
+    at=({ATTENTION: 10.0}, {ATTENTION: 10.0}),
+    darkrank=({'DarkRankLoss': 1.0}, {}),
 )
+# beside the triplets; RKD is on its own in metric learning
+WITH_LABELS = ('fitnet', 'at', 'darkrank')
+ON_MAPS = ('fitnet', 'at')
 # facts of the backbone, channels of its last map
 NETWORKS = dict(
     resnet18=(dict(type='ResNet', depth=18), 512),
@@ -91,7 +98,8 @@ def parse(path: Path) -> Name:
     else:
         pattern = r'(\w+)-(\d+)'
     alone = 'protonet' if few else 'triplet'
-    assert method in {alone, *METHODS}, f'enter {method!r}'
+    methods = {method for method, weights in METHODS.items() if weights[few]}
+    assert method in {alone, *methods}, f'enter {method!r}'
     assert data in (FEWSHOT_DATA if few else METRIC_DATA), f'enter {data!r}'
     networks = []
     for word in rest:

@@ -14,6 +14,8 @@ from embedding_words import (
     METRIC,
     METRIC_DATA,
     NETWORKS,
+    ON_MAPS,
+    WITH_LABELS,
     Name,
     parse,
 )
@@ -63,10 +65,11 @@ def test_name_tells_the_content(path):
             assert model.in_channels == channels
     if not few:  # all that learn from labels are normalised, no other is
         learns = [model.get('loss') is not None for model in models]
-        assert learns == [True, False][: len(models)]
+        assert learns == [True, name.method in WITH_LABELS][: len(models)]
         assert [model.get('normalize', False) for model in models] == learns
         loss = dict(type=ALONE['triplet'], margin=0.2, mining='distance')
-        assert models[0].loss == loss
+        for model in models:
+            assert model.get('loss') in (None, loss)
     assert cfg.data_root == data.root
     for split in ('train', 'val', 'test'):
         dataset = cfg[f'{split}_dataloader'].dataset
@@ -81,7 +84,14 @@ def test_losses_and_teacher(path):
     if not name.is_pair:
         return
     (distiller,) = cfg.model.distillers.values()
-    assert distiller.type == 'EmbeddingDistiller'
+    if name.method in ON_MAPS:
+        assert distiller.type == 'FeatureDistiller'
+        check_points(name, distiller)
+    else:
+        assert distiller.type == 'EmbeddingDistiller'
+    if name.method == 'darkrank':  # as in RKD's script
+        loss = distiller.losses.loss_darkrank
+        assert (loss.alpha, loss.beta) == (2.0, 3.0)
     found = {v.type: v.loss_weight for v in distiller.losses.values()}
     assert found == METHODS[name.method][is_few(path)]
     source = Path(cfg.model.teacher.cfg).resolve()
@@ -90,6 +100,26 @@ def test_losses_and_teacher(path):
     assert cfg.model.teacher.ckpt == (
         f'work_dirs/{name.teacher}/epoch_{last}.pth'
     )
+
+
+def check_points(name: Name, distiller) -> None:
+    """The last three stages, as in RKD's script, or all of a Conv4."""
+    stages = [f'backbone.layer{k}' for k in (2, 3, 4)]
+    blocks = [f'backbone.blocks.{k}' for k in range(4)]
+    taps, student = distiller.taps, name.networks[-1][0]
+    if name.shots:
+        assert taps.student == taps.teacher == blocks
+        return
+    if student == 'conv4s':  # a map of one cell has a hint, but no attention
+        stages_of_student = (
+            blocks[1:] if name.method == 'fitnet' else blocks[:3]
+        )
+    else:
+        stages_of_student = stages
+    assert taps == dict(student=stages_of_student, teacher=stages)
+    adaptor = dict(student_feats=dict(type='ConvAdaptor'))
+    connectors = adaptor if name.method == 'fitnet' else {}
+    assert distiller.get('connectors', {}) == connectors
 
 
 @each_config
@@ -195,8 +225,9 @@ def test_every_cell_of_the_tables_is_a_config():
     names = {path.stem for path in FEWSHOT}
     for data in FEWSHOT_DATA:
         for shots in (1, 5):
-            for method in METHODS:
-                assert f'{method}_conv4_conv4_5w{shots}s_{data}' in names
+            for method, weights in METHODS.items():
+                pair = f'{method}_conv4_conv4_5w{shots}s_{data}'
+                assert (pair in names) == bool(weights[1])
 
 
 @pytest.mark.parametrize(
@@ -209,6 +240,7 @@ def test_every_cell_of_the_tables_is_a_config():
         'fewshot/protonet_conv4_omniglot.py',
         'fewshot/protonet_conv4_5w3s_omniglot.py',
         'fewshot/rkdx_conv4_conv4_5w1s_omniglot.py',
+        'fewshot/fitnet_conv4_conv4_5w1s_omniglot.py',
     ],
 )
 def test_grammar_refuses_what_it_does_not_know(wrong):
@@ -281,9 +313,10 @@ def test_trains_a_step(path, teachers):
     name, cfg = parse(path), load_config(str(path))
     wanted = {'loss'}
     if name.is_pair:
-        (distiller,) = cfg.model.distillers.values()
-        wanted |= {f'embed.{loss}' for loss in distiller.losses}
-        wanted |= {'loss_task'} if is_few(path) else set()
+        ((key, distiller),) = cfg.model.distillers.items()
+        wanted |= {f'{key}.{loss}' for loss in distiller.losses}
+        task = is_few(path) or name.method in WITH_LABELS
+        wanted |= {'loss_task'} if task else set()
     # the same networks and method on another set are the same code
     key = repr(
         (

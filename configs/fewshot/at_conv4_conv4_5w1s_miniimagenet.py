@@ -1,0 +1,4 @@
+"""AT: Conv4 -> Conv4 on miniImageNet, 1 shot."""
+
+_base_ = ['_base_/at.py', '_base_/conv4_5w1s_miniimagenet.py']
+model = _base_.pop('method')

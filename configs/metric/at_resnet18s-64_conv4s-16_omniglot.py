@@ -1,0 +1,11 @@
+"""AT: slim ResNet-18 (64) -> slim Conv4 (16) on Omniglot."""
+
+_base_ = ['_base_/at.py', '_base_/conv4s_omniglot.py']
+model = _base_.pop('method')
+model.student.embed_dims = 16
+# the fourth has one cell, and no attention
+model.distillers.feats.taps.student = [
+    'backbone.blocks.0',
+    'backbone.blocks.1',
+    'backbone.blocks.2',
+]

@@ -1,0 +1,10 @@
+"""FitNet: slim ResNet-18 (64) -> slim Conv4 (16) on Omniglot."""
+
+_base_ = ['_base_/fitnet.py', '_base_/conv4s_omniglot.py']
+model = _base_.pop('method')
+model.student.embed_dims = 16
+model.distillers.feats.taps.student = [
+    'backbone.blocks.1',
+    'backbone.blocks.2',
+    'backbone.blocks.3',
+]

@@ -1,0 +1,5 @@
+"""FitNet: ResNet-50 (512) -> ResNet-18 (128) on Cars-196."""
+
+_base_ = ['_base_/fitnet.py', '_base_/resnet18_cars196.py']
+model = _base_.pop('method')
+model.student.embed_dims = 128
