@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from collections import defaultdict
 from pathlib import Path
 
@@ -112,7 +113,7 @@ def read_curves(work_dir: str | Path) -> dict[str, list]:
 def draw_cka(
     path: str | Path, tables: dict[str, np.ndarray], names: list[str]
 ) -> None:
-    """Write a PNG of matrices, one panel each.
+    """Write a PNG of matrices, two panels a row.
 
     Args:
         path: The PNG.
@@ -120,9 +121,10 @@ def draw_cka(
         names: Of the rows.
     """
     size = 1.6 + 0.55 * len(names)
-    figure = Figure((size * len(tables), size), dpi=DPI)
-    panels = figure.subplots(1, len(tables), squeeze=False)[0]
-    for axis, (title, table) in zip(panels, tables.items()):
+    rows, columns = math.ceil(len(tables) / 2), min(len(tables), 2)
+    figure = Figure((size * columns, size * rows), dpi=DPI)
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for axis, (title, table) in zip(panels.flat, tables.items()):
         axis.imshow(table, vmin=0, vmax=1, cmap='viridis')
         axis.set_title(title, fontsize=9)
         for row, values in enumerate(table):

@@ -76,7 +76,7 @@ def analyze(
         'teacher': SeenNetwork(distiller.teacher.model, distiller, 'teacher')
     }
     student = model.student
-    for name, path in zip(_titles(checkpoints), checkpoints):
+    for name, path in zip(titles(checkpoints), checkpoints):
         state = load_checkpoint(path)
         network = copy.deepcopy(student)
         load_exactly(network, state, path, 'student')
@@ -95,7 +95,7 @@ def analyze(
     features.draw_active(folder / 'active.png', counts)
     runs = {
         name: features.read_curves(Path(path).parent)
-        for name, path in zip(_titles(checkpoints), checkpoints)
+        for name, path in zip([*nets][1:], checkpoints)
     }
     if any(curves['eval'] for curves in runs.values()):
         features.draw_curves(folder / 'curves.png', runs)
@@ -234,10 +234,31 @@ def _parts(count: int, minibatch: int) -> list[slice]:
     ] or [slice(0, count)]
 
 
-def _titles(checkpoints: list[str]) -> list[str]:
-    """Return short names: of the runs where they differ, else of files."""
-    paths = [Path(path) for path in checkpoints]
-    runs = [path.parent.name for path in paths]
-    if len({*runs}) == len(paths) and all(runs):
-        return runs
-    return [f'{path.parent.name}/{path.stem}' for path in paths]
+def titles(checkpoints: list[str]) -> list[str]:
+    """Return short names for checkpoints: the part of the paths that differs.
+
+    ``runs/iekd/seed0/epoch_30.pth`` beside ``runs/ft/seed0/epoch_30.pth`` is
+    ``iekd``; a checkpoint alone is called by its folder.
+
+    Args:
+        checkpoints: Paths.
+
+    Raises:
+        UserError: One is named twice.
+    """
+    paths = [Path(path).absolute() for path in checkpoints]
+    twice = [p for k, p in enumerate(checkpoints) if paths[k] in paths[:k]]
+    if twice:
+        raise UserError(
+            f'Checkpoint {twice[0]!r} is named twice; name each one once.'
+        )
+    parts = [[*path.parts[:-1], path.stem] for path in paths]
+    if len(parts) == 1:
+        parts = [[paths[0].parent.name]]
+    for end in (0, -1):  # what all have in common, ahead and behind
+        while min(map(len, parts)) > 1 and len({p[end] for p in parts}) == 1:
+            for own in parts:
+                own.pop(end)
+    names = ['/'.join(own) for own in parts]
+    # one picture has the teacher too
+    return ['run teacher' if name == 'teacher' else name for name in names]

@@ -9,7 +9,7 @@ from mmengine.registry import init_default_scope
 from tiny import CLASSES, run_cfg, spare_time
 
 from kd_det.engine import launch
-from kd_det.engine.feature_analysis import analyze
+from kd_det.engine.feature_analysis import analyze, titles
 from kd_det.errors import UserError
 from kd_det.functional import linear_cka
 from kd_det.registry import MODELS
@@ -113,6 +113,37 @@ def test_numbers_are_those_of_the_networks(run, root, tmp_path):
             assert table[row][column] == pytest.approx(expected, abs=1e-5)
     # the halves of the config's own draw are other ones
     assert toy.build(cfg.model, seed=9).distill.factor.split.inherit0.tolist()
+
+
+@pytest.mark.parametrize(
+    'paths, names',
+    [
+        (['runs/iekd/epoch_2.pth'], ['iekd']),
+        (['iekd/epoch_2.pth', 'ft/epoch_2.pth'], ['iekd', 'ft']),
+        (['a/epoch_1.pth', 'a/epoch_2.pth'], ['epoch_1', 'epoch_2']),
+        # seeds are folders below the runs, all of the same names
+        (
+            ['a/iekd/seed0/epoch_2.pth', 'a/ft/seed0/epoch_2.pth'],
+            ['iekd', 'ft'],
+        ),
+        (
+            ['a/ft/seed0/e.pth', 'a/ft/seed1/e.pth', 'a/kd/seed0/e.pth'],
+            ['ft/seed0', 'ft/seed1', 'kd/seed0'],
+        ),
+        (
+            ['a/ft/e.pth', 'a/ft/seed0/e.pth', 'b/e.pth'],
+            ['a/ft', 'a/ft/seed0', 'b'],
+        ),
+        (['a/teacher/e.pth', 'a/student/e.pth'], ['run teacher', 'student']),
+    ],
+)
+def test_each_checkpoint_has_a_title(paths, names):
+    assert titles(paths) == names
+
+
+def test_a_checkpoint_named_twice():
+    with pytest.raises(UserError, match='named twice'):
+        titles(['a/e.pth', 'b/e.pth', './a/e.pth'])
 
 
 def test_parts_and_refusals(run, root, tmp_path):
