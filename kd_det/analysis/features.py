@@ -4,12 +4,15 @@ import io
 import json
 import math
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from kd_det.analysis.pictures import DPI
@@ -17,6 +20,7 @@ from kd_det.files import atomic_write
 
 SHARE = 1e-3  # of the largest contribution, to count as active
 MAX_CLASSES = 10  # in one panel of the norms
+SLANTED = dict(rotation=60, rotation_mode='anchor', ha='right', fontsize=7)
 
 
 def contributions(feature_map: Tensor, gradient: Tensor) -> Tensor:
@@ -120,11 +124,9 @@ def draw_cka(
         tables: Title -> matrix (M, M).
         names: Of the rows.
     """
-    size = 1.6 + 0.55 * len(names)
-    rows, columns = math.ceil(len(tables) / 2), min(len(tables), 2)
-    figure = Figure((size * columns, size * rows), dpi=DPI)
-    panels = figure.subplots(rows, columns, squeeze=False)
-    for axis, (title, table) in zip(panels.flat, tables.items()):
+    size = 0.8 + 0.5 * len(names) + _room(names)
+    figure, panels = _grid(len(tables), 2, (size, size))
+    for axis, (title, table) in zip(panels, tables.items()):
         axis.imshow(table, vmin=0, vmax=1, cmap='viridis')
         axis.set_title(title, fontsize=9)
         for row, values in enumerate(table):
@@ -140,7 +142,7 @@ def draw_cka(
                     fontsize=7,
                 )
         places = range(len(names))
-        axis.set_xticks(places, names, rotation=60, ha='right', fontsize=7)
+        axis.set_xticks(places, names, **SLANTED)
         axis.set_yticks(places, names, fontsize=7)
     _save(figure, path)
 
@@ -153,6 +155,8 @@ def draw_norms(
 ) -> None:
     """Write a PNG of histograms of norms by class, one panel a network.
 
+    Three panels a row, under all of them the names of the classes.
+
     The ten most frequent classes are shown.
 
     Args:
@@ -164,8 +168,7 @@ def draw_norms(
     counts = np.bincount(labels, minlength=len(names))
     shown = np.sort(np.argsort(-counts, kind='stable')[:MAX_CLASSES])
     shown = [label for label in shown if counts[label]]
-    figure = Figure((4.2 * len(norms), 3.2), dpi=DPI)
-    panels = figure.subplots(1, len(norms), squeeze=False)[0]
+    figure, panels = _grid(len(norms), 3, (4.2, 3.2))
     colors = colormaps['tab10']
     for axis, (title, values) in zip(panels, norms.items()):
         edges = np.histogram_bin_edges(values, 24)
@@ -179,8 +182,8 @@ def draw_norms(
             )
         axis.set_title(title, fontsize=9)
         axis.set_xlabel('norm')
-    panels[-1].legend(fontsize=6, frameon=False)
-    _save(figure, path)
+        axis.set_ylabel('samples')
+    _save(figure, path, legend_of=panels[0])
 
 
 def draw_active(path: str | Path, counts: dict[str, dict]) -> None:
@@ -190,7 +193,8 @@ def draw_active(path: str | Path, counts: dict[str, dict]) -> None:
         path: The PNG.
         counts: Title -> ``active``, ``of`` and ``effective``.
     """
-    figure = Figure((1.5 + 0.9 * len(counts), 3.6), dpi=DPI)
+    size = 1.5 + 0.7 * len(counts), 3.2 + _room(counts)
+    figure = Figure(size, dpi=DPI)
     axis = figure.subplots()
     places = np.arange(len(counts))
     values = {
@@ -207,7 +211,7 @@ def draw_active(path: str | Path, counts: dict[str, dict]) -> None:
         )
         axis.bar_label(bars, fmt=digits, fontsize=7)
     axis.set_ylabel('channels')
-    axis.set_xticks(places, [*counts], rotation=60, ha='right', fontsize=7)
+    axis.set_xticks(places, [*counts], **SLANTED)
     axis.margins(y=0.12)
     axis.legend(
         fontsize=7,
@@ -226,18 +230,19 @@ def draw_curves(path: str | Path, runs: dict[str, dict[str, list]]) -> None:
         path: The PNG.
         runs: Title -> what :func:`read_curves` returned.
     """
-    figure = Figure((9, 3.4), dpi=DPI)
-    panels = figure.subplots(1, 2)
+    figure, panels = _grid(2, 2, (4.5, 3.4))
     for axis, key, title in zip(
         panels, ('train', 'eval'), ('training', 'evaluation')
     ):
         for name, curves in runs.items():
-            if curves[key]:
-                axis.plot(*zip(*curves[key]), label=name, lw=1.2)
-        axis.set_title(f'{title}: cross-entropy', fontsize=9)
+            # without points too, so that a run has one colour in both
+            epochs, losses = zip(*curves[key]) if curves[key] else ((), ())
+            axis.plot(epochs, losses, '.-', label=name, lw=1.2, ms=4)
+        axis.set_title(title, fontsize=9)
         axis.set_xlabel('epoch')
-    panels[1].legend(fontsize=7, frameon=False)
-    _save(figure, path)
+        axis.set_ylabel('cross-entropy')
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _save(figure, path, legend_of=panels[0])
 
 
 def box_means(
@@ -270,8 +275,44 @@ def box_means(
     return torch.einsum('nh,chw,nw->nc', rows, feature_map, columns)
 
 
-def _save(figure: Figure, path: str | Path) -> None:
-    figure.tight_layout()
+def _grid(
+    count: int, columns: int, size: tuple[float, float]
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure and its panels, each of a size in inches."""
+    columns = min(count, columns)
+    rows = math.ceil(count / columns)
+    figure = Figure((size[0] * columns, size[1] * rows), dpi=DPI)
+    panels = [*figure.subplots(rows, columns, squeeze=False).flat]
+    for axis in panels[count:]:
+        axis.remove()
+    return figure, panels[:count]
+
+
+def _room(names: Iterable[str]) -> float:
+    """Return how many inches the longest name takes as a slanted label."""
+    return 0.055 * max(map(len, names))
+
+
+def _save(
+    figure: Figure, path: str | Path, legend_of: Axes | None = None
+) -> None:
+    bottom = 0.0
+    if legend_of is not None:
+        handles, names = legend_of.get_legend_handles_labels()
+        width, height = figure.get_size_inches()
+        columns = max(1, int(width / (0.5 + 0.08 * max(map(len, names)))))
+        bottom = 0.1 + 0.2 * math.ceil(len(names) / columns)
+        figure.set_size_inches(width, height + bottom)
+        bottom /= height + bottom
+        figure.legend(
+            handles,
+            names,
+            loc='lower center',
+            ncols=min(columns, len(names)),
+            fontsize=8,
+            frameon=False,
+        )
+    figure.tight_layout(rect=(0, bottom, 1, 1))
     buffer = io.BytesIO()
     figure.savefig(buffer, format='png')
     with atomic_write(path) as file:

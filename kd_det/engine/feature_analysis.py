@@ -237,8 +237,9 @@ def _parts(count: int, minibatch: int) -> list[slice]:
 def titles(checkpoints: list[str]) -> list[str]:
     """Return short names for checkpoints: the part of the paths that differs.
 
-    ``runs/iekd/seed0/epoch_30.pth`` beside ``runs/ft/seed0/epoch_30.pth`` is
-    ``iekd``; a checkpoint alone is called by its folder.
+    ``runs/iekd_r20/seed0/epoch_30.pth`` is ``iekd`` beside
+    ``runs/ft_r20/seed0/epoch_30.pth``; a checkpoint alone is called by its
+    folder.
 
     Args:
         checkpoints: Paths.
@@ -255,10 +256,23 @@ def titles(checkpoints: list[str]) -> list[str]:
     parts = [[*path.parts[:-1], path.stem] for path in paths]
     if len(parts) == 1:
         parts = [[paths[0].parent.name]]
-    for end in (0, -1):  # what all have in common, ahead and behind
-        while min(map(len, parts)) > 1 and len({p[end] for p in parts}) == 1:
-            for own in parts:
-                own.pop(end)
+    parts = _without_common(_without_common(parts, 0), -1)
+    if all(len(own) == 1 for own in parts):
+        words = _without_common([own[0].split('_') for own in parts], -1)
+        parts = [['_'.join(own)] for own in words]
     names = ['/'.join(own) for own in parts]
     # one picture has the teacher too
     return ['run teacher' if name == 'teacher' else name for name in names]
+
+
+def _without_common(rows: list[list[str]], end: int) -> list[list[str]]:
+    """Return rows of words without those that all have at an end."""
+    rows = [[*row] for row in rows]
+    while (
+        len(rows) > 1
+        and min(map(len, rows)) > 1
+        and len({row[end] for row in rows}) == 1
+    ):
+        for row in rows:
+            row.pop(end)
+    return rows

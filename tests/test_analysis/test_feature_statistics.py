@@ -95,7 +95,60 @@ def test_pictures(tmp_path):
     entry = dict(active=3, of=4, effective=2.2)
     features.draw_active(tmp_path / 'c.png', dict(t=entry, s=entry))
     run = dict(train=[(1, 2.0), (2, 1.0)], eval=[])
-    features.draw_curves(tmp_path / 'd.png', dict(run=run))
+    other = dict(train=[(1, 2.0)], eval=[(1, 1.0)])
+    features.draw_curves(tmp_path / 'd.png', dict(run=run, other=other))
     for name in 'abcd':
         picture = np.asarray(Image.open(tmp_path / f'{name}.png'))
         assert picture.std() > 5
+
+
+def test_a_run_has_one_colour_in_both_panels(tmp_path, monkeypatch):
+    figures = []
+    save = features._save
+    monkeypatch.setattr(
+        features,
+        '_save',
+        lambda f, *a, **k: [figures.append(f), save(f, *a, **k)],
+    )
+    runs = dict(
+        first=dict(train=[(1, 2.0)], eval=[]),
+        second=dict(train=[(1, 2.0)], eval=[(1, 2.0)]),
+    )
+    features.draw_curves(tmp_path / 'a.png', runs)
+    (figure,) = figures
+    colors = [[line.get_color() for line in a.lines] for a in figure.axes]
+    assert colors[0] == colors[1]
+    assert len({*colors[0]}) == 2
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.texts] == [*runs]
+
+
+def test_pictures_grow_down_not_across(tmp_path):
+    """Ten matrices are as wide as two, and five histograms as three."""
+    names = ['teacher', 'student', 'student inherit']
+    table = np.eye(3)
+    norms = np.arange(6.0)
+    labels = np.zeros(6, int)
+    sizes = {}
+    for few, many, draw in (
+        (
+            2,
+            10,
+            lambda path, n: features.draw_cka(
+                path, {str(k): table for k in range(n)}, names
+            ),
+        ),
+        (
+            3,
+            5,
+            lambda path, n: features.draw_norms(
+                path, {str(k): norms for k in range(n)}, labels, ['a']
+            ),
+        ),
+    ):
+        for count in (few, many):
+            file = tmp_path / f'{count}.png'
+            draw(file, count)
+            sizes[count] = Image.open(file).size
+        assert sizes[few][0] == sizes[many][0]
+        assert sizes[few][1] < sizes[many][1]

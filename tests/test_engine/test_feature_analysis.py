@@ -134,6 +134,10 @@ def test_numbers_are_those_of_the_networks(run, root, tmp_path):
             ['a/ft/e.pth', 'a/ft/seed0/e.pth', 'b/e.pth'],
             ['a/ft', 'a/ft/seed0', 'b'],
         ),
+        (
+            ['kd_r56_r20_short/e.pth', 'alone_r20_short/e.pth'],
+            ['kd_r56', 'alone'],
+        ),
         (['a/teacher/e.pth', 'a/student/e.pth'], ['run teacher', 'student']),
     ],
 )
