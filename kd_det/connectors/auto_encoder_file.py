@@ -10,8 +10,8 @@ from kd_det.errors import UserError
 from kd_det.files import atomic_write
 
 AGAIN = (
-    'train it again with tools/train_autoencoder.py, or name another file in '
-    'auto_encoder'
+    'delete it, which lets AutoEncoderHook or tools/train_autoencoder.py '
+    'train it again, or name another file in auto_encoder'
 )
 # what a stage of training adds to the identity of an auto-encoder
 WHAT = {

@@ -1,5 +1,6 @@
 """Stage 1 of FT and IE-KD: an auto-encoder of the frozen teacher's maps."""
 
+import logging
 import os.path as osp
 import time
 from pathlib import Path
@@ -80,11 +81,12 @@ class AutoEncoderStage:
         """
         file = distiller.auto_encoder_file
         data = dict(training_sha256=training_sha256(cfg))
-        if not osp.isfile(file):
+        missing = not osp.isfile(file)
+        if missing:
             say(
-                f'Auto-encoder {file!r} is missing: '
-                f'{self.settings["epochs"]} epochs of the teacher over '
-                f'{", ".join(training_files(cfg))} make it.'
+                f'Auto-encoder {file!r} is missing and is trained: '
+                f'epochs={self.settings["epochs"]} of the teacher over '
+                f'{", ".join(training_files(cfg))}.'
             )
             identity = dict(distiller.identity(), **data)
             with random_state.isolated():
@@ -99,7 +101,10 @@ class AutoEncoderStage:
                 # another run may have made the same file at the same time
                 Path(f'{file}.partial').unlink(missing_ok=True)
             barrier()
-        check_provenance(file, distiller.load_auto_encoder(), data)
+        provenance = distiller.load_auto_encoder()
+        check_provenance(file, provenance, data)
+        if not missing:
+            _say_reused(file, provenance, self.settings)
 
     def _train(
         self, distiller: FactorDistiller, cfg: dict, identity: dict
@@ -213,6 +218,27 @@ def with_auto_encoder(model) -> list[FactorDistiller]:
 def say(text: str) -> None:
     """Print a line, on the log of the run where there is one."""
     print_log(text, 'current')
+
+
+def _say_reused(file: str, provenance: dict, settings: dict) -> None:
+    """Tell how a file was made, and if the config would make it otherwise."""
+    shown = [*settings, 'reconstruction']
+    made = [f'{k}={provenance[k]:.5g}' for k in shown if k in provenance]
+    text = f'Auto-encoder {file!r} is reused ({", ".join(made)})'
+    other = [
+        f'{key}={value}'
+        for key, value in settings.items()
+        if key in provenance and provenance[key] != value
+    ]
+    if other:
+        print_log(
+            f'{text}; the config has {", ".join(other)}: delete the file to '
+            'train it so.',
+            'current',
+            logging.WARNING,
+        )
+    else:
+        say(f'{text}.')
 
 
 class _Progress:

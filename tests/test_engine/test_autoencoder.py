@@ -46,6 +46,11 @@ def logged(work_dir):
     ]
 
 
+def log_of(work_dir):
+    (log,) = work_dir.glob('*/*.log')
+    return log.read_text()
+
+
 def test_one_command_does_both_stages(tmp_path, root):
     cfg = config(tmp_path, root)
     launch.train(cfg, seed=0)
@@ -62,8 +67,9 @@ def test_one_command_does_both_stages(tmp_path, root):
     train = [line for line in lines if 'factor.loss_exp' in line]
     assert len(train) == 8
     assert all(-6.25 <= line['factor.loss_exp'] < 0 for line in train)
-    (log,) = (tmp_path / 'run').glob('*/*.log')
-    text = log.read_text()
+    text = log_of(tmp_path / 'run')
+    assert 'is missing and is trained: epochs=2 of the teacher' in text
+    assert 'is reused' not in text
     assert 'Auto-encoder: epoch 2 of 2, step 8 of 8' in text
     assert '0:00 left' in text
     state = toy.weights(tmp_path / 'run/epoch_2.pth')
@@ -71,8 +77,11 @@ def test_one_command_does_both_stages(tmp_path, root):
     assert not any('decoder' in key for key in state)
     # the same file serves the next run
     before = file.stat().st_mtime_ns
-    launch.train(config(tmp_path, root, 'again'), seed=0)
+    launch.train(config(tmp_path, root, 'again', epochs=5), seed=0)
     assert file.stat().st_mtime_ns == before
+    text = log_of(tmp_path / 'again')
+    assert 'is reused (epochs=2, lr=0.1, p=1, seed=0, reconst' in text
+    assert 'the config has epochs=5: delete the file' in text
 
 
 def test_tool_does_stage_1_alone(tmp_path, root):
@@ -97,6 +106,8 @@ def test_stage_1_leaves_the_run_as_it_is(tmp_path, root):
         toy.weights(tmp_path / name / 'epoch_2.pth')
         for name in ('within', 'before')
     )
+    assert 'is reused' in log_of(tmp_path / 'before')
+    assert 'delete the file' not in log_of(tmp_path / 'before')
     for key, value in one.items():
         assert torch.equal(value, other[key]), key
 
@@ -154,7 +165,8 @@ def test_other_data_are_refused(tmp_path, root):
     train_auto_encoders(config(tmp_path, root, epochs=1))
     changes = {'train_dataloader__dataset__indices': 10}
     cfg = config(tmp_path, root, epochs=1, **changes)
-    with pytest.raises(UserError, match='other training data'):
+    # the tool does not say to use the tool: the file is in its way
+    with pytest.raises(UserError, match='other training data .*delete it'):
         launch.train(cfg, seed=0)
 
 
