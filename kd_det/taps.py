@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from kd_det.errors import UserError, nearest
 
+MAX_NAMES = 12  # of sub-modules, in a message
+
 
 class FeatureTap:
     """Record inputs or outputs of named sub-modules while it is open.
@@ -137,7 +139,23 @@ def find_module(module: nn.Module, path: str) -> nn.Module:
         return module.get_submodule(path)
     except AttributeError:
         names = [name for name, _ in module.named_modules() if name]
+        names = [name for name in names if not path.startswith(name)]
         raise UserError(
             f'{type(module).__name__} has no sub-module {path!r}'
-            f'{nearest(path, names)}'
+            f'{nearest(path, names) or ";"} {_children(module, path)}.'
         ) from None
+
+
+def _children(module: nn.Module, path: str) -> str:
+    """Return what there is where a path leads astray."""
+    found = ''
+    for name in path.split('.'):
+        below = dict(module.named_children())
+        if name not in below:
+            break
+        found, module = f'{found}.{name}'.strip('.'), below[name]
+    names = [*dict(module.named_children())]
+    shown = ', '.join(map(repr, names[:MAX_NAMES])) or 'none'
+    more = ', …' if len(names) > MAX_NAMES else ''
+    who = f'{found or "it"}, a {type(module).__name__},'
+    return f'{who} has {shown}{more}'

@@ -80,6 +80,24 @@ def test_wrong_path_names_the_nearest(net):
         find_module(net, 'backbone')
 
 
+def test_wrong_path_says_what_is_there():
+    """Not 'did you mean backbone?': that is where the path begins."""
+    stages = nn.ModuleDict(dict(stem=nn.ReLU(), blocks=nn.Sequential()))
+    net = nn.ModuleDict(dict(backbone=stages, head=nn.ReLU()))
+    with pytest.raises(UserError) as caught:
+        find_module(net, 'backbone.layer3')
+    text = str(caught.value)
+    assert "backbone, a ModuleDict, has 'stem', 'blocks'." in text
+    assert "did you mean 'backbone'" not in text
+    with pytest.raises(UserError, match="it, a ModuleDict, has 'backbone', "):
+        find_module(net, 'zzz')
+    many = nn.Sequential(*[nn.ReLU() for _ in range(30)])
+    with pytest.raises(UserError, match="'11', …"):
+        find_module(many, '30')
+    with pytest.raises(UserError, match='head, a ReLU, has none'):
+        find_module(net, 'head.fc')
+
+
 def test_wrong_side(net):
     with pytest.raises(UserError, match="ends in 'inputs'; write"):
         FeatureTap(net, {'a': '0:inputs'})
