@@ -166,7 +166,9 @@ def check_content(cfg: Config, name: Name) -> None:
                 f'data/centroids/{bank}_{name.data}.npz'
             )
         if 'InheritanceLoss' in own:
-            coder = f'{name.detector}_{name.networks[0]}_{name.data}'
+            coder = (
+                f'{name.detector}_{name.networks[0]}{name.size}_{name.data}'
+            )
             assert distiller.auto_encoder == f'data/auto_encoders/{coder}.pth'
     removed = {'KDLoss'} if 'nokd' in name.settings else set()
     wanted = METHODS[name.method]
