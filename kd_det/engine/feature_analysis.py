@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import re
 from pathlib import Path
 
@@ -115,6 +116,10 @@ def _pair(cfg: Config) -> tuple:
             "'DistillModel'."
         )
     device = get_device()
+    for part in (cfg.model.get('distillers') or {}).values():
+        # maps are compared, not factors: the file may be of another teacher
+        if part.get('auto_encoder'):
+            part['auto_encoder'] = os.devnull
     model = MODELS.build(cfg.model).to(device).eval()
     model._set_device(torch.device(device))
     found = [d for d in model.distill.values() if hasattr(d, 'levels')]

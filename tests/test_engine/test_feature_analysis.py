@@ -172,6 +172,17 @@ def test_parts_and_refusals(run, root, tmp_path):
         analyze(kd, [file])
 
 
+def test_the_auto_encoder_is_not_needed(run, root, tmp_path):
+    """Neither a missing one nor one that does not fit stops anything."""
+    file = tmp_path / 'of_somebody.pth'
+    file.write_bytes(b'not an auto-encoder')
+    for name in (file, tmp_path / 'none.pth'):
+        cfg = config(run, root)
+        cfg.model.distillers.factor.auto_encoder = str(name)
+        path = analyze(cfg, [str(run / 'iekd/epoch_2.pth')], str(tmp_path))
+        assert path.exists()
+
+
 def test_detectors(tmp_path, shapes):
     losses = dict(loss_at=dict(type='AttentionTransferLoss'))
     factor = dict(type='FactorDistiller', losses=losses)
