@@ -12,7 +12,8 @@ class LossShareHook(Hook):
     """Warn if one distillation loss is most of the total loss.
 
     It looks once, at the means over the first steps. A run whose task has
-    no loss of its own, or none that is above 0, is left alone.
+    no loss of its own, or none that is above 0, is left alone. A negative
+    loss, such as that of IE-KD's exploring half, counts by its size.
 
     Args:
         share: Of the total, above which a loss is told, between 0 and 1.
@@ -62,8 +63,8 @@ class LossShareHook(Hook):
         task = {k: v for k, v in means.items() if k not in ours}
         if not ours or sum(task.values()) <= 0:
             return
-        most = max(ours, key=ours.get)
-        share = ours[most] / sum(means.values())
+        most = max(ours, key=lambda key: abs(ours[key]))
+        share = abs(ours[most]) / sum(map(abs, means.values()))
         if share > self.share:
             name, _, loss = most.partition('.')
             runner.logger.warning(

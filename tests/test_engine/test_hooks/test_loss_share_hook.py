@@ -58,6 +58,18 @@ def test_four_fifths_are_the_limit(make_runner, monkeypatch, value, lines):
     assert len(found) == lines
 
 
+def test_negative_losses_count_by_their_size(make_runner, monkeypatch):
+    """Halves of IE-KD cancel: 4 of 11, not 4 of 3; and -27 of 33 is told."""
+    halves = dict(loss_x=4.0, loss_y=-4.0)
+    assert not told(make_runner, monkeypatch, ours=lambda step: halves)
+    (line,) = told(
+        make_runner,
+        monkeypatch,
+        ours=lambda step: dict(loss_x=3.0, loss_y=-27.0),
+    )
+    assert line.startswith('roi.loss_y is -27 and 82% of the total loss, ')
+
+
 def test_a_run_shorter_than_the_interval(make_runner, monkeypatch):
     (line,) = told(
         make_runner,
