@@ -1,5 +1,6 @@
 """FrozenTeacher: a network held still, with checked weights."""
 
+import os.path as osp
 from collections.abc import Callable
 from pathlib import Path
 
@@ -143,7 +144,7 @@ def _where(ckpt: str, keys: str | None, source: str) -> str:
     if keys is not None:
         how = f'{PAGE} ("Load a public teacher") says where it comes from'
     elif source and '::' not in source:
-        how = f'train it first, with the config {source!r}'
+        how = f'train it first, with the config {osp.normpath(source)!r}'
     else:
         how = 'give the path of a .pth file'
     return (

@@ -3,6 +3,7 @@
 import copy
 import functools
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -65,6 +66,15 @@ def test_a_missing_file_says_where_to_get_it(teacher, change, message):
         FileNotFoundError, match=f"no checkpoint 'data/teachers/.*{message}"
     ):
         FrozenTeacher(spec)
+
+
+def test_the_config_to_train_is_a_path_to_type(teacher):
+    path = Path(teacher['cfg'])
+    crooked = str(path.parent / '..' / path.parent.name / path.name)
+    spec = dict(teacher, ckpt='data/teachers/x.th', cfg=crooked)
+    with pytest.raises(FileNotFoundError) as caught:
+        FrozenTeacher(spec)
+    assert f"with the config '{path}'" in str(caught.value)
 
 
 def test_what_it_knows(frozen, teacher):
