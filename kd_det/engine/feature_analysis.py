@@ -244,7 +244,7 @@ def titles(checkpoints: list[str]) -> list[str]:
 
     ``runs/iekd_r20/seed0/epoch_30.pth`` is ``iekd`` beside
     ``runs/ft_r20/seed0/epoch_30.pth``; a checkpoint alone is called by its
-    folder.
+    folder, or the one above that of a seed.
 
     Args:
         checkpoints: Paths.
@@ -260,7 +260,8 @@ def titles(checkpoints: list[str]) -> list[str]:
         )
     parts = [[*path.parts[:-1], path.stem] for path in paths]
     if len(parts) == 1:
-        parts = [[paths[0].parent.name]]
+        above = [paths[0].parent.name, paths[0].parent.parent.name]
+        parts = [[above[above[0].startswith('seed')]]]
     parts = _without_common(_without_common(parts, 0), -1)
     if all(len(own) == 1 for own in parts):
         words = _without_common([own[0].split('_') for own in parts], -1)

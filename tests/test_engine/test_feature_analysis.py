@@ -119,6 +119,7 @@ def test_numbers_are_those_of_the_networks(run, root, tmp_path):
     'paths, names',
     [
         (['runs/iekd/epoch_2.pth'], ['iekd']),
+        (['runs/iekd/seed0/epoch_2.pth'], ['iekd']),
         (['iekd/epoch_2.pth', 'ft/epoch_2.pth'], ['iekd', 'ft']),
         (['a/epoch_1.pth', 'a/epoch_2.pth'], ['epoch_1', 'epoch_2']),
         # seeds are folders below the runs, all of the same names
