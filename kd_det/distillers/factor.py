@@ -309,7 +309,12 @@ class FactorDistiller(FeatureDistiller):
                 knowledge['teacher_factors'] = self._encoded(knowledge)
         return knowledge
 
-    def _encoded(self, knowledge: dict) -> tuple[Tensor, ...]:
+    def require_auto_encoder(self) -> AutoEncoder:
+        """Return the teacher's auto-encoder.
+
+        Raises:
+            UserError: It is not there.
+        """
         if self.auto_encoder is None:
             raise UserError(
                 f'{type(self).__name__} needs the auto-encoder '
@@ -317,6 +322,9 @@ class FactorDistiller(FeatureDistiller):
                 'with tools/train_autoencoder.py or add '
                 "custom_hooks=[dict(type='kd_det.AutoEncoderHook')]."
             )
-        return self.auto_encoder.encoder(
+        return self.auto_encoder
+
+    def _encoded(self, knowledge: dict) -> tuple[Tensor, ...]:
+        return self.require_auto_encoder().encoder(
             knowledge['teacher_feats'], knowledge['feat_masks']
         )

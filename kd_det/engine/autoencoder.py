@@ -16,6 +16,7 @@ from mmengine.dist import (
     get_rank,
 )
 from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor
 
@@ -213,6 +214,24 @@ def with_auto_encoder(model) -> list[FactorDistiller]:
         if getattr(distiller, 'auto_encoder_file', None)
         and 'teacher_factors' in distiller.asked
     ]
+
+
+def check_auto_encoders(runner: Runner) -> None:
+    """Stop before the first step if a file is missing and no hook makes it.
+
+    Args:
+        runner: Built, not started.
+
+    Raises:
+        UserError: Naming the file.
+    """
+    model = runner.model
+    model = model.module if is_model_wrapper(model) else model
+    stages = [getattr(hook, 'stage', None) for hook in runner.hooks]
+    made = any(isinstance(stage, AutoEncoderStage) for stage in stages)
+    if hasattr(model, 'distill') and not made:
+        for distiller in with_auto_encoder(model):
+            distiller.require_auto_encoder()
 
 
 def say(text: str) -> None:

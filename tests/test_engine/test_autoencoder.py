@@ -170,6 +170,14 @@ def test_other_data_are_refused(tmp_path, root):
         launch.train(cfg, seed=0)
 
 
+def test_without_hook_and_file_nothing_begins(tmp_path, root):
+    cfg = config(tmp_path, root)
+    cfg.custom_hooks = []
+    with pytest.raises(UserError, match='which does not exist: train it'):
+        launch.train(cfg, seed=0)
+    assert not (tmp_path / 'run').exists()
+
+
 def test_resumed_run_is_the_run(tmp_path, root):
     whole = config(tmp_path, root, 'whole')
     launch.train(whole, seed=0)
