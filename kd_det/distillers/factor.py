@@ -291,6 +291,11 @@ class FactorDistiller(FeatureDistiller):
             )
         return knowledge
 
+    def check_taught(self, knowledge: dict) -> None:
+        """See :meth:`Distiller.check_taught`; an encoder hides it too."""
+        raw = {field: knowledge[FACTORS[field]] for field in self.factors}
+        super().check_taught({**knowledge, **raw})
+
     def connect(self, knowledge: dict) -> dict:
         """See :meth:`Distiller.connect`; adds the factors."""
         # an encoder has a map as it is, whatever connector others need

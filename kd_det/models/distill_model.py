@@ -155,7 +155,7 @@ class DistillModel(BaseModel):
             losses = dict(self.student(inputs, data_samples, mode='loss'))
         if 'loss' in losses:  # MMEngine logs the total under this name
             losses['loss_task'] = losses.pop('loss')
-        unchecked = not self._checked and self._learns()
+        unchecked = not self._checked and learns(self.student)
         seen, feats = {}, {}
         for name in self.teachers:
             with ExitStack() as stack:
@@ -178,11 +178,6 @@ class DistillModel(BaseModel):
         self._checked = self._checked or unchecked
         return losses
 
-    def _learns(self) -> bool:
-        return torch.is_grad_enabled() and any(
-            weight.requires_grad for weight in self.student.parameters()
-        )
-
     def _points_in(self, teacher: str) -> list[dict[str, str]]:
         return [
             distiller.teacher_points
@@ -202,6 +197,13 @@ class DistillModel(BaseModel):
             for name, distiller in self.distill.items()
             if self.listens_to[name] == teacher
         }
+
+
+def learns(network: nn.Module) -> bool:
+    """Return whether a step can move anything of a network."""
+    return torch.is_grad_enabled() and any(
+        weight.requires_grad for weight in network.parameters()
+    )
 
 
 def teacher_specs(teacher: dict) -> dict[str, dict]:

@@ -112,6 +112,16 @@ def test_a_step_leaves_teacher_and_auto_encoder_as_they_are(tmp_path):
     assert not any('auto_encoder' in key for key in model.state_dict())
 
 
+@pytest.mark.parametrize('losses', [FT, None])
+def test_frozen_layers_are_told(tmp_path, losses):
+    """The weights of an encoder do not hide that nothing is taught."""
+    model = build(pair(tmp_path, losses, auto_encoder='none.pth'))
+    with_auto_encoder(model)
+    model.student.backbone.requires_grad_(False)
+    with pytest.raises(UserError, match='no gradient of loss_.*factors'):
+        losses_of(model)
+
+
 @pytest.mark.parametrize('order', ['natural', 'random'])
 def test_checkpoint_remembers_the_split(tmp_path, order):
     cfg = pair(tmp_path, split=dict(ratio=0.25, order=order))
