@@ -6,6 +6,7 @@ from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
+from mmengine.registry import MODEL_WRAPPERS as MMENGINE_MODEL_WRAPPERS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import (
     OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
@@ -28,6 +29,9 @@ def _child(name: str, parent: Registry, *modules: str) -> Registry:
 
 MODELS = _child(
     'model', MMENGINE_MODELS, 'losses', 'connectors', 'distillers', 'models'
+)
+MODEL_WRAPPERS = _child(
+    'model wrapper', MMENGINE_MODEL_WRAPPERS, 'models.mutual_parallel'
 )
 HOOKS = _child('hook', MMENGINE_HOOKS, 'engine.hooks')
 METRICS = _child(

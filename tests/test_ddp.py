@@ -11,12 +11,14 @@ import os
 import threading
 from pathlib import Path
 
+import ie_toy as toy
 import numpy as np
 import pytest
 import torch
+from mmengine.config import ConfigDict
 from mmengine.dist import get_rank
 from mmengine.model import MMDistributedDataParallel
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.runner.checkpoint import get_state_dict
 from tiny import (
     CLASSES,
@@ -31,12 +33,16 @@ from tiny import (
     spare_time,
     tiny_spec,
 )
+from torch import nn
 
 from kd_det.centroids import CentroidBank
 from kd_det.checkpoint import load_checkpoint
+from kd_det.connectors.auto_encoder_file import load_auto_encoder
 from kd_det.engine import launch
+from kd_det.engine.autoencoder import AutoEncoderStage
 from kd_det.engine.centroid_pass import compute_bank
 from kd_det.errors import UserError
+from kd_det.registry import MODEL_WRAPPERS
 from kd_det.testing import save_teacher, tiny_run
 
 SIFN = dict(loss_sifn=dict(type='SIFNLoss', num_classes=NUM + 1))
@@ -103,6 +109,7 @@ class Job:
         self.folder, self.shapes = folder, shapes
         self.teacher, self.bank = teacher, bank
         self.data = os.environ.get('KD_DET_DATA')
+        self.images = toy.images(folder)
 
     def model(self, method):
         bank = self.bank if 'nd' in method else None
@@ -198,6 +205,94 @@ def download_once(job, rank):
     (job.folder / f'requests_{rank}.json').write_text(json.dumps(requests))
 
 
+PEERS = dict(a=toy.network(), b=toy.network((4, 4, 8, 12)))
+
+
+def peers():
+    """Peers whose step is the same in parts: norms that stand still."""
+    logit = dict(
+        type='LogitDistiller', losses=dict(loss_kd=dict(type='KDLoss'))
+    )
+    factor = dict(
+        type='MutualFactorDistiller',
+        channels=4,
+        norm=False,
+        taps=[toy.POINT],
+        losses=dict(toy.IE, loss_rec=dict(type='ReconstructionLoss')),
+    )
+    model = toy.build(
+        ConfigDict(
+            _scope_='kd_det',
+            type='MutualModel',
+            peers=PEERS,
+            distillers=dict(logit=logit, factor=factor),
+        )
+    )
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+    return model
+
+
+def peer_steps(model, count, rank=None):
+    """Two batches, or a rank's half of them; the peers' state."""
+    optim = build_optim_wrapper(
+        model,
+        dict(
+            constructor='kd_det.PeerOptimWrapperConstructor',
+            type='OptimWrapper',
+            optimizer=dict(type='SGD', lr=0.01, momentum=0.9),
+            accumulative_counts=count,
+        ),
+    )
+    optim.initialize_count_status(model, 0, 2)
+    for seed in range(2):
+        data = toy.batch(6, seed)
+        if rank is not None:
+            own = slice(3 * rank, 3 * rank + 3)
+            data = {key: value[own] for key, value in data.items()}
+        model.train_step(data, optim)
+    return get_state_dict(getattr(model, 'module', model))
+
+
+def train_peers(job, rank):
+    """Steps of peers, and a run of them by the tool's functions."""
+    for count in (1, 2):
+        model = MODEL_WRAPPERS.build(
+            dict(type='kd_det.MutualDataParallel', module=peers())
+        )
+        state = peer_steps(model, count, rank)
+        torch.save(state, job.folder / f'peers{count}_{rank}.pth')
+    cfg = toy.run(
+        'iedml_resnet56_resnet20_short_cifar10',
+        job.folder / 'peers',
+        job.images,
+    )
+    cfg.model.peers = PEERS
+    cfg.model.distillers.factor.channels = 4
+    cfg.custom_hooks.append(dict(type='EMAHook', momentum=0.1))
+    path = job.folder / f'peers_{rank}.py'
+    cfg.dump(path)
+    cfg = launch.prepare(str(path), launcher='pytorch')
+    launch.train(cfg, seed=0)
+
+
+def make_auto_encoder(job, rank):
+    """Stage 1: what each rank holds in the end, and who wrote."""
+    folder = job.folder / f'stage_{rank}'
+    folder.mkdir()
+    model = toy.pair(folder)  # the same teacher, in a file of each rank
+    file = str(job.folder / 'ae.pth')
+    model.distillers.factor.auto_encoder = file
+    cfg = toy.run(
+        'iekd_resnet56_resnet20_short_cifar10', folder, job.images, model
+    )
+    distiller = toy.build(model).distill.factor
+    AutoEncoderStage(epochs=2).provide(distiller, cfg)
+    state = distiller.auto_encoder.state_dict()
+    torch.save(state, job.folder / f'ae_{rank}.pth')
+
+
 def work(rank, job):
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2')
     torch.set_num_threads(1)
@@ -212,6 +307,8 @@ def work(rank, job):
     make_banks(job, rank)
     run_tool(job, rank)
     download_once(job, rank)
+    train_peers(job, rank)
+    make_auto_encoder(job, rank)
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 
@@ -306,3 +403,45 @@ def test_the_tool_trains_and_makes_the_means(job):
 def test_one_rank_downloads(job):
     requests = json.loads((job.folder / 'requests_0.json').read_text())
     assert requests.count('/served.pth') == 1
+
+
+@pytest.mark.parametrize('count', [1, 2])
+def test_peers_step_as_in_one_process(job, count):
+    """Also where gradients are accumulated over two batches."""
+    ranks = [
+        torch.load(job.folder / f'peers{count}_{rank}.pth', weights_only=True)
+        for rank in range(2)
+    ]
+    model = peers()
+    start = {key: v.clone() for key, v in get_state_dict(model).items()}
+    state = peer_steps(model, count)
+    moved = 0
+    for key, value in state.items():
+        assert torch.equal(ranks[0][key], ranks[1][key]), key
+        torch.testing.assert_close(
+            ranks[0][key], value, rtol=1e-4, atol=1e-6, msg=key
+        )
+        moved += not torch.equal(value, start[key])
+    assert moved > 50
+
+
+def test_peers_train_by_the_tool(job):
+    run = job.folder / 'peers'
+    checkpoint = load_checkpoint(run / 'epoch_2.pth')
+    assert checkpoint['meta']['iter'] == 4  # 20 images, 5 a rank
+    for name in PEERS:
+        state = load_checkpoint(run / f'{name}.pth')['state_dict']
+        assert all(value.isfinite().all() for value in state.values())
+
+
+def test_stage_1_of_ranks(job):
+    """One file, which is what both ranks go on with."""
+    state, provenance = load_auto_encoder(job.folder / 'ae.pth')
+    assert not [*job.folder.glob('*ae.pth.*')]
+    assert provenance['points'] == [toy.POINT]
+    assert provenance['epochs'] == 2 and provenance['reconstruction'] > 0
+    for rank in range(2):
+        own = load_checkpoint(job.folder / f'ae_{rank}.pth')
+        assert own.keys() == state.keys()
+        for key, value in state.items():
+            assert torch.equal(own[key], value), key

@@ -186,6 +186,9 @@ def _join_ranks(cfg: Config) -> None:
             '--launcher pytorch: this process is no rank of a job; start the '
             'tool with `torchrun --nproc-per-node=GPUS tools/… CONFIG …`.'
         )
+    if 'peers' in cfg.model:
+        wrapper = dict(type='kd_det.MutualDataParallel', device_ids=None)
+        cfg.setdefault('model_wrapper_cfg', wrapper)
     if torch.cuda.is_available():
         dist_cfg = cfg.get('env_cfg', {}).get('dist_cfg', {})
         init_dist(cfg.launcher, **dist_cfg)

@@ -3,24 +3,19 @@
 from contextlib import ExitStack
 
 import torch
-from mmengine.dist import get_world_size
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
 from kd_det import random_state
 from kd_det.batch_norm import statistics_kept
-from kd_det.distillers import Distiller
 from kd_det.distillers.levels import encode, is_deep
-from kd_det.distillers.mutual import (
-    MutualFactorDistiller,
-    Peer,
-)
+from kd_det.distillers.mutual import MutualFactorDistiller, Peer
 from kd_det.errors import UserError
-from kd_det.models.distill_model import rename_keys
+from kd_det.models.distill_model import learns, rename_keys
+from kd_det.models.peers import build_pairs, build_peer, check_peers
 from kd_det.models.preprocessor import PairPreprocessor
-from kd_det.models.spec import read_spec
-from kd_det.registry import MODELS, build_part
+from kd_det.registry import MODELS
 from kd_det.taps import FeatureTap
 
 OTHERS = 'distill.peers.'  # where a checkpoint keeps all peers but the first
@@ -59,23 +54,15 @@ class MutualModel(BaseModel):
     def __init__(
         self, peers: dict, distillers: dict, classes: tuple[str, ...] = ()
     ) -> None:
-        _check(peers, distillers)
+        check_peers(peers, distillers)
         names = [*peers]
         first = names[0]
         # The first is built first and the rest draws on its own: the
         # generators then stand where plain training has them.
-        built = {first: _build(first, peers[first])}
+        built = {first: build_peer(first, peers[first])}
         with random_state.isolated():
-            built |= {name: _build(name, peers[name]) for name in names[1:]}
-            pairs = {
-                (one, other): {
-                    name: _distiller(name, cfg, one, other)
-                    for name, cfg in distillers.items()
-                }
-                for one in names
-                for other in names
-                if one != other
-            }
+            built |= {n: build_peer(n, peers[n]) for n in names[1:]}
+            pairs = build_pairs(names, distillers)
         super().__init__(
             PairPreprocessor(
                 built[first].data_preprocessor,
@@ -93,6 +80,7 @@ class MutualModel(BaseModel):
             }
         )
         self._bind(pairs)
+        self._unchecked = {*names}  # that gradients reach the peer
         self._register_state_dict_hook(_lay_out)
         self.register_load_state_dict_pre_hook(_lay_back)
 
@@ -108,14 +96,18 @@ class MutualModel(BaseModel):
                 torch.manual_seed(int(torch.randint(2**31, ())))
                 for name, distiller in own.items():
                     distiller.match_up(self.classes, seen[other])
-                    distiller.bind(name, self.peers[one], seen[other])
+                    who = f'{name} ({one} learns from {other})'
+                    distiller.bind(who, self.peers[one], seen[other])
         for (one, other), own in pairs.items():
             for name, distiller in own.items():
                 if isinstance(distiller, MutualFactorDistiller):
-                    ours = _first_of(pairs, one)[name]
-                    if ours is not distiller:
-                        distiller.share(ours)
-                    distiller.meet(_first_of(pairs, other)[name])
+                    ours, theirs = (
+                        next(own for (p, _), own in pairs.items() if p == peer)
+                        for peer in (one, other)
+                    )
+                    if ours[name] is not distiller:
+                        distiller.share(ours[name])
+                    distiller.meet(theirs[name])
         self._seen = seen
 
     def parts(self) -> dict[str, nn.Module]:
@@ -190,6 +182,7 @@ class MutualModel(BaseModel):
             losses = dict(model(inputs[peer], data_samples, mode='loss'))
         if 'loss' in losses:  # MMEngine logs the total under this name
             losses['loss_task'] = losses.pop('loss')
+        unchecked = peer in self._unchecked and learns(model)
         for other, own in others.items():
             seen, feats = self._look(other, own, inputs[other], data_samples)
             for name, distiller in own.items():
@@ -198,11 +191,15 @@ class MutualModel(BaseModel):
                     knowledge = distiller.read(
                         records[other, name], seen[name], feats, data_samples
                     )
+                if unchecked:
+                    distiller.check_taught(knowledge)
                 values = distiller(distiller.connect(knowledge))
                 for key, value in values.items():
                     key = f'{name}.{key}'
                     before = losses.get(key, 0.0)
                     losses[key] = before + value / len(others)
+        if unchecked:
+            self._unchecked.remove(peer)
         return losses
 
     def _look(
@@ -223,13 +220,18 @@ class MutualModel(BaseModel):
         return seen, feats
 
     def train_step(
-        self, data: dict, optim_wrapper: OptimWrapperDict
+        self,
+        data: dict,
+        optim_wrapper: OptimWrapperDict,
+        through: nn.Module | None = None,
     ) -> dict[str, Tensor]:
         """Let each peer take its step, one after the other.
 
         Args:
             data: A batch as the loader collates it.
             optim_wrapper: One a peer, by its name.
+            through: What the losses are asked of; a wrapper that joins the
+                gradients of several processes, else this model.
 
         Returns:
             The losses for the log, ``<peer>.<loss>``; ``loss`` is the sum of
@@ -245,11 +247,12 @@ class MutualModel(BaseModel):
                 "PeerOptimWrapperConstructor', …)."
             )
         data = self.data_preprocessor(data, True)
+        through = through or self
         logs = {}
         for name in self.peers:
             own = optim_wrapper[name]
-            with own.optim_context(self):
-                losses = self(**data, mode='loss', peer=name)
+            with own.optim_context(through):
+                losses = through(**data, mode='loss', peer=name)
             total, values = self.parse_losses(losses)
             own.update_params(total)
             logs |= {f'{name}.{k}': v.detach() for k, v in values.items()}
@@ -263,53 +266,6 @@ class MutualModel(BaseModel):
     def test_step(self, data: dict) -> list:
         """Return the predictions of the peer that is shown."""
         return self.peers[self.shown].test_step(data)
-
-
-def _check(peers: dict, distillers: dict) -> None:
-    if get_world_size() > 1:
-        raise UserError(
-            'MutualModel trains in one process; start it without torchrun.'
-        )
-    if not isinstance(peers, dict) or len(peers) < 2:
-        raise UserError(
-            f'peers={peers!r}; a dict of two or more, name -> dict(cfg=…), '
-            'is accepted.'
-        )
-    odd = [name for name in peers if not str(name).isalnum()]
-    if odd:
-        raise UserError(
-            f'A peer is named {odd[0]!r}; a name of letters and digits is '
-            'accepted.'
-        )
-    if not isinstance(distillers, dict) or not distillers:
-        raise UserError(
-            f'distillers={distillers!r}; a dict of name -> '
-            "dict(type='LogitDistiller', …) is accepted."
-        )
-
-
-def _build(name: str, spec: dict) -> nn.Module:
-    return MODELS.build(read_spec(spec, f'peer {name}')[0])
-
-
-def _distiller(name: str, cfg: dict, one: str, other: str) -> Distiller:
-    """Build a distiller of one peer with another as its teacher."""
-    if isinstance(cfg, dict) and 'auto_encoder' in cfg:
-        raise UserError(
-            f'distillers.{name} names an auto_encoder, which peers train '
-            "themselves; write type='MutualFactorDistiller' without it."
-        )
-    taps = cfg.get('taps') if isinstance(cfg, dict) else None
-    if isinstance(taps, (list, tuple)):
-        taps = dict.fromkeys((one, other), list(taps))
-    if isinstance(taps, dict) and {one, other} <= {*taps}:
-        points = dict(student=taps[one], teacher=taps[other])
-        cfg = dict(cfg, taps=points)
-    return build_part(f'distillers.{name}', cfg, Distiller)
-
-
-def _first_of(pairs: dict, peer: str) -> dict[str, Distiller]:
-    return next(own for (one, _), own in pairs.items() if one == peer)
 
 
 def _lay_out(module, state_dict, prefix, local_metadata) -> None:

@@ -6,6 +6,7 @@ import ie_toy as toy
 import pytest
 import torch
 from mmengine.config import ConfigDict
+from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from torch import nn
@@ -14,7 +15,6 @@ from torch.nn import functional as F
 from kd_det.batch_norm import statistics_kept
 from kd_det.errors import UserError
 from kd_det.functional import exploration_loss, inheritance_loss
-from kd_det.models import mutual_model
 from kd_det.models.mutual_model import MutualModel
 from kd_det.registry import MODELS
 
@@ -303,10 +303,41 @@ def test_refusals(change, message):
         toy.build(ConfigDict(dict(config(), **change)))
 
 
-def test_several_processes_are_refused(monkeypatch):
-    monkeypatch.setattr(mutual_model, 'get_world_size', lambda: 2)
-    with pytest.raises(UserError, match='one process.*without torchrun'):
-        build()
+def test_another_wrapper_is_refused():
+    """As MMEngine takes it in several processes, without kd_det's tools."""
+    model = build()
+    optim = build_optim_wrapper(model, OPTIM)
+    with pytest.raises(UserError, match='kd_det.MutualDataParallel'):
+        MMDistributedDataParallel.train_step(model, toy.batch(), optim)
+
+
+@pytest.mark.parametrize('distillers', [DML, FACTOR])
+def test_a_frozen_peer_is_told(distillers):
+    """Who learns from whom; what a peer has beside it does not hide it."""
+    model = build(distillers)
+    data = prepared(model)
+    model.peers.b.requires_grad_(False)
+    model.peers.b.head.bias_of_its_own = nn.Parameter(torch.zeros(()))
+    model(**data, mode='loss', peer='a')
+    with pytest.raises(UserError, match=r'\(b learns from a\): no gradient'):
+        model(**data, mode='loss', peer='b')
+    model.peers.b.requires_grad_(True)
+    model(**data, mode='loss', peer='b')
+    assert not model._unchecked
+
+
+def test_steps_are_counted_as_with_one_optimiser():
+    """Where gradients are accumulated the last steps are not lost."""
+    model = build()
+    cfg = dict(OPTIM, accumulative_counts=4)
+    optim = build_optim_wrapper(model, cfg)
+    optim.initialize_count_status(model, 0, 5)
+    moved = []
+    for _ in range(5):
+        before = model.peers.b.head.fc.bias.clone()
+        model.train_step(toy.batch(), optim)
+        moved.append(not torch.equal(before, model.peers.b.head.fc.bias))
+    assert moved == [False, False, False, True, True]
 
 
 def test_peers_of_other_widths_name_their_points():

@@ -4,7 +4,9 @@ import os.path as osp
 
 import torch
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.runner.checkpoint import get_state_dict, weights_to_cpu
+from torch import nn
 
 from kd_det.errors import UserError
 from kd_det.files import atomic_write
@@ -36,17 +38,18 @@ class PeerHook(Hook):
 
     def before_train(self, runner) -> None:
         """Stop unless the model has peers."""
-        if not isinstance(runner.model, MutualModel):
+        model = _unwrapped(runner)
+        if not isinstance(model, MutualModel):
             raise UserError(
                 'PeerHook is for a MutualModel, but the model is a '
-                f'{type(runner.model).__name__}; take the hook out of '
+                f'{type(model).__name__}; take the hook out of '
                 'custom_hooks.'
             )
 
     @torch.no_grad()
     def after_val_epoch(self, runner, metrics=None) -> None:
         """Evaluate the peers that validation has not shown."""
-        model = runner.model
+        model = _unwrapped(runner)
         if not isinstance(model, MutualModel):
             return
         first = model.shown
@@ -70,7 +73,7 @@ class PeerHook(Hook):
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Write each peer beside the checkpoint."""
-        model = runner.model
+        model = _unwrapped(runner)
         if not isinstance(model, MutualModel):
             return
         meta = checkpoint.get('meta') or {}
@@ -79,3 +82,8 @@ class PeerHook(Hook):
             state = weights_to_cpu(get_state_dict(peer))
             with atomic_write(osp.join(runner.work_dir, f'{name}.pth')) as f:
                 torch.save(dict(meta=meta, state_dict=state), f)
+
+
+def _unwrapped(runner) -> nn.Module:
+    model = runner.model
+    return model.module if is_model_wrapper(model) else model
