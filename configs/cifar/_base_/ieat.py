@@ -4,23 +4,15 @@ No auto-encoder: attention compares maps of any channels. The weights are
 ours: that of AT, and for the negative, which is bounded, that of IE-KD.
 """
 
-_base_ = '../../_base_/factor_classification_runtime.py'
+_base_ = [
+    '../../_base_/factor_classification_runtime.py',
+    './taps_stages.py',
+]
 method = dict(
     distillers=dict(
         factor=dict(
             type='FactorDistiller',
-            taps=dict(
-                student=[
-                    'backbone.layer1',
-                    'backbone.layer2',
-                    'backbone.layer3',
-                ],
-                teacher=[
-                    'backbone.layer1',
-                    'backbone.layer2',
-                    'backbone.layer3',
-                ],
-            ),
+            taps=_base_.pop('taps'),
             losses=dict(
                 loss_inh=dict(
                     type='InheritMapLoss',

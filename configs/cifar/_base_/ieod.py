@@ -3,23 +3,15 @@
 The bound is ours: about the distance of an untrained ResNet-20.
 """
 
-_base_ = '../../_base_/factor_classification_runtime.py'
+_base_ = [
+    '../../_base_/factor_classification_runtime.py',
+    './taps_before_relu.py',
+]
 method = dict(
     distillers=dict(
         factor=dict(
             type='FactorDistiller',
-            taps=dict(
-                student=[
-                    'backbone.layer1.relu:input',
-                    'backbone.layer2.relu:input',
-                    'backbone.layer3.relu:input',
-                ],
-                teacher=[
-                    'backbone.layer1.relu:input',
-                    'backbone.layer2.relu:input',
-                    'backbone.layer3.relu:input',
-                ],
-            ),
+            taps=_base_.pop('taps'),
             connectors=dict(
                 student_inherit_feats=dict(type='ConvAdaptor', relu=False),
                 student_explore_feats=dict(type='ConvAdaptor', relu=False),

@@ -1,22 +1,14 @@
 """OFD as in its code: all stages before their activation, weight 0.001."""
 
-_base_ = '../../_base_/factor_classification_runtime.py'
+_base_ = [
+    '../../_base_/factor_classification_runtime.py',
+    './taps_before_relu.py',
+]
 method = dict(
     distillers=dict(
         factor=dict(
             type='FactorDistiller',
-            taps=dict(
-                student=[
-                    'backbone.layer1.relu:input',
-                    'backbone.layer2.relu:input',
-                    'backbone.layer3.relu:input',
-                ],
-                teacher=[
-                    'backbone.layer1.relu:input',
-                    'backbone.layer2.relu:input',
-                    'backbone.layer3.relu:input',
-                ],
-            ),
+            taps=_base_.pop('taps'),
             connectors=dict(
                 student_feats=dict(type='ConvAdaptor', relu=False)
             ),
