@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from kd_det.checks import check_positive
 from kd_det.errors import UserError
 
 KERNELS = ('linear', 'rbf')
@@ -45,6 +46,7 @@ def rbf_gram(x: Tensor, threshold: float = 1.0) -> Tensor:
         x: The rows.
         threshold: See :func:`rbf_cka`.
     """
+    check_positive('rbf_gram', 'threshold', threshold)
     x = x.detach().double()
     squares = torch.cdist(
         x, x, compute_mode='donot_use_mm_for_euclid_dist'
@@ -62,7 +64,10 @@ def rbf_gram(x: Tensor, threshold: float = 1.0) -> Tensor:
 def linear_gram(x: Tensor) -> Tensor:
     """Return the inner products (N, N) of rows (N, P), in float64."""
     x = x.detach().double()
-    x = x - x.mean(0)  # what centring would remove, without cancellation
+    # what centring would remove, without cancellation; the first row goes
+    # beforehand, so that what is constant becomes exactly zero
+    x = x - x[:1]
+    x = x - x.mean(0)
     return x @ x.T
 
 
@@ -117,12 +122,23 @@ def unbiased_hsic(k: Tensor, other: Tensor) -> Tensor:
             f'The debiased CKA needs 4 samples at least, got {count}; give '
             'more images, or take the biased one.'
         )
-    k = k - torch.diag(k.diagonal())
-    other = other - torch.diag(other.diagonal())
+    k, other = _off_diagonal(k), _off_diagonal(other)
     crossed = (k * other).sum()
     sums = k.sum() * other.sum() / ((count - 1) * (count - 2))
     rows = k.sum(0) @ other.sum(1) * 2 / (count - 2)
     return (crossed + sums - rows) / (count * (count - 3))
+
+
+def _off_diagonal(k: Tensor) -> Tensor:
+    """Return a Gram matrix without its diagonal, and without its mean.
+
+    The mean changes nothing but the rounding: where all samples are alike
+    there remains exactly zero.
+    """
+    count = len(k)
+    k = k - k.diagonal().diag()
+    k = k - k.sum() / (count * (count - 1))
+    return k - k.diagonal().diag()
 
 
 class MinibatchCKA:
@@ -169,7 +185,23 @@ class MinibatchCKA:
 
         Args:
             representations: Each (N, P), of the same samples; P may differ.
+
+        Raises:
+            UserError: They are no matrices of as many rows, or not as many
+                as the last time.
         """
+        shapes = [tuple(x.shape) for x in representations]
+        good = all(len(shape) == 2 for shape in shapes)
+        if not good or len({rows for rows, _ in shapes}) != 1:
+            raise UserError(
+                f'CKA got representations of the shapes {shapes}; matrices '
+                '(N, P) of the same N samples are accepted.'
+            )
+        if self.total is not None and len(shapes) != len(self.total):
+            raise UserError(
+                f'CKA got {len(shapes)} representations after '
+                f'{len(self.total)}; give as many in every part.'
+            )
         grams = [
             linear_gram(x)
             if self.kernel == 'linear'
@@ -202,6 +234,6 @@ class MinibatchCKA:
 
 def _ratio(cross: Tensor, one: Tensor, other: Tensor) -> Tensor:
     """Return cross / sqrt(one * other), 0 where a side is constant."""
-    scale = one * other
-    alike = scale <= 0
-    return cross / scale.masked_fill(alike, 1).sqrt() * ~alike
+    # each by itself: two that are below 0 by rounding have a product above
+    alike = (one <= 0) | (other <= 0)
+    return cross / (one * other).masked_fill(alike, 1).sqrt() * ~alike

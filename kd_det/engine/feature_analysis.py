@@ -21,6 +21,7 @@ from kd_det.checkpoint import load_checkpoint
 from kd_det.connectors.split import ChannelSplit
 from kd_det.distillers import FeatureDistiller
 from kd_det.engine.checks import check_data
+from kd_det.engine.refusal import check_folder
 from kd_det.engine.seen_network import SeenNetwork
 from kd_det.errors import UserError
 from kd_det.files import atomic_write
@@ -70,6 +71,9 @@ def analyze(
             f'--num-images {num_images}, --minibatch {minibatch}; 4 or more '
             'are accepted, and 0 for all samples at once.'
         )
+    folder = Path(out or cfg.work_dir)
+    check_folder(str(folder), 'folder of the results', '--out')
+    called = titles(checkpoints)
     check_data(cfg, ('test',))
     model, distiller = _pair(cfg)
     loader, names = _loader(cfg, num_images)
@@ -77,7 +81,7 @@ def analyze(
         'teacher': SeenNetwork(distiller.teacher.model, distiller, 'teacher')
     }
     student = model.student
-    for name, path in zip(titles(checkpoints), checkpoints):
+    for name, path in zip(called, checkpoints):
         state = load_checkpoint(path)
         network = copy.deepcopy(student)
         load_exactly(network, state, path, 'student')
@@ -89,14 +93,13 @@ def analyze(
     content, tables, norms, counts = _compare(
         nets, names, minibatch, biased, share
     )
-    folder = Path(out or cfg.work_dir)
     features.draw_cka(folder / 'cka.png', tables, content['representations'])
     labels = nets['teacher'].labels().numpy()
     features.draw_norms(folder / 'norms.png', norms, labels, names)
     features.draw_active(folder / 'active.png', counts)
     runs = {
         name: features.read_curves(Path(path).parent)
-        for name, path in zip([*nets][1:], checkpoints)
+        for name, path in zip(called, checkpoints)
     }
     if any(curves['eval'] for curves in runs.values()):
         features.draw_curves(folder / 'curves.png', runs)
@@ -191,9 +194,15 @@ def _compare(
         rows, level_counts, level_norms = {}, {}, {}
         for name, net in nets.items():
             x = torch.cat(net.rows[level])
+            level_norms[name] = x.norm(dim=1)
+            if not level_norms[name].isfinite().all():
+                raise UserError(
+                    f'The maps of {name!r} are not finite, or too large for '
+                    f'a norm, at {[*net.points.values()]}: the training '
+                    'diverged; take an earlier checkpoint.'
+                )
             given = torch.cat(net.given[level]).double().mean(0)
             is_active = features.active(given, share)
-            level_norms[name] = x.norm(dim=1)
             for part, own in net.parts(level).items():
                 title = f'{name}{part}'
                 rows[title] = x[:, own]

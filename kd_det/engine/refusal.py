@@ -30,18 +30,29 @@ class FirstStep(Hook):
         self.taken = True
 
 
-def _check_folder(path: str) -> None:
-    """Stop if a folder cannot be made: a file stands in its way."""
+def check_folder(
+    path: str, what: str = 'work dir', option: str = '--work-dir'
+) -> None:
+    """Stop if a folder cannot be made: a file stands in its way.
+
+    Args:
+        path: The folder.
+        what: What to call it.
+        option: What names another.
+
+    Raises:
+        UserError: It cannot be made, or not be written.
+    """
     there = _first_there(Path(path))
     if not there.is_dir():
         raise UserError(
-            f'The work dir {path!r} cannot be a folder, since {str(there)!r} '
-            'is a file; give another with --work-dir.'
+            f'The {what} {path!r} cannot be a folder, since {str(there)!r} '
+            f'is a file; give another with {option}.'
         )
     if not os.access(there, os.W_OK):
         raise UserError(
-            f'The work dir {path!r} cannot be written, since {str(there)!r} '
-            'is read-only; give another with --work-dir.'
+            f'The {what} {path!r} cannot be written, since {str(there)!r} '
+            f'is read-only; give another with {option}.'
         )
 
 
@@ -58,7 +69,7 @@ def nothing_left(cfg: Config, step: FirstStep | None = None) -> Iterator[None]:
     Raises:
         UserError: The work dir cannot be a folder, or not be written.
     """
-    _check_folder(cfg.work_dir)
+    check_folder(cfg.work_dir)
     folder = Path(osp.abspath(cfg.work_dir))
     above = _first_there(folder)
     before = {*os.listdir(folder)} if folder.is_dir() else set()

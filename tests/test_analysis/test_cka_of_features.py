@@ -168,3 +168,37 @@ def test_what_does_not_vary_is_like_nothing():
 def test_refusals(make, message):
     with pytest.raises(UserError, match=message):
         make()
+
+
+@either
+@pytest.mark.parametrize('kernel', ['linear', 'rbf'])
+@pytest.mark.parametrize('count', [4, 37, 1000])
+def test_what_is_constant_is_like_nothing(kernel, debiased, count):
+    """Exactly, whatever the rounding: 0, also with itself."""
+    same = torch.full((count, 3), 0.1).expand(count, 3)
+    cka = MinibatchCKA(kernel, debiased)
+    cka.update([same, same * 3, draw(count, 2)])
+    expected = torch.zeros(3, 3, dtype=torch.float64)
+    expected[2, 2] = 1
+    torch.testing.assert_close(cka.matrix(), expected, rtol=0, atol=1e-9)
+
+
+def test_what_cannot_be_compared_is_told():
+    cka = MinibatchCKA()
+    x = draw(6, 3)
+    for wrong in ([x, x[:5]], [x[:, 0]], [x[None], x[None]]):
+        with pytest.raises(UserError, match='of the same N samples'):
+            cka.update(wrong)
+    cka.update([x, x])
+    with pytest.raises(UserError, match='1 representations after 2'):
+        cka.update([x])
+    with pytest.raises(UserError, match='threshold=0'):
+        rbf_cka(x, x, threshold=0)
+
+
+def test_nan_stays_visible():
+    x = draw(6, 3)
+    for kernel in ('linear', 'rbf'):
+        cka = MinibatchCKA(kernel)
+        cka.update([x, x * float('nan')])
+        assert cka.matrix().isnan().tolist() == [[False, True], [True, True]]

@@ -184,6 +184,23 @@ def test_the_auto_encoder_is_not_needed(run, root, tmp_path):
         assert path.exists()
 
 
+def test_refused_before_anything_is_looked_at(run, root, tmp_path):
+    file = str(run / 'iekd/epoch_2.pth')
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(UserError, match="file' is a file; give .*--out"):
+        analyze(config(run, root), [file], str(tmp_path / 'file/out'))
+    with pytest.raises(UserError, match='is named twice'):
+        analyze(config(run, root), [file, file], str(tmp_path))
+    odd = torch.load(file, weights_only=False)
+    odd['state_dict']['backbone.layer3.0.bn2.bias'][0] = 3e38
+    torch.save(odd, tmp_path / 'odd.pth')
+    with pytest.raises(UserError, match='are not finite, or too large'):
+        analyze(
+            config(run, root), [str(tmp_path / 'odd.pth')], str(tmp_path / 'o')
+        )
+    assert not (tmp_path / 'o').exists()
+
+
 def test_detectors(tmp_path, shapes):
     losses = dict(loss_at=dict(type='AttentionTransferLoss'))
     factor = dict(type='FactorDistiller', losses=losses)
