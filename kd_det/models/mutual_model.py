@@ -13,7 +13,12 @@ from kd_det.distillers.levels import encode, is_deep
 from kd_det.distillers.mutual import MutualFactorDistiller, Peer
 from kd_det.errors import UserError
 from kd_det.models.distill_model import learns, rename_keys
-from kd_det.models.peers import build_pairs, build_peer, check_peers
+from kd_det.models.peers import (
+    build_pairs,
+    build_peer,
+    check_counts,
+    check_peers,
+)
 from kd_det.models.preprocessor import PairPreprocessor
 from kd_det.registry import MODELS
 from kd_det.taps import FeatureTap
@@ -62,6 +67,7 @@ class MutualModel(BaseModel):
         built = {first: build_peer(first, peers[first])}
         with random_state.isolated():
             built |= {n: build_peer(n, peers[n]) for n in names[1:]}
+            check_counts(built)
             pairs = build_pairs(names, distillers)
         super().__init__(
             PairPreprocessor(
@@ -240,12 +246,7 @@ class MutualModel(BaseModel):
         Raises:
             UserError: The optimisers are not those of the peers.
         """
-        if not isinstance(optim_wrapper, OptimWrapperDict):
-            raise UserError(
-                'MutualModel trains each peer with its own optimiser; write '
-                "optim_wrapper=dict(constructor='kd_det."
-                "PeerOptimWrapperConstructor', …)."
-            )
+        self.check_optimizers(optim_wrapper)
         data = self.data_preprocessor(data, True)
         through = through or self
         logs = {}
@@ -258,6 +259,24 @@ class MutualModel(BaseModel):
             logs |= {f'{name}.{k}': v.detach() for k, v in values.items()}
         total = sum(logs[f'{name}.loss'] for name in self.peers)
         return dict(loss=total, **logs)
+
+    def check_optimizers(self, optim_wrapper: OptimWrapperDict) -> None:
+        """Stop unless each peer has an optimiser.
+
+        Args:
+            optim_wrapper: One a peer, by its name.
+
+        Raises:
+            UserError: One lacks, or there is one for all.
+        """
+        several = isinstance(optim_wrapper, OptimWrapperDict)
+        if not several or {*self.peers} - {*optim_wrapper.keys()}:
+            found = [*optim_wrapper.keys()] if several else 'a single one'
+            raise UserError(
+                'MutualModel trains each peer with its own optimiser, and '
+                f'there is {found} for {[*self.peers]}; write optim_wrapper='
+                "dict(constructor='kd_det.PeerOptimWrapperConstructor', …)."
+            )
 
     def val_step(self, data: dict) -> list:
         """Return the predictions of the peer that is shown."""

@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from kd_det.checks import check_name
 from kd_det.distillers import Distiller
 from kd_det.errors import UserError
 from kd_det.models.spec import read_spec
@@ -25,6 +26,8 @@ def check_peers(peers: dict, distillers: dict) -> None:
             f'peers={peers!r}; a dict of two or more, name -> dict(cfg=…), '
             'is accepted.'
         )
+    for name in peers:
+        check_name('A peer', name)
     odd = [name for name in peers if not str(name).isalnum()]
     if odd:
         raise UserError(
@@ -36,6 +39,38 @@ def check_peers(peers: dict, distillers: dict) -> None:
             f'distillers={distillers!r}; a dict of name -> '
             "dict(type='LogitDistiller', …) is accepted."
         )
+    for name in distillers:
+        check_name('A distiller', name)
+
+
+def check_counts(peers: dict[str, nn.Module]) -> None:
+    """Stop if peers have heads for different numbers of classes.
+
+    Args:
+        peers: Name -> network.
+
+    Raises:
+        UserError: Two differ: they learn from the same labels.
+    """
+    counts = {name: _num_classes(model) for name, model in peers.items()}
+    known = {name: count for name, count in counts.items() if count}
+    if len({*known.values()}) > 1:
+        raise UserError(
+            f'The peers have heads of {known} classes and learn from the same '
+            'labels; give each as many with num_classes=… in its dict, or '
+            'name the classes of the data, which the tools hand on.'
+        )
+
+
+def _num_classes(model: nn.Module) -> int | None:
+    for path in ('head', 'bbox_head', 'roi_head.bbox_head'):
+        part = model
+        for name in path.split('.'):
+            part = getattr(part, name, None)
+        count = getattr(part, 'num_classes', None)
+        if count:
+            return count
+    return None
 
 
 def build_peer(name: str, spec: dict) -> nn.Module:
@@ -79,7 +114,14 @@ def _distiller(name: str, cfg: dict, one: str, other: str) -> Distiller:
     taps = cfg.get('taps') if isinstance(cfg, dict) else None
     if isinstance(taps, (list, tuple)):
         taps = dict.fromkeys((one, other), list(taps))
-    if isinstance(taps, dict) and {one, other} <= {*taps}:
+    if isinstance(taps, dict) and not {*taps} <= {'student', 'teacher'}:
+        absent = [name for name in (one, other) if name not in taps]
+        if absent:
+            raise UserError(
+                f'distillers.{name} has taps of {", ".join(map(str, taps))}, '
+                f'none of the peer {absent[0]!r}; points of every peer are '
+                'accepted, or one list for all.'
+            )
         points = dict(student=taps[one], teacher=taps[other])
         cfg = dict(cfg, taps=points)
     return build_part(f'distillers.{name}', cfg, Distiller)

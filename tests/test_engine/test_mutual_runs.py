@@ -84,6 +84,15 @@ def test_resumed_run_is_the_run(tmp_path, root):
         assert torch.equal(value, other[key]), key
 
 
+def test_refused_before_the_first_step(tmp_path, root):
+    """Nothing is left of a run that could not have been."""
+    cfg = config(tmp_path / 'run', root)
+    del cfg.optim_wrapper['constructor']
+    with pytest.raises(UserError, match='there is a single one'):
+        launch.train(cfg, seed=0)
+    assert not (tmp_path / 'run').exists()
+
+
 def test_classes_reach_every_peer(tmp_path, root):
     path = f'{toy.CONFIGS}/{CONFIG}.py'
     cfg = launch.prepare(path, str(tmp_path), dict(classes=('x', 'y')))

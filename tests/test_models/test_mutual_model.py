@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.config import ConfigDict
 from mmengine.model import MMDistributedDataParallel
-from mmengine.optim import build_optim_wrapper
+from mmengine.optim import OptimWrapperDict, build_optim_wrapper
 from mmengine.registry import init_default_scope
 from torch import nn
 from torch.nn import functional as F
@@ -283,7 +283,18 @@ def test_predicts_as_the_peer_that_is_shown():
     [
         (dict(peers=dict(a=toy.network())), 'two or more'),
         (dict(peers=dict(a_1=toy.network(), b=toy.network())), 'letters'),
+        (dict(peers=dict(train=toy.network(), b=toy.network())), "'train'"),
+        (dict(peers={1: toy.network(), 2: toy.network()}), 'without dots'),
         (dict(distillers={}), 'LogitDistiller'),
+        (dict(distillers={'a.b': DML['logit']}), 'without dots'),
+        (
+            dict(
+                distillers=dict(
+                    factor=dict(FACTOR['factor'], taps=dict(a=[toy.POINT]))
+                )
+            ),
+            "none of the peer 'b'",
+        ),
         (
             dict(
                 distillers=dict(
@@ -372,3 +383,22 @@ def test_one_optimiser_for_all_is_refused():
         model.train_step(toy.batch(), single)
     with pytest.raises(UserError, match='is for a MutualModel'):
         build_optim_wrapper(model.peers.a, OPTIM)
+
+
+@pytest.mark.parametrize('distillers', [DML, FACTOR])
+def test_peers_of_unequal_class_counts_are_refused(distillers):
+    odd = toy.network()
+    odd['head']['num_classes'] = 5
+    with pytest.raises(UserError, match="'a': 10, 'b': 5.*num_classes"):
+        build(distillers, a=toy.network(), b=odd)
+
+
+def test_an_optimiser_for_each_peer_or_no_step():
+    model = build()
+    optim = build_optim_wrapper(model, OPTIM)
+    before = copy.deepcopy(model.state_dict())
+    for wrong in (optim['a'], OptimWrapperDict(a=optim['a'])):
+        with pytest.raises(UserError, match='PeerOptimWrapperConstructor'):
+            model.train_step(toy.batch(), wrong)
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, before[key]), key

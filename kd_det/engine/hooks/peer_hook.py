@@ -37,7 +37,7 @@ class PeerHook(Hook):
     priority = 'NORMAL'  # before the logger shows the scores
 
     def before_train(self, runner) -> None:
-        """Stop unless the model has peers."""
+        """Stop unless the model has peers, and each an optimiser."""
         model = _unwrapped(runner)
         if not isinstance(model, MutualModel):
             raise UserError(
@@ -45,6 +45,7 @@ class PeerHook(Hook):
                 f'{type(model).__name__}; take the hook out of '
                 'custom_hooks.'
             )
+        model.check_optimizers(runner.optim_wrapper)
 
     @torch.no_grad()
     def after_val_epoch(self, runner, metrics=None) -> None:
