@@ -1,18 +1,13 @@
 """RandomStateHook: a resumed run draws what the first would have drawn."""
 
-import random
-from functools import partial
-
-import numpy as np
-import torch
-from mmengine.dataset import worker_init_fn
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import IterBasedTrainLoop
-from torch.utils.data import DataLoader, get_worker_info
+from torch.utils.data import DataLoader
 
 from kd_det import random_state
 from kd_det.engine.resumed_batches import ResumedBatches, ResumedIterator
+from kd_det.engine.worker_seeds import seed_workers
 from kd_det.registry import HOOKS
 
 
@@ -54,11 +49,7 @@ class RandomStateHook(Hook):
     def before_train(self, runner) -> None:
         """Seed the workers by epoch and see whether a resume is possible."""
         loader = runner.train_dataloader
-        init = loader.worker_init_fn
-        if isinstance(init, partial) and init.func is worker_init_fn:
-            loader.worker_init_fn = partial(
-                seed_worker, init=init, rank=get_rank()
-            )
+        seed_workers(loader)
         if loader.num_workers > 0 and (
             loader.persistent_workers or _counts_iterations(runner)
         ):
@@ -186,20 +177,3 @@ def _saves_now(runner) -> bool:
         )
         for hook in runner.hooks
     )
-
-
-def seed_worker(worker_id: int, init: partial, rank: int) -> None:
-    """Seed a worker by rank and by what the main process drew for it.
-
-    Args:
-        worker_id: Number of the worker.
-        init: MMEngine's own function, whose seeds are the same every epoch.
-        rank: Rank of the process it works for.
-    """
-    init(worker_id)
-    # torch draws this seed, when an epoch begins, from the main generator
-    entropy = [get_worker_info().seed, rank]
-    seeds = np.random.SeedSequence(entropy).generate_state(3)
-    random.seed(int(seeds[0]))
-    np.random.seed(seeds[1])
-    torch.manual_seed(int(seeds[2]))
