@@ -1,6 +1,8 @@
 """The file of a teacher's auto-encoder: weights, with provenance."""
 
+import io
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import torch
 
@@ -36,8 +38,55 @@ def save_auto_encoder(
         provenance: Of plain numbers, strings and lists.
     """
     state = {k: v.cpu() for k, v in auto_encoder.state_dict().items()}
-    with atomic_write(path) as file:
-        torch.save(dict(state_dict=state, provenance=provenance), file)
+    write(path, dict(state_dict=state, provenance=provenance))
+
+
+def write(path: str | Path, content: dict) -> None:
+    """Write tensors atomically.
+
+    Args:
+        path: The file.
+        content: What is to be found there again.
+
+    Raises:
+        UserError: The disk is full, or the place cannot be written.
+    """
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    try:
+        with atomic_write(path) as file:
+            file.write(buffer.getbuffer())
+    except OSError as error:
+        raise UserError(
+            f'{str(path)!r} cannot be written ({error.strerror}, '
+            f'{buffer.tell()} bytes); what was there is as it was: '
+            'free some space or name another file in auto_encoder, then '
+            'start again.'
+        ) from None
+
+
+def check_place(path: str | Path) -> None:
+    """Stop unless an auto-encoder can be written where it is to be.
+
+    Args:
+        path: A file that does not exist.
+
+    Raises:
+        UserError: It is a folder, or its folder cannot be written.
+    """
+    path = Path(path)
+    reason = 'it is a folder'
+    if not path.is_dir():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=path.parent):
+                return
+        except OSError as error:
+            reason = f'{error.strerror}: {error.filename!r}'
+    raise UserError(
+        f'Auto-encoder {str(path)!r} cannot be written ({reason}); name a '
+        'file in a folder that can, in auto_encoder.'
+    )
 
 
 def load_auto_encoder(path: str | Path) -> tuple[dict, dict]:
@@ -48,7 +97,10 @@ def load_auto_encoder(path: str | Path) -> tuple[dict, dict]:
         UserError: It is no auto-encoder.
     """
     content = load_checkpoint(path)
-    if not {'state_dict', 'provenance'} <= content.keys():
+    if not all(
+        isinstance(content.get(key), dict)
+        for key in ('state_dict', 'provenance')
+    ):
         raise UserError(
             f'{str(path)!r} holds no auto-encoder with its provenance; {AGAIN}'
             '.'

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kd_det.batch_norm import normalized
 from kd_det.errors import UserError
+from kd_det.masks import fitting, zero_outside
 
 SLOPE = 0.1  # of the leaky ReLU
 Masks = Sequence[Tensor | None]
@@ -57,13 +58,24 @@ class Coder(nn.Module):
         Args:
             x: Map (N, C, H, W).
             mask: Which cells count, boolean (N, 1, H, W); the others are
-                zero ahead of every layer and in the result, so that nothing
-                comes out of padding.
+                zero ahead of every convolution and in the result, and no
+                statistics count them, so that nothing comes of padding.
+
+        Raises:
+            UserError: Batch norm is to train on a single cell.
         """
+        if self.norm and self.training and x[:, 0].numel() == 1:
+            raise UserError(
+                'A coder with batch norm cannot train on one image whose map '
+                'is one cell; take batches of two or more (drop_last=True in '
+                'train_dataloader), name points with larger maps in taps, or '
+                'say norm=False in the distiller.'
+            )
         if self.norm:
             x = F.leaky_relu(x, SLOPE)
         for conv, norm in zip(self.convs, self.norms):
-            x = F.leaky_relu(norm(conv(zero_outside(x, mask))), SLOPE)
+            x = normalized(norm, conv(zero_outside(x, mask)), mask)
+            x = F.leaky_relu(x, SLOPE)
         return zero_outside(x, mask)
 
 
@@ -149,21 +161,3 @@ class AutoEncoder(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Return the maps as the decoder makes them of the factors."""
         return self.decoder(self.encoder(maps, masks), masks)
-
-
-def fitting(mask: Tensor | None, feature_map: Tensor) -> Tensor | None:
-    """Return a mask if it has the cells of the map, else None."""
-    if mask is None or mask.shape[2:] != feature_map.shape[2:]:
-        return None
-    return mask
-
-
-def zero_outside(x: Tensor, mask: Tensor | None) -> Tensor:
-    """Return the map with zeros where the mask is False.
-
-    Args:
-        x: Map (N, C, H, W).
-        mask: Boolean (N, 1, H, W), or None.
-    """
-    # where, not multiply: padding may hold anything
-    return x if mask is None else torch.where(mask, x, 0.0)

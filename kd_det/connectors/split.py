@@ -6,6 +6,7 @@ from numbers import Real
 import torch
 from torch import Tensor, nn
 
+from kd_det.checks import check_choice
 from kd_det.errors import UserError
 
 ORDERS = ('natural', 'random')
@@ -36,11 +37,7 @@ class ChannelSplit(nn.Module):
         order: str = 'natural',
     ) -> None:
         super().__init__()
-        if order not in ORDERS:
-            raise UserError(
-                f"split has order={order!r}; accepted are 'natural' and "
-                "'random'."
-            )
+        check_choice('split', 'order', order, ORDERS)
         self.levels = len(channels)
         for level, count in enumerate(channels):
             first = inheriting(count, ratio)
@@ -70,6 +67,26 @@ class ChannelSplit(nn.Module):
         )
 
 
+def check_split(split: dict) -> dict:
+    """Return the arguments of a split, with those that are not named.
+
+    Args:
+        split: ``ratio`` and ``order``, see :class:`ChannelSplit`.
+
+    Raises:
+        UserError: It is no dict, has other keys or values.
+    """
+    if not isinstance(split, dict) or {*split} - {'ratio', 'order'}:
+        raise UserError(
+            f"split={split!r}; a dict of 'ratio' and 'order' is accepted, "
+            "such as dict(ratio=0.5, order='natural')."
+        )
+    split = dict(dict(ratio=0.5, order='natural'), **split)
+    inheriting(1, split['ratio'])
+    check_choice('split', 'order', split['order'], ORDERS)
+    return split
+
+
 def inheriting(channels: int, ratio: float) -> int:
     """Return how many of a number of channels inherit.
 
@@ -85,4 +102,5 @@ def inheriting(channels: int, ratio: float) -> int:
             f'split has ratio={ratio!r}; a number from 0 (all explore) to 1 '
             '(all inherit) is accepted.'
         )
-    return int(channels * ratio)
+    # 100 * 0.29 is a little less than 29 in floating point
+    return int(channels * ratio + 1e-9)

@@ -3,7 +3,6 @@
 from mmengine.logging import print_log
 from torch import nn
 
-from kd_det.connectors.coder import fitting, zero_outside
 from kd_det.distillers.base import Distiller
 from kd_det.distillers.levels import (
     levels_at,
@@ -14,6 +13,7 @@ from kd_det.distillers.levels import (
 )
 from kd_det.distillers.padding import common, mask_of
 from kd_det.errors import UserError
+from kd_det.masks import fitting, zero_outside
 from kd_det.registry import MODELS
 
 SIDES = ('student', 'teacher')

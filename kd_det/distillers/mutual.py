@@ -5,9 +5,10 @@ from torch import Tensor, nn
 
 from kd_det import random_state
 from kd_det.batch_norm import statistics_kept
-from kd_det.connectors.coder import AutoEncoder, fitting, zero_outside
+from kd_det.connectors.coder import AutoEncoder
 from kd_det.distillers.factor import FactorDistiller
 from kd_det.errors import UserError
+from kd_det.masks import fitting, zero_outside
 from kd_det.registry import MODELS
 
 

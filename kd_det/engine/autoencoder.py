@@ -33,7 +33,7 @@ from kd_det.engine.checks import check_data
 from kd_det.engine.provenance import training_files, training_sha256
 from kd_det.errors import UserError
 from kd_det.files import atomic_write
-from kd_det.losses.iekd import reconstruction
+from kd_det.losses.reconstruction import reconstruction
 from kd_det.registry import HOOKS, MODELS
 
 LINE_EVERY = 20  # seconds

@@ -6,14 +6,9 @@ from kd_det.losses.dense import DenseKDLoss, LDLoss, SigmoidKDLoss
 from kd_det.losses.dist import DISTLoss
 from kd_det.losses.dkd import DKDLoss
 from kd_det.losses.ft import FactorTransferLoss
+from kd_det.losses.halves import ExploreMapLoss, InheritMapLoss
 from kd_det.losses.hints import AttentionTransferLoss, FitNetLoss
-from kd_det.losses.iekd import (
-    ExplorationLoss,
-    ExploreMapLoss,
-    InheritanceLoss,
-    InheritMapLoss,
-    ReconstructionLoss,
-)
+from kd_det.losses.iekd import ExplorationLoss, InheritanceLoss
 from kd_det.losses.kd import HardKDLoss, KDLoss
 from kd_det.losses.logit_loss import LogitLoss
 from kd_det.losses.mmrazor import MMRazorLoss
@@ -27,6 +22,7 @@ from kd_det.losses.nd import (
 from kd_det.losses.nkd import NKDLoss
 from kd_det.losses.ofd import OFDLoss
 from kd_det.losses.pkd import PKDLoss
+from kd_det.losses.reconstruction import ReconstructionLoss
 from kd_det.losses.reviewkd import ReviewKDLoss
 from kd_det.losses.rkd import (
     RelationalLoss,

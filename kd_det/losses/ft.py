@@ -7,6 +7,7 @@ from torch import Tensor
 from kd_det.functional import factor_transfer_loss
 from kd_det.losses.base import DistillLoss
 from kd_det.losses.levels import check_levels, same_sizes
+from kd_det.masks import fitting
 from kd_det.registry import MODELS
 
 Maps = Sequence[Tensor]
@@ -48,7 +49,8 @@ class FactorTransferLoss(DistillLoss):
 def _level(ours: Tensor, theirs: Tensor, mask: Tensor | None) -> Tensor:
     ours, theirs = same_sizes(ours, theirs)
     per_sample = factor_transfer_loss(ours, theirs)
-    if mask is None or mask.shape[2:] != ours.shape[2:]:
+    mask = fitting(mask, ours)
+    if mask is None:
         return per_sample
     # padding is equal on both sides and shall not count in the mean
     share = mask.to(per_sample.dtype).mean((1, 2, 3))

@@ -1,16 +1,20 @@
 """Coders and the split, against layers by hand and the rules of the spec."""
 
+import copy
+import resource
+
 import numpy as np
 import pytest
 import torch
 
 from kd_det.connectors.auto_encoder_file import (
+    check_place,
     check_provenance,
     load_auto_encoder,
     save_auto_encoder,
 )
 from kd_det.connectors.coder import AutoEncoder, Coder, LevelCoders
-from kd_det.connectors.split import ChannelSplit
+from kd_det.connectors.split import ChannelSplit, check_split, inheriting
 from kd_det.errors import UserError
 
 HALVES = ('inherit', 'explore')
@@ -175,3 +179,74 @@ def test_gradient_reaches_every_layer():
     coder(torch.randn(2, 3, 4, 4)).square().sum().backward()
     for name, value in coder.named_parameters():
         assert value.grad is not None and value.grad.abs().sum() > 0, name
+
+
+def test_padding_does_not_count_in_training():
+    """Statistics of the cells that count, whatever and how much is around."""
+    torch.manual_seed(0)
+    coder = Coder(3, 2).double().train()
+    x = torch.randn(2, 3, 4, 5, dtype=torch.float64)
+    alone = copy.deepcopy(coder)
+    expected = alone(x)
+    for pad, fill in ((2, 0.0), (9, float('nan'))):
+        wide = torch.full((2, 3, 4 + pad, 5 + pad), fill, dtype=x.dtype)
+        wide[..., :4, :5] = x
+        mask = torch.zeros(2, 1, 4 + pad, 5 + pad, dtype=torch.bool)
+        mask[..., :4, :5] = True
+        own = copy.deepcopy(coder)
+        found = own(wide, mask)
+        torch.testing.assert_close(found[..., :4, :5], expected)
+        assert (found[~mask.expand_as(found)] == 0).all()
+        for key, value in alone.state_dict().items():
+            torch.testing.assert_close(own.state_dict()[key], value, msg=key)
+        found.square().sum().backward()
+        assert all(p.grad.isfinite().all() for p in own.parameters())
+
+
+def test_one_cell_is_no_statistic():
+    with pytest.raises(UserError, match='drop_last=True'):
+        Coder(3, 2).train()(torch.randn(1, 3, 1, 1))
+    assert Coder(3, 2, norm=False).train()(torch.randn(1, 3, 1, 1)).numel()
+    assert Coder(3, 2).eval()(torch.randn(1, 3, 1, 1)).numel() == 2
+
+
+@pytest.mark.parametrize(
+    'channels, ratio, count',
+    [(100, 0.29, 29), (10, 0.7, 7), (7, 0.5, 3), (1, 0.99, 0), (3, 1, 3)],
+)
+def test_share_of_the_channels(channels, ratio, count):
+    """Rounded down, and not because of floating point."""
+    assert inheriting(channels, ratio) == count
+
+
+@pytest.mark.parametrize(
+    'wrong', [0.5, [1], dict(ration=0.5), dict(ratio='1'), dict(order='x')]
+)
+def test_split_refusals(wrong):
+    with pytest.raises(UserError, match='accepted'):
+        check_split(wrong)
+
+
+def test_disk_that_takes_no_more(tmp_path):
+    """The old file stays, nothing half-written is beside it."""
+    file = tmp_path / 'ae.pth'
+    save_auto_encoder(file, AutoEncoder([2], [1]), {})
+    old = file.read_bytes()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, limit[1]))
+    try:
+        with pytest.raises(UserError, match='is as it was: free some space'):
+            save_auto_encoder(file, AutoEncoder([8], [4]), {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert file.read_bytes() == old
+    assert [*tmp_path.iterdir()] == [file]
+
+
+def test_places_that_cannot_be_written(tmp_path):
+    (tmp_path / 'file').write_text('')
+    for place in (tmp_path, tmp_path / 'file/ae.pth'):
+        with pytest.raises(UserError, match='cannot be written'):
+            check_place(place)
+    check_place(tmp_path / 'new/ae.pth')
+    assert not [*(tmp_path / 'new').iterdir()]

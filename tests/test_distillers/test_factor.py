@@ -1,6 +1,7 @@
 """FactorDistiller: halves, factors and margins, read of small networks."""
 
 import copy
+import os
 import shutil
 from pathlib import Path
 
@@ -240,6 +241,12 @@ def test_margins_need_batch_norms(tmp_path):
         (dict(auto_encoder=None), 'auto_encoder is not named'),
         (dict(channels=[4, 4]), 'one a level'),
         (dict(channels=0), 'above 0'),
+        (dict(channels=True), 'above 0'),
+        (dict(channels=2.0), 'above 0'),
+        (dict(auto_encoder=True), 'is no text'),
+        (dict(auto_encoder='.'), 'is a folder'),
+        (dict(split=0.5), "a dict of 'ratio' and 'order'"),
+        (dict(split=dict(ration=0.5)), "a dict of 'ratio' and 'order'"),
         (dict(split=dict(ratio=0.0)), 'leaves student_inherit_feats none'),
         (dict(split=dict(ratio=1)), 'leaves student_explore_feats none'),
         (dict(split=dict(ratio=2)), 'from 0 .all explore. to 1'),
@@ -313,10 +320,41 @@ def test_stage_2_refuses_what_is_no_auto_encoder(tmp_path):
     shutil.copy(tmp_path / 'teacher.pth', file)
     with pytest.raises(UserError, match='holds no auto-encoder'):
         build(cfg)
+    for wrong in (dict(state_dict=[1]), dict(provenance=[1])):
+        content = dict(state_dict={}, provenance=distiller.identity())
+        torch.save(content | wrong, file)
+        with pytest.raises(UserError, match='holds no auto-encoder'):
+            build(cfg)
+    broken = distiller.new_auto_encoder()
+    broken.encoder.coders[0].norms[0].running_var.fill_(float('nan'))
+    save_auto_encoder(file, broken, distiller.identity())
+    with pytest.raises(UserError, match='NaN or infinity; train it again'):
+        build(cfg)
     odd = nn.Linear(1, 1)
     save_auto_encoder(file, odd, distiller.identity())
     with pytest.raises(UserError, match='other weights than its provenance'):
         build(cfg)
+
+
+class Harmful:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def test_code_in_the_place_of_an_auto_encoder_does_not_run(tmp_path):
+    cfg = pair(tmp_path)
+    distiller = build(cfg).distill.factor
+    content = dict(state_dict={}, provenance=distiller.identity())
+    content['state_dict']['x'] = Harmful(tmp_path / 'harm')
+    torch.save(content, distiller.auto_encoder_file)
+    with pytest.raises(UserError, match='could run code'):
+        build(cfg)
+    assert not (tmp_path / 'harm').exists()
 
 
 @torch.autocast('cpu', dtype=torch.bfloat16)
@@ -407,6 +445,94 @@ def test_padding_of_a_detector_changes_nothing(tmp_path):
         torch.testing.assert_close(
             factor[..., : cells[1], : cells[0]], coder(alone)
         )
+
+
+def test_losses_do_not_count_padding_in_training(tmp_path):
+    """From the maps on: what lies in padding, and how much there is."""
+    model = detector_pair(
+        tmp_path,
+        losses=dict(
+            loss_inh=INHERIT,
+            loss_exp=dict(EXPLORE, p=2),
+            loss_ft=FT['loss_ft'],
+        ),
+    )
+    with_auto_encoder(model)
+    distiller = model.distill.factor.double()
+    ours, theirs = distiller._channels
+    torch.manual_seed(0)
+    inner = [
+        [torch.randn(2, c, 4, 3, dtype=torch.double) for c in side]
+        for side in (ours, theirs)
+    ]
+
+    def losses(height, width, fill):
+        mask = torch.zeros(2, 1, height, width, dtype=torch.bool)
+        mask[..., :4, :3] = True
+        maps = []
+        for side in inner:
+            maps.append(())
+            for level in side:
+                wide = level.new_full((*level.shape[:2], height, width), fill)
+                wide[..., :4, :3] = level
+                maps[-1] += (wide,)
+        own = copy.deepcopy(distiller)
+        knowledge = dict(
+            student_feats=maps[0],
+            teacher_feats=maps[1],
+            feat_masks=(mask,) * len(ours),
+        )
+        halves = own.split(maps[0])
+        for name, half in zip(('inherit', 'explore'), halves):
+            knowledge[f'student_{name}_feats'] = half
+        return own(own.connect(knowledge))
+
+    expected = losses(4, 3, 0.0)
+    for size in ((5, 8, 7.0), (16, 4, float('nan'))):
+        for name, value in losses(*size).items():
+            torch.testing.assert_close(value, expected[name], msg=name)
+
+
+@pytest.mark.parametrize('place', [0, 1])
+def test_padding_of_maps_of_other_sizes(tmp_path, place):
+    """The student's or the teacher's maps have four times the cells."""
+    model = detector_pair(
+        tmp_path, norm=False, losses=dict(loss_inh=INHERIT, **FT)
+    )
+    with_auto_encoder(model)
+    distiller = model.distill.factor.double()
+    torch.manual_seed(0)
+    factor = 1 + place, 2 - place  # cells a side: student, teacher
+    inner = [
+        torch.randn(2, c[0], 4 * f, 2 * f, dtype=torch.double)
+        for c, f in zip(distiller._channels, factor)
+    ]
+
+    def losses(height, width, fill):
+        maps = []
+        for level, f in zip(inner, factor):
+            size = *level.shape[:2], height * f, width * f
+            maps.append(level.new_full(size, fill))
+            maps[-1][..., : 4 * f, : 2 * f] = level
+        mask = torch.zeros(
+            2, 1, height * factor[1], width * factor[1], dtype=torch.bool
+        )
+        mask[..., : 4 * factor[1], : 2 * factor[1]] = True
+        levels = len(distiller.levels)
+        knowledge = dict(
+            student_feats=(maps[0],) * levels,
+            teacher_feats=(maps[1],) * levels,
+            feat_masks=(mask,) * levels,
+        )
+        halves = distiller.split(knowledge['student_feats'])
+        for name, half in zip(('inherit', 'explore'), halves):
+            knowledge[f'student_{name}_feats'] = half
+        return distiller(distiller.connect(knowledge))
+
+    expected = losses(4, 2, 0.0)
+    for size in ((6, 2, 7.0), (8, 8, float('nan'))):
+        for name, value in losses(*size).items():
+            torch.testing.assert_close(value, expected[name], msg=name)
 
 
 def test_points_of_a_tap_are_as_named(tmp_path):

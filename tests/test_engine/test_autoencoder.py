@@ -15,7 +15,7 @@ from kd_det.engine import autoencoder, launch
 from kd_det.engine.autoencoder import AutoEncoderStage, train_auto_encoders
 from kd_det.errors import UserError
 from kd_det.files import sha256_of
-from kd_det.losses.iekd import reconstruction
+from kd_det.losses.reconstruction import reconstruction
 
 CONFIG = 'iekd_resnet56_resnet20_short_cifar10'
 

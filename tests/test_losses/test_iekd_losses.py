@@ -18,6 +18,7 @@ from kd_det.losses import (
     OFDLoss,
     ReconstructionLoss,
 )
+from kd_det.losses.reconstruction import reconstruction
 
 SHAPES = [(3, 2, 4, 4), (3, 3, 2, 2)]
 AT = dict(type='AttentionTransferLoss')
@@ -232,3 +233,32 @@ def test_half_precision_and_empty_batch(dtype):
         value = loss(none, [x[:0] for x in theirs])
         value.backward()
         assert value == 0
+
+
+@NORMS
+@pytest.mark.parametrize('loss', [InheritanceLoss, ExplorationLoss])
+def test_nothing_but_padding_and_no_image(loss, p):
+    for count in (0, 2):
+        mask = torch.zeros(count, 1, 2, 2, dtype=torch.bool)
+        factor = torch.zeros(count, 3, 2, 2, requires_grad=True)
+        value = loss(p)((factor,), (torch.zeros(count, 3, 2, 2),), (mask,))
+        value.backward()
+        assert value.isfinite() and factor.grad.isfinite().all()
+        value = reconstruction([factor], [factor], [mask])
+        assert value == 0 and reconstruction([factor], [factor]) == 0
+
+
+@pytest.mark.parametrize(
+    'loss', [InheritanceLoss, ExplorationLoss, ReconstructionLoss]
+)
+def test_a_negative_weight_is_refused(loss):
+    """The sign is in the loss."""
+    assert loss(loss_weight=0.0).loss_weight == 0
+    with pytest.raises(UserError, match='loss_weight=-50.0'):
+        loss(loss_weight=-50.0)
+    half = dict(type='AttentionTransferLoss')
+    for kind in (InheritMapLoss, ExploreMapLoss):
+        with pytest.raises(UserError, match=f'{kind.__name__}: loss_weight'):
+            kind(half, loss_weight=-1.0)
+        with pytest.raises(UserError, match=f'base of {kind.__name__}'):
+            kind(dict(half, loss_weight=-1.0))

@@ -1,0 +1,129 @@
+"""Any loss on maps, for one half of the student: IE-AT, IE-OD."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from kd_det.checks import check_not_negative, check_positive
+from kd_det.errors import UserError
+from kd_det.losses.base import DistillLoss, Fields
+from kd_det.registry import MODELS, build_part
+
+Maps = Sequence[Tensor]
+
+
+class _HalfLoss(DistillLoss):
+    entrywise = False  # the base looks at a half, not at the student's maps
+    half = ''
+
+    def __init__(self, base: dict, loss_weight: float = 1.0) -> None:
+        own = type(self).__name__
+        super().__init__(check_not_negative(own, 'loss_weight', loss_weight))
+        if isinstance(base, dict):  # names resolve here in any default scope
+            base = {'_scope_': 'kd_det', **base}
+        name = f'base of {own}'
+        self.base = build_part(name, base, DistillLoss)
+        check_not_negative(name, 'loss_weight', self.base.loss_weight)
+        asked = self.base.fields()
+        if 'student_feats' not in asked.required:
+            raise UserError(
+                f'{name} is {type(self.base).__name__}, which takes '
+                f'{", ".join(asked.required)}; one that takes student_feats '
+                'is accepted, such as AttentionTransferLoss.'
+            )
+
+    def fields(self) -> Fields:
+        """Return the base's fields, with a half for the student's maps."""
+        return Fields(
+            *(
+                tuple(
+                    self.half if field == 'student_feats' else field
+                    for field in fields
+                )
+                for fields in self.base.fields()
+            )
+        )
+
+    def of_half(self, knowledge: dict) -> Tensor:
+        """Return the base's loss of a half."""
+        knowledge = dict(knowledge)
+        return self.base(student_feats=knowledge.pop(self.half), **knowledge)
+
+
+@MODELS.register_module()
+class InheritMapLoss(_HalfLoss):
+    """A loss on maps, applied to the half that inherits: IE-AT, IE-OD.
+
+    Args:
+        base: Config of a loss that takes ``student_feats``; its own weight
+            counts too.
+        loss_weight: Constant factor of the loss, 0 or above.
+
+    Raises:
+        UserError: The base does not exist or takes no maps, or a weight is
+            below 0.
+
+    Paper: https://arxiv.org/abs/2107.00181
+    """
+
+    half = 'student_inherit_feats'
+
+    def forward(self, **knowledge: Maps) -> Tensor:
+        """Return the weighted loss as a scalar.
+
+        Args:
+            knowledge: The fields that :meth:`fields` names.
+        """
+        return self.weigh(self.of_half(knowledge))
+
+
+@MODELS.register_module()
+class ExploreMapLoss(_HalfLoss):
+    r"""The negative of a loss on maps, on the half that explores.
+
+    .. math:: L = -\min(\operatorname{base}, b)
+
+    Args:
+        base: Config of a loss that takes ``student_feats``; its own weight
+            counts too.
+        bound: :math:`b`, needed where the base has no upper bound, such as
+            OFD's: what is at least so far away is left in peace.
+        loss_weight: Constant factor of the loss, 0 or above: the sign is in
+            the loss.
+
+    Raises:
+        UserError: The base does not exist or takes no maps, a weight is
+            below 0, or the bound is not above it.
+
+    Paper: https://arxiv.org/abs/2107.00181
+    """
+
+    half = 'student_explore_feats'
+
+    def __init__(
+        self,
+        base: dict,
+        bound: float | None = None,
+        loss_weight: float = 1.0,
+    ) -> None:
+        super().__init__(base, loss_weight)
+        if bound is not None:
+            check_positive(self, 'bound', bound)
+        elif not self.base.bounded:
+            raise UserError(
+                f'ExploreMapLoss: {type(self.base).__name__} has no upper '
+                'bound, so its negative would grow for ever; say how far is '
+                'far enough, e.g. bound=1.0.'
+            )
+        self.bound = bound
+
+    def forward(self, **knowledge: Maps) -> Tensor:
+        """Return the weighted loss as a scalar.
+
+        Args:
+            knowledge: The fields that :meth:`fields` names.
+        """
+        value = self.of_half(knowledge)
+        if self.bound is not None:
+            value = value.clamp(max=self.bound)
+        return self.weigh(-value)
