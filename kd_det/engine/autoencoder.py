@@ -1,8 +1,9 @@
 """Stage 1 of FT and IE-KD: an auto-encoder of the frozen teacher's maps."""
 
 import logging
+import math
 import os.path as osp
-import time
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -15,28 +16,31 @@ from mmengine.dist import (
     broadcast,
     get_rank,
 )
-from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from kd_det import random_state
-from kd_det.checkpoint import load_checkpoint
+from kd_det.checks import check_choice, check_count, check_positive
 from kd_det.connectors.auto_encoder_file import (
+    check_place,
     check_provenance,
     save_auto_encoder,
 )
 from kd_det.connectors.coder import AutoEncoder
 from kd_det.distillers import FactorDistiller
+from kd_det.engine.autoencoder_partial import keep, resume
+from kd_det.engine.autoencoder_progress import Progress, say
 from kd_det.engine.centroid_pass import package_versions
 from kd_det.engine.checks import check_data
 from kd_det.engine.provenance import training_files, training_sha256
+from kd_det.engine.worker_seeds import seed_workers
 from kd_det.errors import UserError
-from kd_det.files import atomic_write
 from kd_det.losses.reconstruction import reconstruction
+from kd_det.models import DistillModel
 from kd_det.registry import HOOKS, MODELS
 
-LINE_EVERY = 20  # seconds
 OPTIMIZER = dict(momentum=0.9, nesterov=True, weight_decay=5e-4)
 
 
@@ -61,14 +65,46 @@ class AutoEncoderStage:
     def __init__(
         self, epochs: int = 30, lr: float = 0.1, p: int = 1, seed: int = 0
     ) -> None:
-        if not (isinstance(epochs, int) and epochs > 0 and lr > 0):
-            raise UserError(
-                f'Auto-encoder: epochs={epochs!r}, lr={lr!r}; an integer and '
-                'a number above 0 are accepted.'
-            )
-        if p not in (1, 2):
-            raise UserError(f'Auto-encoder: p={p!r}; accepted are 1 and 2.')
-        self.settings = dict(epochs=epochs, lr=lr, p=p, seed=seed)
+        what = 'Auto-encoder'
+        self.settings = dict(
+            epochs=check_count(what, 'epochs', epochs, least=1),
+            lr=check_positive(what, 'lr', lr),
+            p=check_choice(what, 'p', p, (1, 2)),
+            seed=check_count(what, 'seed', seed, least=0),
+        )
+
+    def provide_all(
+        self, distillers: list[FactorDistiller], cfg: dict
+    ) -> None:
+        """Provide each, after looking at what can be known beforehand.
+
+        Args:
+            distillers: See :meth:`provide`.
+            cfg: The run's config.
+
+        Raises:
+            UserError: A file cannot be written, is to serve two distillers
+                that differ, or see :meth:`provide`.
+        """
+        data = dict(training_sha256=training_sha256(cfg))
+        planned, missing = {}, []
+        for distiller in distillers:
+            file = distiller.auto_encoder_file
+            if not _missing(file):
+                self._reuse(distiller, data)
+                continue
+            missing.append(distiller)
+            for path in (file, f'{file}.partial'):
+                check_place(path)
+            first = planned.setdefault(osp.realpath(file), distiller)
+            if first.identity() != distiller.identity():
+                raise UserError(
+                    f'distillers.{first.name} and distillers.{distiller.name} '
+                    f'both name {file!r} in auto_encoder, and differ in '
+                    'points or channels; name a file each.'
+                )
+        for distiller in missing:
+            self.provide(distiller, cfg)
 
     def provide(self, distiller: FactorDistiller, cfg: dict) -> None:
         """Train a distiller's auto-encoder, or check the file that is there.
@@ -82,30 +118,48 @@ class AutoEncoderStage:
         """
         file = distiller.auto_encoder_file
         data = dict(training_sha256=training_sha256(cfg))
-        missing = not osp.isfile(file)
-        if missing:
-            say(
-                f'Auto-encoder {file!r} is missing and is trained: '
-                f'epochs={self.settings["epochs"]} of the teacher over '
-                f'{", ".join(training_files(cfg))}.'
+        if not _missing(file):
+            self._reuse(distiller, data)
+            return
+        say(
+            f'Auto-encoder {file!r} is missing and is trained: '
+            f'epochs={self.settings["epochs"]} of the teacher over '
+            f'{", ".join(training_files(cfg))}.'
+        )
+        identity = dict(distiller.identity(), **data)
+        with random_state.isolated():
+            auto_encoder, error = self._train(distiller, cfg, identity)
+        if get_rank() == 0:
+            extra = dict(self.settings, reconstruction=error)
+            save_auto_encoder(
+                file,
+                auto_encoder,
+                dict(identity, **extra, versions=package_versions()),
             )
-            identity = dict(distiller.identity(), **data)
-            with random_state.isolated():
-                auto_encoder, error = self._train(distiller, cfg, identity)
-            if get_rank() == 0:
-                extra = dict(self.settings, reconstruction=error)
-                save_auto_encoder(
-                    file,
-                    auto_encoder,
-                    dict(identity, **extra, versions=package_versions()),
-                )
-                # another run may have made the same file at the same time
-                Path(f'{file}.partial').unlink(missing_ok=True)
-            barrier()
+            # another run may have made the same file at the same time
+            Path(f'{file}.partial').unlink(missing_ok=True)
+        barrier()
+        check_provenance(file, distiller.load_auto_encoder(), data)
+
+    def _reuse(self, distiller: FactorDistiller, data: dict) -> None:
+        """Read a file; tell how it was made, and if not as is asked."""
+        file = distiller.auto_encoder_file
         provenance = distiller.load_auto_encoder()
         check_provenance(file, provenance, data)
-        if not missing:
-            _say_reused(file, provenance, self.settings)
+        shown = [*self.settings, 'reconstruction']
+        made = [f'{k}={provenance[k]:.5g}' for k in shown if k in provenance]
+        other = [
+            f'{key}={value}'
+            for key, value in self.settings.items()
+            if key in provenance and provenance[key] != value
+        ]
+        text = f'Auto-encoder {file!r} is reused ({", ".join(made)})'
+        if other:
+            text += (
+                f'; the config has {", ".join(other)}: delete the file to '
+                'train it so'
+            )
+        say(f'{text}.', logging.WARNING if other else logging.INFO)
 
     def _train(
         self, distiller: FactorDistiller, cfg: dict, identity: dict
@@ -121,18 +175,20 @@ class AutoEncoderStage:
         )
         file = f'{distiller.auto_encoder_file}.partial'
         asked = dict(identity, **settings)
-        done = _resume(file, asked, auto_encoder, optimizer)
-        loader = Runner.build_dataloader(
-            cfg['train_dataloader'], seed=settings['seed']
-        )
-        progress = _Progress(settings['epochs'], len(loader), done)
+        done, error = resume(file, asked, auto_encoder, optimizer)
+        loader = _loader(cfg, settings['seed'])
+        progress = Progress(settings['epochs'], len(loader), done)
         preprocessor = distiller.teacher.model.data_preprocessor
         for epoch in range(done, settings['epochs']):
             random_state.seed_all(settings['seed'] + epoch + 1000 * get_rank())
-            if hasattr(loader.sampler, 'set_epoch'):
-                loader.sampler.set_epoch(epoch)
+            # a batch sampler may hold what shuffles
+            for sampler in (loader.sampler, loader.batch_sampler):
+                sampler = getattr(sampler, 'sampler', sampler)
+                if hasattr(sampler, 'set_epoch'):
+                    sampler.set_epoch(epoch)
             total = torch.zeros(2, device=device)
-            for data in loader:
+            # those of loops that count iterations have no end
+            for data in islice(loader, len(loader)):
                 batch = preprocessor(data, False)
                 maps, masks = distiller.teacher_maps(
                     batch['inputs'], batch['data_samples']
@@ -150,12 +206,10 @@ class AutoEncoderStage:
                 progress.step(total)
             all_reduce(total)
             error = (total[0] / total[1]).item()
-            _check_finite(error, settings['lr'])
+            _check_finite(error, settings['lr'], maps)
             progress.epoch(error)
             if get_rank() == 0:
-                _keep(file, asked, epoch + 1, error, auto_encoder, optimizer)
-        if done == settings['epochs']:  # killed between the two writes
-            error = load_checkpoint(file)['error']
+                keep(file, asked, epoch + 1, error, auto_encoder, optimizer)
         for value in auto_encoder.state_dict().values():
             broadcast(value)  # each rank has statistics of its own
         return auto_encoder, error
@@ -200,14 +254,31 @@ def train_auto_encoders(cfg: Config) -> list[str]:
             'No distiller of the config names an auto-encoder; use one such '
             "as dict(type='FactorDistiller', auto_encoder='FILE.pth', …)."
         )
+    stage.provide_all(found, cfg)
     for distiller in found:
-        stage.provide(distiller, cfg)
         say(f'Ready: {distiller.auto_encoder_file}')
     return [distiller.auto_encoder_file for distiller in found]
 
 
+def require_auto_encoders(runner: Runner) -> None:
+    """Stop where a run needs an auto-encoder and nothing makes it.
+
+    Args:
+        runner: Before training.
+
+    Raises:
+        UserError: A file is missing, and so is the hook.
+    """
+    model = runner.model
+    model = model.module if is_model_wrapper(model) else model
+    hooks = {type(hook).__name__ for hook in runner.hooks}
+    if isinstance(model, DistillModel) and 'AutoEncoderHook' not in hooks:
+        for distiller in with_auto_encoder(model):
+            distiller.require_auto_encoder()
+
+
 def with_auto_encoder(model) -> list[FactorDistiller]:
-    """Return the distillers of a pair that have an auto-encoder's file."""
+    """Return the distillers of a pair that need an auto-encoder's file."""
     return [
         distiller
         for distiller in model.distill.values()
@@ -216,122 +287,40 @@ def with_auto_encoder(model) -> list[FactorDistiller]:
     ]
 
 
-def check_auto_encoders(runner: Runner) -> None:
-    """Stop before the first step if a file is missing and no hook makes it.
+def _missing(file: str) -> bool:
+    """Return whether a file is missing, as the first process sees it.
 
-    Args:
-        runner: Built, not started.
-
-    Raises:
-        UserError: Naming the file.
+    Another run may write it at this moment: all ranks are to do the same.
     """
-    model = runner.model
-    model = model.module if is_model_wrapper(model) else model
-    stages = [getattr(hook, 'stage', None) for hook in runner.hooks]
-    made = any(isinstance(stage, AutoEncoderStage) for stage in stages)
-    if hasattr(model, 'distill') and not made:
-        for distiller in with_auto_encoder(model):
-            distiller.require_auto_encoder()
+    missing = torch.tensor(not osp.isfile(file), device=get_device())
+    broadcast(missing)
+    return bool(missing)
 
 
-def say(text: str) -> None:
-    """Print a line, on the log of the run where there is one."""
-    print_log(text, 'current')
-
-
-def _say_reused(file: str, provenance: dict, settings: dict) -> None:
-    """Tell how a file was made, and if the config would make it otherwise."""
-    shown = [*settings, 'reconstruction']
-    made = [f'{k}={provenance[k]:.5g}' for k in shown if k in provenance]
-    text = f'Auto-encoder {file!r} is reused ({", ".join(made)})'
-    other = [
-        f'{key}={value}'
-        for key, value in settings.items()
-        if key in provenance and provenance[key] != value
-    ]
-    if other:
-        print_log(
-            f'{text}; the config has {", ".join(other)}: delete the file to '
-            'train it so.',
-            'current',
-            logging.WARNING,
-        )
-    else:
-        say(f'{text}.')
-
-
-class _Progress:
-    """Says now and then where the training stands and how long it takes."""
-
-    def __init__(self, epochs: int, length: int, done: int) -> None:
-        self.epochs, self.length = epochs, length
-        self.done = done * length
-        self.first = self.done
-        self.began = self.said = time.monotonic()
-
-    def step(self, total: Tensor) -> None:
-        """Count a step; a line when it is due."""
-        self.done += 1
-        if time.monotonic() - self.said >= LINE_EVERY:
-            self._line((total[0] / total[1]).item())
-
-    def epoch(self, error: float) -> None:
-        """Say what an epoch came to."""
-        self._line(error)
-
-    def _line(self, error: float) -> None:
-        self.said = time.monotonic()
-        pace = (self.said - self.began) / (self.done - self.first)
-        left = round(pace * (self.epochs * self.length - self.done))
-        epoch = (self.done - 1) // self.length + 1
-        say(
-            f'Auto-encoder: epoch {epoch} of {self.epochs}, step '
-            f'{self.done} of {self.epochs * self.length}, reconstruction '
-            f'{error:.5f}, {left // 60}:{left % 60:02} left'
-        )
-
-
-def _check_finite(error: float, lr: float) -> None:
-    if error != error or error == float('inf'):
+def _loader(cfg: dict, seed: int) -> DataLoader:
+    # workers that live on would not draw what a resumed training draws
+    settings = dict(cfg['train_dataloader'], persistent_workers=False)
+    loader = Runner.build_dataloader(settings, seed=seed)
+    seed_workers(loader)
+    if not len(loader):
         raise UserError(
-            f'The auto-encoder diverges (its reconstruction is {error}); '
-            f'lower the lr of AutoEncoderHook, which is {lr}.'
+            f'The train_dataloader has no batch: {len(loader.dataset)} '
+            f'samples, batch_size={settings.get("batch_size")!r} and '
+            'drop_last=True; take a smaller batch_size.'
         )
+    return loader
 
 
-def _keep(
-    file: str,
-    asked: dict,
-    epoch: int,
-    error: float,
-    auto_encoder: AutoEncoder,
-    optimizer: torch.optim.Optimizer,
-) -> None:
-    state = dict(
-        asked=asked,
-        epoch=epoch,
-        error=error,
-        state_dict=auto_encoder.state_dict(),
-        optimizer=optimizer.state_dict(),
+def _check_finite(error: float, lr: float, maps: tuple[Tensor, ...]) -> None:
+    if math.isfinite(error):
+        return
+    if not all(level.isfinite().all() for level in maps):
+        raise UserError(
+            "The teacher's maps hold NaN or infinity, so that no auto-encoder "
+            'can be trained of them; check its checkpoint (ckpt), and leave '
+            'out a dtype=float16 of the teacher.'
+        )
+    raise UserError(
+        f'The auto-encoder diverges (its reconstruction is {error}); '
+        f'lower the lr of AutoEncoderHook, which is {lr}.'
     )
-    with atomic_write(file) as out:
-        torch.save(state, out)
-
-
-def _resume(
-    file: str,
-    asked: dict,
-    auto_encoder: AutoEncoder,
-    optimizer: torch.optim.Optimizer,
-) -> int:
-    """Go on where an interrupted training stopped; return its epochs."""
-    if not osp.isfile(file):
-        return 0
-    state = load_checkpoint(file)
-    if state.get('asked') != asked:
-        say(f'{file!r} is of other settings and is begun anew.')
-        return 0
-    auto_encoder.load_state_dict(state['state_dict'])
-    optimizer.load_state_dict(state['optimizer'])
-    say(f'Going on after epoch {state["epoch"]}, from {file!r}.')
-    return state['epoch']

@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 
 from kd_det.checkpoint import load_checkpoint, use_safe_loading
 from kd_det.config import leaf_datasets, load_config, specs_that_train
-from kd_det.engine.autoencoder import check_auto_encoders
+from kd_det.engine.autoencoder import require_auto_encoders
 from kd_det.engine.centroid_pass import compute_bank
 from kd_det.engine.checkpoint_checks import (
     check_classes,
@@ -262,7 +262,7 @@ def train(
         runner.register_hook(step)
         if resume and path:
             check_resumed_keys(runner, path)
-        check_auto_encoders(runner)
+        require_auto_encoders(runner)
         record_connectors(runner)
         warn_of_frozen(runner)
         runner.train()

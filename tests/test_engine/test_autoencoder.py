@@ -7,12 +7,15 @@ import os
 import ie_toy as toy
 import pytest
 import torch
+from mmengine.registry import DATA_SAMPLERS
 from mmengine.runner import Runner
 from tiny import spare_time
+from torch.utils.data import BatchSampler
 
 from kd_det.connectors.auto_encoder_file import load_auto_encoder
 from kd_det.engine import autoencoder, launch
 from kd_det.engine.autoencoder import AutoEncoderStage, train_auto_encoders
+from kd_det.engine.provenance import training_sha256
 from kd_det.errors import UserError
 from kd_det.files import sha256_of
 from kd_det.losses.reconstruction import reconstruction
@@ -112,12 +115,16 @@ def test_stage_1_leaves_the_run_as_it_is(tmp_path, root):
         assert torch.equal(value, other[key]), key
 
 
-def test_interrupted_stage_1_goes_on(tmp_path, root, monkeypatch):
-    cfg = config(tmp_path, root, epochs=3)
+@pytest.mark.parametrize('workers', [0, 2])
+def test_interrupted_stage_1_goes_on(tmp_path, root, monkeypatch, workers):
+    """Exactly, also where worker processes augment."""
+    changes = {'train_dataloader__num_workers': workers}
+    cfg = config(tmp_path, root, epochs=3, **changes)
+    cfg.train_dataloader.persistent_workers = workers > 0
     (path,) = train_auto_encoders(copy.deepcopy(cfg))
     whole = load_auto_encoder(path)[0]
     os.remove(path)
-    keep = autoencoder._keep
+    keep = autoencoder.keep
 
     def killed(file, asked, epoch, *rest):
         keep(file, asked, epoch, *rest)
@@ -125,14 +132,14 @@ def test_interrupted_stage_1_goes_on(tmp_path, root, monkeypatch):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(autoencoder, '_keep', killed)
+        patch.setattr(autoencoder, 'keep', killed)
         with pytest.raises(KeyboardInterrupt):
             train_auto_encoders(copy.deepcopy(cfg))
     assert not os.path.exists(path) and os.path.exists(f'{path}.partial')
     epochs = []
     monkeypatch.setattr(
         autoencoder,
-        '_keep',
+        'keep',
         lambda *a: (epochs.append(a[2]), keep(*a)),
     )
     train_auto_encoders(copy.deepcopy(cfg))
@@ -159,6 +166,100 @@ def test_teacher_in_half_precision(tmp_path, root):
     assert {v.dtype for v in state.values() if v.is_floating_point()} == {
         torch.float32
     }
+
+
+def test_what_cannot_end_well_is_not_begun(tmp_path, root, monkeypatch):
+    """No epoch before it is known where the file is to be."""
+    monkeypatch.setattr(autoencoder, 'keep', lambda *_: pytest.fail('began'))
+    cfg = config(tmp_path, root)
+    (tmp_path / 'file').write_text('')
+    cfg.model.distillers.factor.auto_encoder = str(tmp_path / 'file/ae.pth')
+    with pytest.raises(UserError, match='cannot be written'):
+        launch.train(cfg, seed=0)
+    cfg = config(tmp_path, root)
+    other = copy.deepcopy(cfg.model.distillers.factor)
+    cfg.model.distillers.other = dict(other, channels=5)
+    with pytest.raises(UserError, match='factor and distillers.other both'):
+        train_auto_encoders(cfg)
+    assert not (tmp_path / 'ae.pth.partial').exists()
+
+
+def test_stage_2_alone_is_refused_before_its_first_step(tmp_path, root):
+    cfg = config(tmp_path, root)
+    cfg.custom_hooks = [
+        hook for hook in cfg.custom_hooks if 'AutoEncoder' not in hook.type
+    ]
+    with pytest.raises(UserError, match='ae.pth.*which does not exist'):
+        launch.train(cfg, seed=0)
+    assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize('content', [b'PK', None])
+def test_a_damaged_state_is_told(tmp_path, root, content):
+    """Of no epoch, or of weights that the settings do not have."""
+    cfg = config(tmp_path, root, epochs=1)
+    partial = tmp_path / 'ae.pth.partial'
+    distiller = toy.build(cfg.model).distill.factor
+    stage = AutoEncoderStage(epochs=1)
+    asked = dict(
+        distiller.identity(),
+        training_sha256=training_sha256(cfg),
+        **stage.settings,
+    )
+    if content is None:
+        torch.save(dict(asked=asked, state_dict={}), partial)
+    else:
+        partial.write_bytes(content)
+    with pytest.raises(UserError, match='delete.* begins anew'):
+        stage.provide(distiller, cfg)
+
+
+def test_no_batch_is_told(tmp_path, root):
+    changes = dict(
+        train_dataloader__drop_last=True, train_dataloader__batch_size=50
+    )
+    with pytest.raises(UserError, match='20 samples, batch_size=50'):
+        train_auto_encoders(config(tmp_path, root, **changes))
+
+
+def test_maps_that_are_not_finite_are_told(tmp_path, root):
+    cfg = config(tmp_path, root)
+    distiller = toy.build(cfg.model).distill.factor
+    weight = distiller.teacher.model.backbone.layer3[0].bn2.weight
+    weight.data[0] = float('nan')
+    with pytest.raises(UserError, match='maps hold NaN or infinity'):
+        AutoEncoderStage(epochs=1).provide(distiller, cfg)
+    assert not [*tmp_path.glob('ae.pth*')]
+
+
+@DATA_SAMPLERS.register_module(force=True)
+class BatchesOfTests(BatchSampler):
+    """As mmdet's batch samplers: the sampler is within."""
+
+    orders = []
+
+    def __iter__(self):
+        batches = [*super().__iter__()]
+        self.orders.append([index for batch in batches for index in batch])
+        return iter(batches)
+
+
+def test_every_epoch_has_an_order_of_its_own(tmp_path, root):
+    cfg = config(tmp_path, root)
+    cfg.train_dataloader.batch_sampler = dict(
+        type='BatchesOfTests', drop_last=False
+    )
+    train_auto_encoders(cfg)
+    one, other = BatchesOfTests.orders
+    assert one != other and sorted(one) == sorted(other) == [*range(20)]
+
+
+def test_a_sampler_without_end(tmp_path, root):
+    """As loops that count iterations have it."""
+    cfg = config(tmp_path, root, epochs=1)
+    cfg.train_dataloader.sampler = dict(type='InfiniteSampler')
+    (path,) = train_auto_encoders(cfg)
+    assert load_auto_encoder(path)[1]['epochs'] == 1
 
 
 def test_other_data_are_refused(tmp_path, root):
@@ -213,7 +314,17 @@ def test_auto_encoder_learns(tmp_path, root):
 
 
 @pytest.mark.parametrize(
-    'wrong', [dict(epochs=0), dict(lr=0), dict(p=3), dict(epochs=1.5)]
+    'wrong',
+    [
+        dict(epochs=0),
+        dict(epochs=1.5),
+        dict(epochs=True),
+        dict(lr=0),
+        dict(lr='0.1'),
+        dict(lr=float('inf')),
+        dict(p=3),
+        dict(seed='x'),
+    ],
 )
 def test_refusals(wrong):
     with pytest.raises(UserError, match='accepted'):

@@ -44,5 +44,4 @@ class AutoEncoderHook(Hook):
         model = runner.model
         model = model.module if is_model_wrapper(model) else model
         require_pair(self, model)
-        for distiller in with_auto_encoder(model):
-            self.stage.provide(distiller, runner.cfg)
+        self.stage.provide_all(with_auto_encoder(model), runner.cfg)
