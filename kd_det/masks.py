@@ -14,8 +14,10 @@ def fitting(mask: Tensor | None, feature_map: Tensor) -> Tensor | None:
         mask: Boolean (N, 1, H, W), or None.
         feature_map: Shape (N, C, H', W').
     """
+    if mask is None:  # what mmrazor's connectors make may be no map
+        return None
     size = feature_map.shape[2:]
-    if mask is None or mask.shape[2:] == size:
+    if mask.shape[2:] == size:
         return mask
     return F.adaptive_max_pool2d(mask.float(), size) > 0
 

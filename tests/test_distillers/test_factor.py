@@ -328,7 +328,7 @@ def test_stage_2_refuses_what_is_no_auto_encoder(tmp_path):
     broken = distiller.new_auto_encoder()
     broken.encoder.coders[0].norms[0].running_var.fill_(float('nan'))
     save_auto_encoder(file, broken, distiller.identity())
-    with pytest.raises(UserError, match='NaN or infinity; train it again'):
+    with pytest.raises(UserError, match='holds NaN or infinity; delete it'):
         build(cfg)
     odd = nn.Linear(1, 1)
     save_auto_encoder(file, odd, distiller.identity())
