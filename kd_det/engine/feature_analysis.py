@@ -86,7 +86,9 @@ def analyze(
         network = copy.deepcopy(student)
         load_exactly(network, state, path, 'student')
         nets[name] = SeenNetwork(network, distiller, 'student')
-        nets[name].split = _split_of(state, distiller)
+        nets[name].split, remembered = _split_of(state, distiller)
+        if not remembered:  # it was trained undivided
+            nets[name].halves = 'half 1', 'half 2'
     for data in track(loader, 'Features'):
         for net in nets.values():
             net.look(data)
@@ -160,8 +162,10 @@ def _loader(cfg: Config, num_images: int) -> tuple:
     return loader, names
 
 
-def _split_of(state: dict, distiller: FeatureDistiller) -> ChannelSplit:
-    """Return the split that a checkpoint remembers, else the config's."""
+def _split_of(
+    state: dict, distiller: FeatureDistiller
+) -> tuple[ChannelSplit, bool]:
+    """Return the split that a checkpoint remembers, or else the config's."""
     ours, _ = distiller.channels('student_feats')
     settings = getattr(distiller, 'split_cfg', {})
     with random_state.isolated():
@@ -174,10 +178,11 @@ def _split_of(state: dict, distiller: FeatureDistiller) -> ChannelSplit:
         for key, value in state.get('state_dict', state).items()
         if (match := SPLIT_KEY.match(str(key)))
     }
-    if found.keys() == split.state_dict().keys():
+    remembered = found.keys() == split.state_dict().keys()
+    if remembered:
         for name, value in found.items():
             setattr(split, name, value)
-    return split
+    return split, remembered
 
 
 def _compare(
@@ -189,8 +194,7 @@ def _compare(
 ) -> tuple[dict, dict, dict, dict]:
     content = dict(samples=len(nets['teacher'].labels()), levels=[])
     tables, norms, counts = {}, {}, {}
-    depth = len(nets['teacher'].levels)
-    for level in range(depth):
+    for level in range(len(nets['teacher'].levels)):
         rows, level_counts, level_norms = {}, {}, {}
         for name, net in nets.items():
             x = torch.cat(net.rows[level])
@@ -224,7 +228,7 @@ def _compare(
             for part in _parts(len(x), minibatch):
                 cka.update([own[part] for own in rows.values()])
             entry['cka'][kernel] = cka.matrix().tolist()
-            title = f'{kernel} CKA, level {level + 1} of {depth}'
+            title = f'{kernel} CKA, stride {nets["teacher"].strides[level]}'
             tables[title] = cka.matrix().numpy()
         content['levels'].append(entry)
         content['representations'] = [*rows]

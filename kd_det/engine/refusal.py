@@ -23,11 +23,27 @@ class FirstStep(Hook):
     priority = 'VERY_HIGH'
 
     def __init__(self) -> None:
-        self.taken = False
+        self.begun = self.taken = False
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        """Note it."""
+        """Note that it begins."""
+        self.begun = True
+
+    def after_train_iter(
+        self, runner, batch_idx, data_batch=None, outputs=None
+    ) -> None:
+        """Note that it has been taken."""
         self.taken = True
+
+    def refused(self, error: Exception) -> bool:
+        """Return whether an error leaves nothing worth keeping.
+
+        What breaks in the first step itself leaves its log, unless it is a
+        refusal in a sentence.
+        """
+        return not self.taken and (
+            not self.begun or isinstance(error, UserError)
+        )
 
 
 def check_folder(
@@ -64,7 +80,7 @@ def nothing_left(cfg: Config, step: FirstStep | None = None) -> Iterator[None]:
 
     Args:
         cfg: The run's config.
-        step: Of a training; once it is taken, everything stays.
+        step: Of a training; whether everything stays.
 
     Raises:
         UserError: The work dir cannot be a folder, or not be written.
@@ -78,9 +94,9 @@ def nothing_left(cfg: Config, step: FirstStep | None = None) -> Iterator[None]:
     barrier()  # no rank makes the folder before another has looked
     try:
         yield
-    except Exception:
-        taken = step is not None and step.taken
-        if is_main_process() and not taken and folder.is_dir():
+    except Exception as error:
+        refused = step is None or step.refused(error)
+        if is_main_process() and refused and folder.is_dir():
             for name in {*os.listdir(folder)} - before:
                 # as MMEngine names the folder of a log, and a config
                 log = re.fullmatch(r'\d{8}_\d{6}(\.py)?', name)

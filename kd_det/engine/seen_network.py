@@ -33,6 +33,8 @@ class SeenNetwork:
         self.points = distiller.teacher_points if place else distiller.points
         self.levels = [pair[place] for pair in distiller.levels]
         self.split: ChannelSplit | None = None
+        self.halves = 'inherit', 'explore'  # what the split is called
+        self.strides = [0] * len(self.levels)
         self.rows: list[list[Tensor]] = [[] for _ in self.levels]
         self.given: list[list[Tensor]] = [[] for _ in self.levels]
         self._labels: list[Tensor] = []
@@ -54,7 +56,7 @@ class SeenNetwork:
         size = inputs.shape[2:]
         for level, (x, gradient) in enumerate(zip(maps, gradients)):
             x = x.detach().float()
-            stride = round(size[1] / x.shape[3])
+            stride = self.strides[level] = round(size[1] / x.shape[3])
             x = zero_outside(x, mask_of(x, samples, stride))
             given = features.contributions(x, gradient.float())
             self.given[level].append(given.cpu())
@@ -71,8 +73,8 @@ class SeenNetwork:
         parts = {'': torch.arange(width)}
         if self.split is not None:
             parts |= {
-                f' {half}': getattr(self.split, f'{half}{level}')
-                for half in ('inherit', 'explore')
+                f' {name}': getattr(self.split, f'{half}{level}')
+                for name, half in zip(self.halves, ('inherit', 'explore'))
             }
         return {name: part for name, part in parts.items() if len(part)}
 

@@ -64,8 +64,8 @@ def test_what_is_written(run, root, tmp_path):
         'iekd inherit',
         'iekd explore',
         'control',
-        'control inherit',
-        'control explore',
+        'control half 1',
+        'control half 2',
     ]
     (level,) = content['levels']
     for kernel in ('linear', 'rbf'):
@@ -74,11 +74,12 @@ def test_what_is_written(run, root, tmp_path):
         torch.testing.assert_close(table.diagonal(), torch.ones(7))
     counts = level['active']
     assert [counts[name]['of'] for name in names] == [12, 8, 4, 4, 8, 4, 4]
-    for name in ('iekd', 'control'):
-        halves = [
-            counts[f'{name} {h}']['active'] for h in ('inherit', 'explore')
-        ]
-        assert sum(halves) == counts[name]['active'] > 0
+    for name, halves in (
+        ('iekd', ('inherit', 'explore')),
+        ('control', ('half 1', 'half 2')),
+    ):
+        parts = [counts[f'{name} {half}']['active'] for half in halves]
+        assert sum(parts) == counts[name]['active'] > 0
     assert sum(c['count'] for c in level['norms']['teacher'].values()) == 12
     assert len(content['curves']['iekd']['eval']) == 2
     assert len(content['curves']['control']['train']) == 2

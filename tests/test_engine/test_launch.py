@@ -142,6 +142,19 @@ class Break(Hook):
         raise UserError('Broken.')
 
 
+@HOOKS.register_module(name='RefuseOfTests', force=True)
+class Refuse(Hook):
+    """Refuse the run once the first step has begun."""
+
+    priority = 'LOWEST'
+
+    def __init__(self, **_):
+        pass
+
+    def before_train_iter(self, *args, **kwargs):
+        raise UserError('No.')
+
+
 def test_a_refusal_leaves_nothing_behind(write, teacher, tmp_path):
     """Before the first step neither a new folder nor a changed one."""
     config = write(pair_cfg(teacher))
@@ -150,6 +163,7 @@ def test_a_refusal_leaves_nothing_behind(write, teacher, tmp_path):
         {'custom_hooks.0.floor': 2.0},  # by a hook
         {'load_from': 'nope.pth'},
         {'model.teacher.ckpt': 'nope.pth'},
+        {'custom_hooks.0.type': 'RefuseOfTests'},  # within the first step
     ):
         before = sorted(os.listdir(tmp_path))
         deep = str(tmp_path / 'new/folder')
