@@ -245,7 +245,7 @@ def _parts(count: int, minibatch: int) -> list[slice]:
             'raise --num-images.'
         )
     step = minibatch or count
-    # what is left over would be too few to compare
+    # without what is left over: parts of one size have one bias
     return [
         slice(first, first + step)
         for first in range(0, count - step + 1, step)
