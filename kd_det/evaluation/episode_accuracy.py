@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kd_det.checks import check_count
 from kd_det.errors import UserError
 from kd_det.evaluation.recall_at_k import EmbeddingMetric
 from kd_det.models.prototype_head import prototype_logits
@@ -30,7 +31,8 @@ class EpisodeAccuracy(EmbeddingMetric):
         prefix: As in MMEngine.
 
     Raises:
-        UserError: Too few classes have enough images.
+        UserError: A number is out of its range, or too few classes have
+            enough images.
 
     Example:
         >>> val_evaluator = dict(type='kd_det.EpisodeAccuracy', shots=5)
@@ -52,17 +54,16 @@ class EpisodeAccuracy(EmbeddingMetric):
         counts = dict(ways=ways, shots=shots, queries=queries)
         for name, value in dict(counts, episodes=episodes).items():
             least = 2 if name in ('ways', 'episodes') else 1
-            if not isinstance(value, int) or value < least:
-                raise UserError(
-                    f'EpisodeAccuracy: {name}={value!r}; an integer, {least} '
-                    'or above, is accepted.'
-                )
+            check_count(self, name, value, least)
+        check_count(self, 'seed', seed, 0)
         self.ways, self.shots, self.queries = ways, shots, queries
         self.episodes, self.seed = episodes, seed
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Return accuracy and half the interval, in per cent."""
         embeddings, labels = self.stack(results)
+        # products of far embeddings cancel in float32
+        embeddings = embeddings.double()
         per_class = self.shots + self.queries
         members = [
             (labels == label).nonzero()[:, 0].numpy()

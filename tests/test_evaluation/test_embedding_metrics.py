@@ -97,6 +97,43 @@ def test_episodes(shots):
     assert 35 < scores['fewshot/accuracy'] < 95
 
 
+def test_far_embeddings_are_told_apart():
+    x, labels = clusters(spread=0.1)
+    scores = [
+        evaluate(EpisodeAccuracy(queries=4, episodes=20), rows, labels)
+        for rows in (x.astype(np.float32), (x + 3e3).astype(np.float32))
+    ]
+    assert scores[0] == scores[1]
+    assert scores[0]['fewshot/accuracy'] > 95
+
+
+@pytest.mark.parametrize('kind', [EpisodeAccuracy, RecallAtK])
+def test_nan_is_no_score(kind):
+    x, labels = clusters()
+    x[3, 1] = np.nan
+    with pytest.raises(UserError, match='1 of 120 embeddings have NaN'):
+        evaluate(kind(), x, labels)
+
+
+@pytest.mark.parametrize('kind', [EpisodeAccuracy, RecallAtK])
+def test_needs_embeddings_and_labels(kind):
+    sample = DataSample(pred_score=torch.ones(2)).set_gt_label(1)
+    with pytest.raises(UserError, match='sample with .*; pred_embed, of an'):
+        Evaluator(kind()).process([sample])
+
+
+@pytest.mark.parametrize('ks', [1, (), (0,), (1.5,), [True], '12'])
+def test_wrong_neighbours(ks):
+    with pytest.raises(UserError, match='RecallAtK: (each of )?ks='):
+        RecallAtK(ks)
+
+
+def test_more_neighbours_than_images():
+    x, labels = clusters(classes=2, each=4)
+    with pytest.raises(UserError, match=r'ks=\(1, 2, 4, 8\) of 8 images'):
+        evaluate(RecallAtK(), x, labels)
+
+
 def test_interval_shrinks_with_the_root_of_the_episodes():
     x, labels = clusters(spread=2.0)
     few, many = (
@@ -124,7 +161,14 @@ def test_too_few_images():
 
 
 @pytest.mark.parametrize(
-    'wrong', [dict(ways=1), dict(shots=0), dict(queries=1.5), dict(episodes=1)]
+    'wrong',
+    [
+        dict(ways=1),
+        dict(shots=True),
+        dict(queries=1.5),
+        dict(episodes=1),
+        dict(seed=-1),
+    ],
 )
 def test_wrong_arguments(wrong):
     (name,) = wrong
