@@ -7,6 +7,7 @@ import numpy as np
 from mmengine.fileio import list_dir_or_file
 from PIL import Image
 
+from kd_det.checks import check_count
 from kd_det.datasets.retrieval import ClassSplit, images_in
 from kd_det.errors import UserError, nearest
 from kd_det.registry import DATASETS
@@ -32,8 +33,8 @@ class Omniglot(ClassSplit):
     Args:
         data_root: Where the archives were unpacked.
         folder: Of one archive.
-        alphabets: Use these alone.
-        without: Alphabets to leave out.
+        alphabets: Use these alone; a name, or several.
+        without: Alphabets to leave out; a name, or several.
         image_size: Side of the images in pixels.
         rotations: Each character turned by 90, 180 and 270 degrees makes
             three more classes.
@@ -47,7 +48,8 @@ class Omniglot(ClassSplit):
     Raises:
         FileNotFoundError: The folder is missing.
         UserError: An archive has another number of characters than it
-            should, an alphabet is not there, or an image cannot be read.
+            should, an alphabet is not there, a character has no drawing, or
+            an image cannot be read.
 
     Paper: https://www.science.org/doi/10.1126/science.aab3050
     """
@@ -59,8 +61,8 @@ class Omniglot(ClassSplit):
         self,
         data_root: str,
         folder: str = 'images_background',
-        alphabets: Sequence[str] = (),
-        without: Sequence[str] = (),
+        alphabets: str | Sequence[str] = (),
+        without: str | Sequence[str] = (),
         image_size: int = 28,
         rotations: bool = False,
         pipeline: Sequence = (),
@@ -71,8 +73,12 @@ class Omniglot(ClassSplit):
         serialize_data: bool = True,
     ) -> None:
         self.folder = folder
-        self.alphabets, self.without = tuple(alphabets), tuple(without)
-        self.image_size = image_size
+        # a string is a sequence of letters
+        self.alphabets, self.without = (
+            (names,) if isinstance(names, str) else tuple(names)
+            for names in (alphabets, without)
+        )
+        self.image_size = check_count(self, 'image_size', image_size, 1)
         self.turns = range(4 if rotations else 1)
         super().__init__(
             data_root,
@@ -113,11 +119,25 @@ class Omniglot(ClassSplit):
                     f'{root!r} has no alphabet {alphabet!r}; it has '
                     f'{", ".join(found)}{nearest(alphabet, found) or "."}'
                 )
-        for alphabet in self.alphabets or found:
-            if alphabet in self.without:
+        used = {*(self.alphabets or found)} - {*self.without}
+        if not any(found[alphabet] for alphabet in used):
+            raise UserError(
+                f'Omniglot has no character of {root!r}, with alphabets='
+                f'{self.alphabets} and without={self.without}; an archive '
+                'has folders of alphabets with folders of characters.'
+            )
+        # each once: drawings twice would find themselves
+        for alphabet in dict.fromkeys(self.alphabets or found):
+            if alphabet not in used:
                 continue
             for character in found[alphabet]:
-                files = images_in(osp.join(root, alphabet, character))
+                folder = osp.join(root, alphabet, character)
+                files = images_in(folder)
+                if not files:
+                    raise UserError(
+                        f'Character {folder!r} has no drawing; unpack the '
+                        f'archive of {self.page} again, or remove the folder.'
+                    )
                 yield f'{alphabet}/{character}', files
 
 

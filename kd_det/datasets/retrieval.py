@@ -101,11 +101,19 @@ class ClassSplit(BaseDataset):
             )
         return path
 
-    def table(self, *names: str) -> Iterable[list[str]]:
+    def table(self, *names: str, columns: int) -> Iterable[list[str]]:
         """Yield the words of each line of a file below ``data_root``."""
-        for line in list_from_file(self.find(*names)):
-            if line.strip():
-                yield line.split()
+        path = self.find(*names)
+        for number, line in enumerate(list_from_file(path), start=1):
+            words = line.split()
+            if words and len(words) != columns:
+                raise UserError(
+                    f'Line {number} of {path!r} has {len(words)} words '
+                    f'instead of {columns}; unpack the archive of {self.page} '
+                    'again.'
+                )
+            if words:
+                yield words
 
 
 @DATASETS.register_module()
@@ -123,7 +131,7 @@ class CUBRetrieval(ClassSplit):
     def entries(self) -> Iterable[tuple[dict, str]]:
         """See :meth:`ClassSplit.entries`."""
         images = self.find('images')
-        for _, path in self.table('images.txt'):
+        for _, path in self.table('images.txt', columns=2):
             folder = path.partition('/')[0]  # 001.Black_footed_Albatross
             number = folder.partition('.')[0]
             first = number.isdecimal() and int(number) <= 100
@@ -169,7 +177,7 @@ class SOPRetrieval(ClassSplit):
 
     def entries(self) -> Iterable[tuple[dict, str]]:
         """See :meth:`ClassSplit.entries`."""
-        rows = iter(self.table(f'Ebay_{self.split}.txt'))
+        rows = iter(self.table(f'Ebay_{self.split}.txt', columns=4))
         next(rows, None)  # names of the columns
         for _, number, _, path in rows:
             yield dict(img_path=osp.join(self.data_root, path)), number
@@ -190,7 +198,7 @@ class MiniImageNet(ClassSplit):
     def entries(self) -> Iterable[tuple[dict, str]]:
         """See :meth:`ClassSplit.entries`."""
         images = self.find('images')
-        for (line,) in self.table(f'{self.split}.csv'):
+        for (line,) in self.table(f'{self.split}.csv', columns=1):
             file, _, label = line.partition(',')
             if file != 'filename':
                 yield dict(img_path=osp.join(images, file)), label

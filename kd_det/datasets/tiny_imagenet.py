@@ -30,7 +30,7 @@ class TinyImageNet(ClassSplit):
                 yield dict(img_path=path), name
             return
         folder = self.find('val', 'images')
-        rows = self.table('val', 'val_annotations.txt')
+        rows = self.table('val', 'val_annotations.txt', columns=6)
         # by class, so that labels are those of the training images
         for file, name, *_ in sorted(rows, key=lambda row: row[1]):
             yield dict(img_path=osp.join(folder, file)), name

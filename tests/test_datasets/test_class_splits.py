@@ -120,6 +120,13 @@ def test_sop(tmp_path):
     assert test.get_gt_labels().tolist() == [0, 1]
 
 
+def test_a_line_that_is_cut(tmp_path):
+    header = 'image_id class_id super_class_id path\n'
+    (tmp_path / 'Ebay_train.txt').write_text(header + '1 1 1\n')
+    with pytest.raises(UserError, match='Line 2 of .* has 3 words instead'):
+        retrieval.SOPRetrieval(str(tmp_path))
+
+
 def test_mini_imagenet(tmp_path):
     (tmp_path / 'images').mkdir()
     (tmp_path / 'val.csv').write_text(
@@ -225,6 +232,33 @@ def test_split_by_alphabet(alphabets):
     assert all(n.startswith('Korean/') for n in alone.metainfo['classes'])
     with pytest.raises(UserError, match="did you mean 'Korean'"):
         omniglot.Omniglot(root, 'mine', without=('Korea',))
+
+
+def test_an_alphabet_by_its_name_alone_or_twice(alphabets):
+    once = omniglot.Omniglot(str(alphabets), 'mine', alphabets='Korean')
+    twice = omniglot.Omniglot(str(alphabets), 'mine', alphabets=['Korean'] * 2)
+    assert len(once) == len(twice) == 4
+
+
+@pytest.mark.parametrize(
+    'choice',
+    [dict(alphabets='Greek', without='Greek'), dict(folder='mine/Greek')],
+)
+def test_nothing_left(alphabets, choice):
+    choice = dict(dict(folder='mine'), **choice)
+    with pytest.raises(UserError, match='Omniglot has no character of'):
+        omniglot.Omniglot(str(alphabets), **choice)
+
+
+def test_a_character_without_a_drawing(alphabets):
+    (alphabets / 'mine/Greek/character03').mkdir()
+    with pytest.raises(UserError, match='character03. has no drawing'):
+        omniglot.Omniglot(str(alphabets), 'mine')
+
+
+def test_side_of_the_images(alphabets):
+    with pytest.raises(UserError, match='image_size=0; an integer, 1 or'):
+        omniglot.Omniglot(str(alphabets), 'mine', image_size=0)
 
 
 def test_characters_of_an_archive_are_counted(alphabets):
