@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from kd_det.checks import check_count
 from kd_det.errors import UserError
 from kd_det.registry import DATA_SAMPLERS
 
@@ -26,14 +27,9 @@ class ClassBatches:
     """
 
     def __init__(self, sampler, batch_size: int, num_batches: int) -> None:
-        if not isinstance(num_batches, int) or num_batches < 1:
-            raise UserError(
-                f'{type(self).__name__}: num_batches={num_batches!r}; an '
-                'integer above 0 is accepted.'
-            )
+        self.num_batches = check_count(self, 'num_batches', num_batches, 1)
         self.sampler = sampler
         self.batch_size = batch_size
-        self.num_batches = num_batches
         dataset = sampler.dataset
         labels = np.array(
             [dataset.get_data_info(i)['gt_label'] for i in range(len(dataset))]
@@ -93,12 +89,7 @@ class ClassBatchSampler(ClassBatches):
         num_batches: int = 100,
     ) -> None:
         super().__init__(sampler, batch_size, num_batches)
-        if not isinstance(per_class, int) or per_class < 1:
-            raise UserError(
-                f'ClassBatchSampler: per_class={per_class!r}; an integer '
-                'above 0 is accepted.'
-            )
-        self.per_class = per_class
+        self.per_class = check_count(self, 'per_class', per_class, 1)
         most = sum(min(per_class, len(own)) for own in self.members)
         wanted = batch_size * sampler.world_size
         if most < wanted:
@@ -154,11 +145,7 @@ class EpisodeBatchSampler(ClassBatches):
         super().__init__(sampler, batch_size, num_batches)
         counts = dict(ways=ways, shots=shots, queries=queries)
         for name, value in counts.items():
-            if not isinstance(value, int) or value < 1:
-                raise UserError(
-                    f'EpisodeBatchSampler: {name}={value!r}; an integer '
-                    'above 0 is accepted.'
-                )
+            check_count(self, name, value, 1)
         self.ways, self.per_class = ways, shots + queries
         if batch_size != ways * self.per_class:
             raise UserError(

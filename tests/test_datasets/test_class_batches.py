@@ -124,6 +124,7 @@ def test_episodes():
     [
         (ClassBatchSampler, dict(num_batches=0), 'num_batches=0'),
         (ClassBatchSampler, dict(per_class=0), 'per_class=0'),
+        (ClassBatchSampler, dict(per_class=True), 'per_class=True'),
         (ClassBatchSampler, dict(per_class=1), '30 classes give 30 images'),
         (EpisodeBatchSampler, dict(ways=0), 'ways=0'),
         (EpisodeBatchSampler, dict(ways=5), 'are 50 and batch_size is 40'),
