@@ -1,13 +1,11 @@
 """Triplet loss: a sample is nearer to its class than to the others."""
 
-from numbers import Real
-
 import torch
 from torch import Tensor, nn
 
-from kd_det.checks import check_choice
+from kd_det.checks import check_choice, check_not_negative
 from kd_det.errors import UserError
-from kd_det.functional._common import safe_normalize
+from kd_det.functional._common import check_shapes, safe_normalize
 from kd_det.registry import MODELS
 
 # The sampler of distances: nearer ones count as this far, and from the other
@@ -52,11 +50,7 @@ class TripletLoss(nn.Module):
 
     def __init__(self, margin: float = 0.2, mining: str = 'distance') -> None:
         super().__init__()
-        if not isinstance(margin, Real) or margin < 0:
-            raise UserError(
-                f'TripletLoss: margin={margin!r}; a number, 0 or above, is '
-                'accepted.'
-            )
+        check_not_negative(self, 'margin', margin)
         self.mining = check_choice(self, 'mining', mining, MINING)
         library = _library()
         distance = library.distances.LpDistance(normalize_embeddings=False)
@@ -78,6 +72,7 @@ class TripletLoss(nn.Module):
             embeddings: Shape (N, D).
             labels: Shape (N,).
         """
+        check_shapes(embeddings=(embeddings, 'N D'), labels=(labels, 'N'))
         if len(embeddings) == 0:  # no minimum to look for
             return embeddings.sum() * 0
         if embeddings.dtype in (torch.float16, torch.bfloat16):
@@ -153,7 +148,8 @@ def distance_weights(embeddings: Tensor, labels: Tensor) -> Tensor:
     weights = (log - log.amax(1, keepdim=True)).exp()
     negative = labels[:, None] != labels
     weights = weights * (negative & (distances < FARTHEST))
-    vanished = weights.sum(1, keepdim=True) == 0
+    # a NaN too: it is for the loss to show, not for the draw to stop at
+    vanished = ~(weights.sum(1, keepdim=True) > 0)
     weights = torch.where(vanished, negative.to(weights), weights)
     total = weights.sum(1, keepdim=True)
     return weights / total.masked_fill(total == 0, 1)

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from kd_det.checks import check_count
 from kd_det.errors import UserError
+from kd_det.functional._common import check_shapes
 from kd_det.registry import MODELS
 
 
@@ -61,6 +62,7 @@ class PrototypeLoss(nn.Module):
             embeddings: Shape (N, D).
             labels: Shape (N,).
         """
+        check_shapes(embeddings=(embeddings, 'N D'), labels=(labels, 'N'))
         if embeddings.dtype in (torch.float16, torch.bfloat16):
             embeddings = embeddings.float()
         with torch.autocast(embeddings.device.type, enabled=False):
@@ -74,8 +76,8 @@ class PrototypeLoss(nn.Module):
 
     def _by_class(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Return (C, n, D); within a class in the order of the batch."""
-        counts = labels.unique(return_counts=True)[1]
-        least, most = int(counts.min()), int(counts.max())
+        counts = labels.unique(return_counts=True)[1].tolist()
+        least, most = min(counts, default=0), max(counts, default=0)
         if least != most or least <= self.shots or len(counts) < 2:
             raise UserError(
                 f'PrototypeLoss got {len(counts)} classes with {least} to '

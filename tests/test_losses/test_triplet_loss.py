@@ -179,6 +179,20 @@ def test_half_precision_is_computed_in_float32(dtype):
     assert half.grad.isfinite().all()
 
 
+@pytest.mark.parametrize('mining', MINING)
+def test_nan_shows_in_the_loss(mining):
+    x, labels = batch()
+    x[1] = math.nan
+    assert TripletLoss(mining=mining)(x, labels).isnan()
+
+
+@pytest.mark.parametrize('mining', MINING)
+def test_a_label_for_each_row(mining):
+    x, labels = batch()
+    with pytest.raises(ValueError, match='labels of shape'):
+        TripletLoss(mining=mining)(x, labels[1:])
+
+
 def test_built_of_a_config():
     cfg = dict(type='kd_det.TripletLoss', margin=0.1, mining='semi-hard')
     assert isinstance(MODELS.build(cfg), TripletLoss)
@@ -187,8 +201,9 @@ def test_built_of_a_config():
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (dict(margin=-1), 'margin=-1; a number, 0 or above'),
+        (dict(margin=-1), 'margin=-1; a finite number, 0 or above'),
         (dict(margin='big'), "margin='big'"),
+        (dict(margin=math.nan), 'margin=nan'),
         (dict(mining='semihard'), "did you mean 'semi-hard'"),
     ],
 )

@@ -65,12 +65,24 @@ def test_half_precision_is_computed_in_float32():
 
 @pytest.mark.parametrize(
     ('labels', 'shots'),
-    [([0, 0, 1], 1), ([0, 0, 1, 1], 2), ([0, 0, 0], 1), ([0, 1], 1)],
+    [
+        ([0, 0, 1], 1),
+        ([0, 0, 1, 1], 2),
+        ([0, 0, 0], 1),
+        ([0, 1], 1),
+        ([], 1),
+    ],
 )
 def test_a_batch_that_is_no_episode(labels, shots):
     x = torch.randn(len(labels), 3)
     with pytest.raises(UserError, match='EpisodeBatchSampler'):
-        PrototypeLoss(shots)(x, torch.tensor(labels))
+        PrototypeLoss(shots)(x, torch.tensor(labels, dtype=torch.long))
+
+
+def test_a_label_for_each_row():
+    x, labels = episode()
+    with pytest.raises(ValueError, match='labels of shape'):
+        PrototypeLoss()(torch.as_tensor(x), torch.as_tensor(labels)[:-5])
 
 
 def test_wrong_argument():
