@@ -5,7 +5,11 @@ from torch import Tensor
 
 from kd_det.checks import check_choice, check_count
 from kd_det.functional import rkd_angle_loss, rkd_distance_loss
-from kd_det.functional._common import float32_math, safe_normalize
+from kd_det.functional._common import (
+    check_shapes,
+    float32_math,
+    safe_normalize,
+)
 from kd_det.losses.gather import gather_rows, global_gradient
 from kd_det.losses.nd import EmbeddingLoss
 from kd_det.registry import MODELS
@@ -74,6 +78,11 @@ class RelationalLoss(EmbeddingLoss):
             foreground: Mask (N,) of the rows of objects.
             rois: Regions (N, 5): image index, x1, y1, x2, y2.
         """
+        # here: what is taken out below could hide it
+        check_shapes(
+            student_embed=(student_embed, 'N Ds'),
+            teacher_embed=(teacher_embed, 'N Dt'),
+        )
         group = student_embed, teacher_embed
         keep = self.keep(foreground)
         if rois is not None:

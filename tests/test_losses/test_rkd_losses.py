@@ -213,6 +213,13 @@ def test_cap_takes_evenly_spaced_rows(loss, function, pair, most, rows):
 
 
 @each_case
+def test_a_cap_hides_no_missing_rows(loss, function, pair):
+    student, teacher = pair
+    with pytest.raises(ValueError, match='teacher_embed of shape'):
+        loss(max_samples=3)(student, teacher[:-1])
+
+
+@each_case
 def test_cap_counts_what_is_left(loss, function, pair):
     mask = torch.tensor([1, 0, 1, 1, 0, 1, 1]).bool()
     cap = loss(background='foreground', max_samples=4)
