@@ -5,6 +5,7 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
+from kd_det.checks import check_count
 from kd_det.errors import UserError
 from kd_det.functional._common import safe_normalize
 from kd_det.registry import MODELS
@@ -38,6 +39,8 @@ class EmbeddingHead(nn.Module):
                 "in_channels; write the backbone's channels, e.g. "
                 'in_channels=512 for ResNet-18.'
             )
+        if embed_dims is not None:
+            check_count('EmbeddingModel', 'embed_dims', embed_dims, 1)
         self.embed_dims = embed_dims
         self.normalize = normalize
         self.pool = pool
@@ -136,6 +139,16 @@ class EmbeddingModel(BaseModel):
         )
 
 
-def labels_of(samples: list) -> Tensor:
-    """Return the labels (N,) of data samples with one ``gt_label`` each."""
+def labels_of(samples: list | None) -> Tensor:
+    """Return the labels (N,) of data samples with one ``gt_label`` each.
+
+    Raises:
+        UserError: There is none, or one has no label.
+    """
+    if not samples or any('gt_label' not in sample for sample in samples):
+        raise UserError(
+            'The loss of EmbeddingModel needs data samples with gt_label; '
+            'give train_dataloader a data set with classes, and a pipeline '
+            'that ends with PackInputs.'
+        )
     return torch.cat([sample.gt_label for sample in samples])

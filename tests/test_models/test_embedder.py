@@ -92,6 +92,18 @@ def test_a_token_or_vector_is_taken_as_it_is():
     assert head((torch.randn(3, 4),)).shape == (3, 6)
 
 
+@pytest.mark.parametrize('samples', [None, [DataSample()] * 4])
+def test_a_loss_needs_labels(samples):
+    model = build(loss=dict(type='kd_det.TripletLoss'))
+    with pytest.raises(UserError, match='needs data samples with gt_label'):
+        model(torch.rand(4, 3, 32, 32), samples, mode='loss')
+
+
+def test_width_is_checked():
+    with pytest.raises(UserError, match='embed_dims=0; an integer, 1 or'):
+        build(embed_dims=0)
+
+
 def test_needs_the_channels_of_a_layer():
     with pytest.raises(UserError, match='no in_channels'):
         build(in_channels=None)
