@@ -1,5 +1,6 @@
 """A distilled student as the files of a plain network, checked by loading."""
 
+import re
 from pathlib import Path
 
 import torch
@@ -79,14 +80,21 @@ def export_student(
         raise
     if count == 0:
         print('No box was found; raw outputs were compared instead.')
-    stock, what = (
-        ('MMPretrain', counted(count, 'score'))
+    library, unit = (
+        ('MMPretrain', ('output',))
         if plain.get('default_scope') == 'mmpretrain'
-        else ('MMDetection', counted(count, 'box', 'boxes'))
+        else ('MMDetection', ('box', 'boxes'))
     )
+    ours = sorted({*re.findall(r"'kd_det\.(\w+)'", str(plain.model))})
+    who = f'stock {library} loads them'
+    if ours:
+        who = (
+            f'{library} loads them after `import kd_det.registry`, which has '
+            f'{", ".join(ours)},'
+        )
     print(
-        f'Wrote {config_file} and {weight_file}; stock {stock} loads them '
-        f'and predicts the same {what} on {counted(num_images, "image")}.'
+        f'Wrote {config_file} and {weight_file}; {who} and predicts the same '
+        f'{counted(count, *unit)} on {counted(num_images, "image")}.'
     )
     return config_file, weight_file
 

@@ -235,9 +235,11 @@ def test_wrong_numbers(root, teacher, tmp_path, numbers, message):
         analyze(cfg, teacher, str(tmp_path / 'out'), **numbers)
 
 
-def test_export(root, teacher, tmp_path):
+def test_export(root, teacher, tmp_path, capsys):
     cfg = toy.prepare(toy.SELF, tmp_path, root, teacher)
     export_student(cfg, teacher, tmp_path / 'out', num_images=2)
+    said = 'after `import kd_det.registry`, which has EmbeddingModel'
+    assert said in capsys.readouterr().out
     config, file = (tmp_path / f'out/student.{s}' for s in ('py', 'pth'))
     stock = stock_network(config, file, 'mmpretrain')
     own = torch.load(teacher)['state_dict']

@@ -118,4 +118,4 @@ def test_a_classifier(tmp_path, capsys):
     assert set(load_checkpoint(str(weights))) == {'meta', 'state_dict'}
     said = capsys.readouterr().out
     assert 'stock MMPretrain loads them' in said
-    assert 'the same 4 scores on 4 images' in said
+    assert 'the same 4 outputs on 4 images' in said
