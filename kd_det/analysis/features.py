@@ -95,8 +95,8 @@ def read_curves(work_dir: str | Path) -> dict[str, list]:
 
     Returns:
         ``train`` and ``eval``: lists of (epoch, loss). Of training the task
-        loss alone, the mean of an epoch's entries; of evaluation what
-        ``CrossEntropy`` logs. Empty where nothing is found.
+        loss alone, with its weight, the mean of an epoch's entries; of
+        evaluation what ``CrossEntropy`` logs. Empty where nothing is found.
     """
     train, evaluation = defaultdict(list), {}
     # runs in order; a resumed one goes on, or repeats the last epoch
@@ -231,8 +231,9 @@ def draw_curves(path: str | Path, runs: dict[str, dict[str, list]]) -> None:
         runs: Title -> what :func:`read_curves` returned.
     """
     figure, panels = _grid(2, 2, (4.5, 3.4))
-    for axis, key, title in zip(
-        panels, ('train', 'eval'), ('training', 'evaluation')
+    for axis, key, title, what in (
+        (panels[0], 'train', 'training', 'task loss, with its weight'),
+        (panels[1], 'eval', 'evaluation', 'cross-entropy'),
     ):
         for name, curves in runs.items():
             # without points too, so that a run has one colour in both
@@ -240,7 +241,7 @@ def draw_curves(path: str | Path, runs: dict[str, dict[str, list]]) -> None:
             axis.plot(epochs, losses, '.-', label=name, lw=1.2, ms=4)
         axis.set_title(title, fontsize=9)
         axis.set_xlabel('epoch')
-        axis.set_ylabel('cross-entropy')
+        axis.set_ylabel(what)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     _save(figure, path, legend_of=panels[0])
 
