@@ -154,8 +154,16 @@ class CarsRetrieval(ClassSplit):
 
     def entries(self) -> Iterable[tuple[dict, str]]:
         """See :meth:`ClassSplit.entries`."""
-        table = mat4py.loadmat(self.find('cars_annos.mat'))
-        cars, names = table['annotations'], table['class_names']
+        file = self.find('cars_annos.mat')
+        try:
+            table = mat4py.loadmat(file)
+            cars, names = table['annotations'], table['class_names']
+        except Exception as error:  # mat4py has as many as there are bytes
+            raise UserError(
+                f'{file!r} cannot be read as annotations of Cars-196 '
+                f'({type(error).__name__}: {error}); delete it, then copy it '
+                'again.'
+            ) from None
         for path, number in zip(cars['relative_im_path'], cars['class']):
             if (number <= 98) == (self.split == 'train'):
                 path = osp.join(self.data_root, path)

@@ -101,6 +101,10 @@ def test_cars(tmp_path):
     ]
     test = kind(str(tmp_path), 'test')
     assert test.get_gt_labels().tolist() == [0, 1, 1, 1]
+    file = tmp_path / 'cars_annos.mat'
+    file.write_bytes(file.read_bytes()[:150])
+    with pytest.raises(UserError, match='annos.mat. cannot be read as annot'):
+        kind(str(tmp_path))
 
 
 def test_sop(tmp_path):
