@@ -48,6 +48,10 @@ METHODS |= {
     f'{word}-rkd': {**METHODS[word], **RKD} for word in ('kd', 'fitnet', 'at')
 }
 METHODS |= {
+    f'{word}-srrl': {**METHODS[word], **METHODS['srrl']}
+    for word in ('kd', 'at')
+}
+METHODS |= {
     f'{word}pp': {**METHODS[word], 'logit.loss_nd': 'NDLoss'}
     for word in ('kd', 'dkd', 'dist', 'reviewkd', 'hardkd')
 }
@@ -101,9 +105,15 @@ TINY = {
 }
 MOBILE = {'mv2', 'shufflev1', 'shufflev2'}  # trained at a fifth of the rate
 
+# what an ablation of SRRL keeps or changes: a term, a mode of the second
+SRRL_TERMS = {'fm', 'sr'}
+SRRL_MODES = {'ce', 'kl'}
+SRRL_ABLATIONS = SRRL_TERMS | SRRL_MODES
+
 # the recipe of the ++ methods without ND, that of RKD's authors, 30 epochs,
 # zero-padded shortcuts
-SETTINGS = {'ndrecipe', 'rkdrecipe', 'short', 'pad', *ie_tables.SETTINGS}
+SETTINGS = {'ndrecipe', 'rkdrecipe', 'short', 'pad'}
+SETTINGS |= ie_tables.SETTINGS | SRRL_ABLATIONS
 
 
 class Data(NamedTuple):
@@ -145,6 +155,15 @@ class Name(NamedTuple):
     data: str
 
     @property
+    def losses(self) -> dict[str, str]:
+        """What ``METHODS`` has, or the one term of an ablation."""
+        losses = METHODS[self.method]
+        if self.setting in SRRL_TERMS:
+            key = f'logit.loss_{self.setting}'
+            return {key: losses[key]}
+        return losses
+
+    @property
     def is_pair(self) -> bool:
         return self.method != 'baseline' and not self.is_mutual
 
@@ -179,6 +198,7 @@ class Name(NamedTuple):
         """The name of a network trained alone by the same recipe."""
         setting = 'ndrecipe' if self.by_nd else self.setting
         setting = 'ierecipe' if self.by_ie else setting
+        setting = '' if setting in SRRL_ABLATIONS else setting
         return baseline(network, setting, self.data)
 
     @property

@@ -4,7 +4,14 @@ Each function returns what a config must say, from its name alone.
 """
 
 import ie_tables
-from classification_words import DATA, MOBILE, Name
+from classification_words import (
+    DATA,
+    MOBILE,
+    SRRL_ABLATIONS,
+    SRRL_MODES,
+    SRRL_TERMS,
+    Name,
+)
 from mmpretrain.models import ResNet
 
 
@@ -156,6 +163,10 @@ def expected_names() -> set[str]:
     names |= {f'srrl_{t}_{s}_cifar100' for t, s in SRRL_PAIRS}
     names |= {f'srrl_{t}_{s}_imagenet' for t, s in SRRL_IMAGENET}
     names |= {
+        f'srrl_resnet56_resnet20_{word}_cifar10' for word in SRRL_ABLATIONS
+    }
+    names |= {f'{m}-srrl_resnet56_resnet20_cifar10' for m in ('kd', 'at')}
+    names |= {
         f'{m}_{t}_{s}_cifar100'
         for t, s in HINT_PAIRS
         for m in ('at', 'fitnet')
@@ -198,6 +209,11 @@ def base_loss(name: Name) -> dict[str, dict]:
         parts = method.removesuffix('-rkd'), 'rkd'
         one, other = (base_loss(name._replace(method=m)) for m in parts)
         return one | other
+    if method == 'kd-srrl':  # as in the code of SimKD
+        loss = dict(type='KDLoss', tau=4.0, loss_weight=1.0)
+        return {'logit.loss_kd': loss, **FEATURE_LOSSES['srrl']}
+    if method == 'at-srrl':
+        return FEATURE_LOSSES['at'] | FEATURE_LOSSES['srrl']
     if method == 'hardkd':
         return {'token.loss_hardkd': dict(type='HardKDLoss', loss_weight=0.5)}
     if name.method.endswith('pp') or name.setting == 'ndrecipe':
@@ -220,6 +236,12 @@ def base_loss(name: Name) -> dict[str, dict]:
         losses = FEATURE_LOSSES[method]
         if name.by_rkd and 'rkd' in method:
             losses = {k: dict(v, normalize=True) for k, v in losses.items()}
+        if name.setting in SRRL_TERMS:
+            key = f'logit.loss_{name.setting}'
+            losses = {key: losses[key]}
+        if name.setting in SRRL_MODES:
+            key = 'logit.loss_sr'
+            losses = losses | {key: dict(losses[key], mode=name.setting)}
         return losses
     if name.by_rkd:
         return {'logit.loss_kd': dict(type='KDLoss', tau=4.0, loss_weight=1.0)}
@@ -312,11 +334,11 @@ def expected_distillers(name: Name) -> dict[str, dict]:
         distillers['logit']['via_4x4'] = True
         if coarse:
             distillers['logit']['scales'] = (1, 2)
-    if name.method == 'srrl':
+    if name.method.endswith('srrl'):
         adaptor = dict(type='ConvAdaptor')
         distillers['logit']['connectors'] = dict(student_map=adaptor)
     if 'feats' in distillers:
-        hint = name.method.removesuffix('-rkd') in FEATURE_METHODS
+        hint = name.method.split('-')[0] in FEATURE_METHODS
         maps = _hints if hint else _maps
         distillers['feats'] |= maps(name)
     return distillers
@@ -387,7 +409,7 @@ def task_weight(name: Name) -> float:
 def warm_up(name: Name) -> dict[str, dict]:
     """The schedules of LossScheduleHook."""
     nd = name.method.endswith('pp') or name.setting == 'ndrecipe'
-    unwarmed = name.method.removesuffix('-rkd') in (
+    unwarmed = name.method.split('-')[0] in (
         'baseline',
         'kd',
         'sdkd',

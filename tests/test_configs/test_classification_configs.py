@@ -12,7 +12,6 @@ import torch
 from classification_words import (
     DATA,
     FILES,
-    METHODS,
     PAIRS,
     PEERS,
     Name,
@@ -102,7 +101,7 @@ def test_name_tells_the_content(path):
     assert ('teacher' in cfg.model) == name.is_pair
     for word, model in zip(name.networks, networks_of(cfg), strict=True):
         check_network(model, word, name)
-    assert losses_of(cfg) == METHODS[name.method]
+    assert losses_of(cfg) == name.losses
     assert cfg.data_root == data.data_root
     for split in ('train', 'val', 'test'):
         for dataset in leaf_datasets(cfg[f'{split}_dataloader'].dataset):

@@ -1,0 +1,4 @@
+"""SRRL: ResNet-56 -> ResNet-20 on CIFAR-10, KL for squares."""
+
+_base_ = './srrl_resnet56_resnet20_cifar10.py'
+model = dict(distillers=dict(logit=dict(losses=dict(loss_sr=dict(mode='kl')))))
