@@ -85,7 +85,8 @@ SMALL = {
     'resnet50': (dict(type='kd_det.CIFARResNet50'), 2048),
     'mv2': (dict(type='kd_det.CIFARMobileNetV2', width=0.5), 1280),
     'shufflev1': (dict(type='kd_det.CIFARShuffleNetV1'), 960),
-    'shufflev2': (dict(type='kd_det.CIFARShuffleNetV2'), 1024),
+    'shufflev2': (dict(type='kd_det.CIFARShuffleNetV2', width=None), 1024),
+    'shufflev2x15': (dict(type='kd_det.CIFARShuffleNetV2', width=1.5), 1024),
 }
 LARGE = {
     'resnet18': (dict(type='ResNet', depth=18), 512),
@@ -103,7 +104,8 @@ TINY = {
     'resnet18': (dict(type='ResNet_CIFAR', depth=18), 512),
     'resnet101': (dict(type='ResNet_CIFAR', depth=101), 2048),
 }
-MOBILE = {'mv2', 'shufflev1', 'shufflev2'}  # trained at a fifth of the rate
+# trained at a fifth of the rate
+MOBILE = {'mv2', 'shufflev1', 'shufflev2', 'shufflev2x15'}
 
 # what an ablation of SRRL keeps or changes: a term, a mode of the second
 SRRL_TERMS = {'fm', 'sr'}

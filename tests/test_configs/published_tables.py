@@ -123,11 +123,12 @@ RKD_PAIRS = {
     ('resnet32x4', 'shufflev2'),
 }
 HINT_PAIRS = {('resnet56', 'resnet20'), ('resnet32x4', 'resnet8x4')}
-# SRRL's own, and those of the SimKD README for which there are networks
+# SRRL's own, and those of the SimKD README
 SRRL_PAIRS = {
     ('wrn-40-4', 'wrn-16-4'),
     ('resnet32x4', 'resnet8x4'),
     ('resnet32x4', 'vgg8'),
+    ('resnet32x4', 'shufflev2x15'),
 }
 SRRL_IMAGENET = {('resnet34', 'resnet18'), ('resnet50', 'mv1')}
 FEATURE_METHODS = ('srrl', 'rkd', 'rkdd', 'rkda', 'at', 'fitnet')

@@ -124,15 +124,15 @@ def shufflenet_v1():
     return total
 
 
-def shufflenet_v2():
+def shufflenet_v2(first=116):
     before, total = 24, 3 * 24 + 2 * 24
-    for width, n in (116, 4), (232, 8), (464, 4):
+    for width, n in (first, 4), (2 * first, 8), (4 * first, 4):
         half = width // 2
         total += before * (9 + 2) + 2 * (before + 2) * half
         total += half * (9 + 2 + half + 2)
         total += (n - 1) * half * (half + 2 + 9 + 2 + half + 2)
         before = width
-    return total + (464 + 2) * 1024
+    return total + (before + 2) * 1024
 
 
 def mobilenet_v1():
@@ -160,6 +160,7 @@ PARAMETERS = {  # with a classifier of 100 classes, millions as published
     'MobileNetV2': (mobilenet_v2() + 1281 * 100, 0.81),
     'ShuffleNetV1': (shufflenet_v1() + 961 * 100, 0.95),
     'ShuffleNetV2': (shufflenet_v2() + 1025 * 100, 1.36),
+    'ShuffleNetV2 x1.5': (shufflenet_v2(176) + 1025 * 100, 2.58),
     'MobileNetV1': (mobilenet_v1() + 1025 * 1000, 4.23),  # of ImageNet
 }
 
@@ -273,6 +274,11 @@ def test_the_page_lists_every_network_and_mapping():
             CIFARShuffleNetV2,
             {},
             [(116, 16), (232, 8), (464, 4), (1024, 4)],
+        ),
+        (
+            CIFARShuffleNetV2,
+            dict(width=1.5),
+            [(176, 16), (352, 8), (704, 4), (1024, 4)],
         ),
         (MobileNetV1, {}, [(128, 8), (256, 4), (512, 2), (1024, 1)]),
     ],
@@ -425,6 +431,10 @@ def test_first_weights(kind):
         (
             lambda: CIFARVGG(8, out_indices=(5,)),
             r'CIFARVGG has out_indices=\(5,\); .* stages from 0 to 4',
+        ),
+        (
+            lambda: CIFARShuffleNetV2(width=2.0),
+            'CIFARShuffleNetV2: width=2.0; accepted are 1.0 and 1.5',
         ),
         (lambda: WRN(10, 1, out_indices=2), 'out_indices=2;'),
         (lambda: MobileNetV1(out_indices=()), r'out_indices=\(\);'),

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kd_det.checks import check_choice
 from kd_det.models.backbones.base import (
     StagedBackbone,
     conv,
@@ -14,10 +15,13 @@ from kd_det.models.backbones.base import (
 )
 from kd_det.registry import MODELS
 
+# channels of the stages in front of the last, by the width of the paper
+CHANNELS = {1.0: (116, 232, 464), 1.5: (176, 352, 704)}
+
 
 @MODELS.register_module()
 class CIFARShuffleNetV2(StagedBackbone):
-    """ShuffleNetV2 1x: stages of 4, 8 and 4 units, then 1x1 to 1024.
+    """ShuffleNetV2: stages of 4, 8 and 4 units, then 1x1 to 1024.
 
     Tap points: ``conv1``, ``relu`` (the stem's map); ``layer1`` to
     ``layer3`` (maps of stages 0 to 2, joined of activated halves, so that
@@ -25,6 +29,8 @@ class CIFARShuffleNetV2(StagedBackbone):
     and ``relu2`` (stage 3 before and after its activation).
 
     Args:
+        width: ``1.0`` (116, 232 and 464 channels) or ``1.5`` (176, 352 and
+            704).
         stem: ``'cifar'`` (1x1) or ``'cub'`` (7x7, stride 2).
         out_indices: Stages whose maps are returned, 0 to 3.
         init_cfg: As in MMEngine; torch's own initialisation by default, as
@@ -39,18 +45,22 @@ class CIFARShuffleNetV2(StagedBackbone):
 
     def __init__(
         self,
+        width: float = 1.0,
         stem: str = 'cifar',
         out_indices: Sequence[int] = (3,),
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(4, out_indices, init_cfg)
+        name = type(self).__name__
+        check_choice(name, 'width', width, tuple(CHANNELS))
+        first, second, third = CHANNELS[width]
         self.conv1 = first_conv(24, stem, kernel_size=1)
         self.bn1 = nn.BatchNorm2d(24)
         self.relu = nn.ReLU()
-        self.layer1 = _stage(24, 116, 4)
-        self.layer2 = _stage(116, 232, 8)
-        self.layer3 = _stage(232, 464, 4)
-        self.conv2 = conv(464, 1024, 1)
+        self.layer1 = _stage(24, first, 4)
+        self.layer2 = _stage(first, second, 8)
+        self.layer3 = _stage(second, third, 4)
+        self.conv2 = conv(third, 1024, 1)
         self.bn2 = nn.BatchNorm2d(1024)
         self.relu2 = nn.ReLU()
 
