@@ -94,6 +94,7 @@ LARGE = {
     'resnet50': (dict(type='ResNet', depth=50), 2048),
     'resnet101': (dict(type='ResNet', depth=101), 2048),
     'resnet152': (dict(type='ResNet', depth=152), 2048),
+    'binaryresnet18': (dict(type='kd_det.BinaryResNet'), 512),
     'mv1': (dict(type='kd_det.MobileNetV1'), 1024),
     'vit-s': (dict(type='VisionTransformer', arch='deit-small'), 384),
     'vit-b': (dict(type='VisionTransformer', arch='deit-base'), 768),

@@ -130,7 +130,11 @@ SRRL_PAIRS = {
     ('resnet32x4', 'vgg8'),
     ('resnet32x4', 'shufflev2x15'),
 }
-SRRL_IMAGENET = {('resnet34', 'resnet18'), ('resnet50', 'mv1')}
+SRRL_IMAGENET = {
+    ('resnet34', 'resnet18'),
+    ('resnet50', 'mv1'),
+    ('resnet18', 'binaryresnet18'),
+}
 FEATURE_METHODS = ('srrl', 'rkd', 'rkdd', 'rkda', 'at', 'fitnet')
 # the rows of the paper on RKD
 RKD_ROWS = 'rkd rkdd rkda kd-rkd fitnet fitnet-rkd at at-rkd'.split()

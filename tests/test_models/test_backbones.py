@@ -14,6 +14,7 @@ from kd_det.models import backbones
 from kd_det.models.backbones import (
     CIFARVGG,
     WRN,
+    BinaryResNet,
     CIFARMobileNetV2,
     CIFARResNet,
     CIFARResNet50,
@@ -36,6 +37,7 @@ SMALL = {
     CIFARShuffleNetV1: {},
     CIFARShuffleNetV2: {},
     MobileNetV1: {},
+    BinaryResNet: {},
 }
 SMALL_BY_NAME = {kind.__name__: cfg for kind, cfg in SMALL.items()}
 each = pytest.mark.parametrize('kind', SMALL, ids=lambda kind: kind.__name__)
@@ -143,6 +145,17 @@ def mobilenet_v1():
     return total
 
 
+def binary_resnet():
+    before, total = 64, 147 * 64 + 2 * 64
+    for width in 64, 128, 256, 512:
+        total += 9 * before * width + 27 * width**2
+        total += 2 * before + 3 * 2 * width
+        if before != width:
+            total += before * width + 2 * width
+        before = width
+    return total + 2 * 512
+
+
 PARAMETERS = {  # with a classifier of 100 classes, millions as published
     'ResNet-20': (resnet(20) + 65 * 100, 0.28),
     'ResNet-32': (resnet(32) + 65 * 100, 0.47),
@@ -162,6 +175,7 @@ PARAMETERS = {  # with a classifier of 100 classes, millions as published
     'ShuffleNetV2': (shufflenet_v2() + 1025 * 100, 1.36),
     'ShuffleNetV2 x1.5': (shufflenet_v2(176) + 1025 * 100, 2.58),
     'MobileNetV1': (mobilenet_v1() + 1025 * 1000, 4.23),  # of ImageNet
+    'binary ResNet-18': (binary_resnet() + 513 * 1000, 11.69),
 }
 
 
@@ -280,6 +294,7 @@ def test_the_page_lists_every_network_and_mapping():
             dict(width=1.5),
             [(176, 16), (352, 8), (704, 4), (1024, 4)],
         ),
+        (BinaryResNet, {}, [(64, 8), (128, 4), (256, 2), (512, 1)]),
         (MobileNetV1, {}, [(128, 8), (256, 4), (512, 2), (1024, 1)]),
     ],
 )

@@ -1,5 +1,6 @@
 """Networks of the distillation papers that mmpretrain does not have."""
 
+from kd_det.models.backbones.binary_resnet import BinaryResNet
 from kd_det.models.backbones.cifar_mobilenet_v2 import CIFARMobileNetV2
 from kd_det.models.backbones.cifar_resnet import CIFARResNet
 from kd_det.models.backbones.cifar_resnet50 import CIFARResNet50
@@ -13,6 +14,7 @@ from kd_det.models.backbones.regnet_y import RegNetY16GF
 from kd_det.models.backbones.wrn import WRN
 
 __all__ = [
+    'BinaryResNet',
     'CIFARMobileNetV2',
     'CIFARResNet',
     'CIFARResNet50',
