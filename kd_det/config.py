@@ -78,6 +78,12 @@ def load_config(path: str, options: dict | None = None) -> Config:
         cfg.pop('data_preprocessor')
         for spec in learners:
             spec['data_preprocessor'] = copy.deepcopy(preprocessor)
+    _carry_data(cfg, options)
+    return cfg
+
+
+def _carry_data(cfg: Config, options: dict) -> None:
+    """Write the folder and the classes wherever a config has data."""
     data_root, classes = cfg.get('data_root'), cfg.get('classes')
     if isinstance(classes, str):
         classes = (classes,)
@@ -101,7 +107,6 @@ def load_config(path: str, options: dict | None = None) -> Config:
     if classes:
         _count_classes(cfg['model'], tuple(classes))
         set_num_classes(cfg.get('data_preprocessor') or {}, len(classes))
-    return cfg
 
 
 def _check_option(cfg: Config, key: str, path: str) -> None:
