@@ -15,6 +15,7 @@ setup(
     description='Knowledge distillation for MMDetection and MMPretrain models',
     license='Apache-2.0',
     packages=find_packages(include=['kd_det', 'kd_det.*']),
+    entry_points={'console_scripts': ['kd_det = kd_det.cli:main']},
     python_requires='>=3.10,<3.13',
     install_requires=[
         'torch>=2.4',

@@ -9,6 +9,7 @@ import re
 import runpy
 import shlex
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -189,8 +190,13 @@ def check_command(words: list[str], monkeypatch) -> None:
             check_tool(args.training_script, rest, monkeypatch)
         case ['python', tool, *rest]:
             check_tool(tool, rest, monkeypatch)
+        case ['kd_det', *rest]:
+            check_tool(COMMAND, rest, monkeypatch)
         case _:
             pytest.fail(f'no check knows the command {shlex.join(words)}')
+
+
+COMMAND = str(ROOT / 'kd_det/__main__.py')
 
 
 class Parsed(Exception):
@@ -202,16 +208,17 @@ def parse(tool: str, arguments: list[str], monkeypatch) -> tuple:
     parse_args = argparse.ArgumentParser.parse_args
 
     def stop(parser, args=None, namespace=None):
-        raise Parsed(parser, parse_args(parser, arguments, namespace))
+        raise Parsed(parser, parse_args(parser, args, namespace))
 
     with monkeypatch.context() as patch, pytest.raises(Parsed) as caught:
         patch.setattr(argparse.ArgumentParser, 'parse_args', stop)
+        patch.setattr(sys, 'argv', [tool, *arguments])
         runpy.run_path(tool, run_name='__main__')
     return caught.value.args
 
 
 def check_tool(tool: str, arguments: list[str], monkeypatch) -> None:
-    assert tool.startswith('tools/')
+    assert tool == COMMAND or tool.startswith('tools/')
     _, args = parse(tool, arguments, monkeypatch)
     if 'config' not in args:
         return

@@ -23,6 +23,8 @@ LAYERS = (
     {'evaluation', 'analysis'},
     {'engine'},
     {'testing'},
+    {'cli'},
+    {'__main__'},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 # beside the standard library

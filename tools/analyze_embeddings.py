@@ -1,35 +1,6 @@
 """Draw what an embedding finds and how it spreads the classes."""
 
-from kd_det.engine import launch
-from kd_det.engine.embedding_pictures import analyze
-
-
-def main() -> None:
-    """Parse the arguments and draw."""
-    parser = launch.make_parser(__doc__)
-    parser.add_argument('checkpoint', help='checkpoint of the network')
-    parser.add_argument('--out', help='folder of the pictures (the work dir)')
-    parser.add_argument(
-        '--queries', type=int, default=8, help='images searched for (8)'
-    )
-    parser.add_argument(
-        '--neighbours', type=int, default=10, help='shown for each (10)'
-    )
-    parser.add_argument(
-        '--classes', type=int, default=10, help='classes projected (10)'
-    )
-    parser.add_argument('--seed', type=int, default=0, help='of the choice')
-    args = parser.parse_args()
-    analyze(
-        launch.prepare_from(args),
-        args.checkpoint,
-        args.out,
-        args.queries,
-        args.neighbours,
-        args.classes,
-        args.seed,
-    )
-
+from kd_det.cli import main
 
 if __name__ == '__main__':
-    launch.run_tool(main)
+    main('analyze-embeddings')

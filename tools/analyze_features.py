@@ -1,49 +1,6 @@
 """Compare feature maps of a teacher and of students: CKA, norms, neurons."""
 
-from kd_det.engine import launch
-from kd_det.engine.feature_analysis import analyze
-
-
-def main() -> None:
-    """Parse the arguments, look at the maps and draw."""
-    parser = launch.make_parser(__doc__)
-    parser.add_argument(
-        'checkpoints', nargs='+', metavar='CKPT', help='of the student'
-    )
-    parser.add_argument(
-        '--teacher', metavar='CKPT', help='checkpoint of the teacher'
-    )
-    parser.add_argument('--out', help='folder to write to (the work dir)')
-    parser.add_argument(
-        '--num-images', type=int, default=1000, help='of the test data (1000)'
-    )
-    parser.add_argument(
-        '--minibatch',
-        type=int,
-        default=0,
-        metavar='N',
-        help='samples that CKA compares at a time (0: all at once)',
-    )
-    parser.add_argument(
-        '--biased', action='store_true', help='the plain HSIC in CKA'
-    )
-    parser.add_argument(
-        '--share',
-        type=float,
-        default=0.001,
-        help='of the largest contribution, for an active channel (0.001)',
-    )
-    args = parser.parse_args()
-    analyze(
-        launch.prepare_from(args),
-        args.checkpoints,
-        args.out,
-        args.num_images,
-        args.minibatch,
-        args.biased,
-        args.share,
-    )
-
+from kd_det.cli import main
 
 if __name__ == '__main__':
-    launch.run_tool(main)
+    main('analyze')

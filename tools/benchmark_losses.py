@@ -2,7 +2,7 @@
 
 import argparse
 
-from kd_det.engine import launch
+from kd_det.cli import run_tool
 from kd_det.engine.benchmark_losses import SECTIONS, benchmark
 
 
@@ -25,4 +25,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    launch.run_tool(main)
+    run_tool(main)

@@ -2,8 +2,8 @@
 
 import argparse
 
+from kd_det.cli import run_tool
 from kd_det.engine.benchmark_recall import benchmark
-from kd_det.engine.launch import run_tool
 
 
 def main() -> None:

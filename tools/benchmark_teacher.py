@@ -1,5 +1,9 @@
 """Print what a config's teacher costs under each of its switches."""
 
+import argparse
+
+from kd_det.cli import run_tool
+from kd_det.cli.arguments import add_run_arguments
 from kd_det.engine import launch
 from kd_det.engine.benchmark import teacher_switches
 from kd_det.engine.comparison import table
@@ -7,7 +11,8 @@ from kd_det.engine.comparison import table
 
 def main() -> None:
     """Parse the arguments and measure."""
-    parser = launch.make_parser(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_run_arguments(parser)
     parser.add_argument(
         '--teacher', metavar='CKPT', help='checkpoint of the teacher'
     )
@@ -29,4 +34,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    launch.run_tool(main)
+    run_tool(main)

@@ -20,6 +20,6 @@ if __name__ == '__main__':
     try:
         print(convert_sheets(args.sheets, args.out))
     except (UserError, FileNotFoundError) as error:
-        # Not launch.run_tool: data can be made before a framework is there.
+        # Not run_tool: data can be made before a framework is there.
         print(f'error: {error}', file=sys.stderr)
         sys.exit(2)

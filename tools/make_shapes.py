@@ -38,6 +38,6 @@ if __name__ == '__main__':
             make_shapes(args.out, args.train, args.val, args.size, args.seed)
         )
     except UserError as error:
-        # Not launch.run_tool: data can be made before a framework is there.
+        # Not run_tool: data can be made before a framework is there.
         print(f'error: {error}', file=sys.stderr)
         sys.exit(2)

@@ -3,7 +3,7 @@
 import argparse
 
 from kd_det.analysis.model_table import write_model_tables
-from kd_det.engine.launch import run_tool
+from kd_det.cli import run_tool
 
 
 def main() -> None:

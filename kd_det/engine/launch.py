@@ -1,14 +1,12 @@
-"""What the command-line tools do, behind their arguments."""
+"""What the commands do, behind their arguments."""
 
 import argparse
 import os
 import os.path as osp
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import get_rank, infer_launcher, init_dist
 from mmengine.model import is_model_wrapper
@@ -29,7 +27,6 @@ from kd_det.engine.class_pictures import ClassPictures, check_visualizer
 from kd_det.engine.connector_record import record_connectors
 from kd_det.engine.refusal import FirstStep, nothing_left
 from kd_det.engine.scratch_checks import warn_of_frozen
-from kd_det.engine.sentences import sentence_of
 from kd_det.errors import UserError
 from kd_det.models import EmbeddingModel
 from kd_det.models.distill_model import teacher_specs
@@ -38,85 +35,18 @@ from kd_det.models.teacher import load_exactly
 from kd_det.registry import MODELS
 
 
-class _Options(DictAction):
-    """MMEngine's options, with a sentence for what is none."""
-
-    def __call__(self, parser, namespace, values, option_string=None) -> None:
-        for value in values:
-            if '=' not in value:
-                parser.error(
-                    f'{option_string} {value}: KEY=VALUE is accepted, e.g. '
-                    'data_root=data/coco'
-                )
-        super().__call__(parser, namespace, values, option_string)
-
-
-def make_parser(description: str) -> argparse.ArgumentParser:
-    """Return a parser with the arguments that every tool has."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument('config', help='config file')
-    parser.add_argument(
-        '--work-dir', help='where to write (work_dirs/<config name>)'
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default=infer_launcher(),
-        help='job launcher (found by itself under torchrun)',
-    )
-    parser.add_argument(
-        '--trust-pickle',
-        action='store_true',
-        help='let the checkpoints of this run execute code; vouch for them',
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=_Options,
-        metavar='KEY=VALUE',
-        help='overrides, e.g. data_root=data/coco',
-    )
-    return parser
-
-
-def run_tool(main: Callable[[], object]) -> None:
-    """Run a tool; print a user's error as one sentence and exit with 2.
-
-    As with ``python -m``, modules of the working directory can be imported:
-    ``custom_imports`` names them.
-    """
-    sys.path.insert(0, os.getcwd())
-    try:
-        main()
-    except (UserError, FileNotFoundError) as error:
-        sys.exit(_report(error))
-    except Exception as error:
-        sentence = sentence_of(error)
-        if sentence is None:
-            raise
-        sys.exit(_report(UserError(sentence)))
-    except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr)
-        sys.exit(130)  # as shells do
-
-
-def _report(error: Exception) -> int:
-    print(f'error: {error}', file=sys.stderr)
-    return 2
-
-
 def prepare_from(args: argparse.Namespace) -> Config:
     """Return :func:`prepare` of a tool's arguments.
 
     Args:
-        args: From a parser of :func:`make_parser`, perhaps with ``teacher``.
+        args: Of ``kd_det.cli.arguments``, perhaps with ``teacher``.
     """
     return prepare(
         args.config,
         args.work_dir,
         args.cfg_options,
         getattr(args, 'teacher', None),
-        args.launcher,
+        args.launcher or infer_launcher(),
         args.trust_pickle,
     )
 

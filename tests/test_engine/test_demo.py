@@ -14,7 +14,8 @@ from mmengine.runner import set_random_seed
 from PIL import Image
 
 from kd_det.checkpoint import load_checkpoint
-from kd_det.engine import demo, demo_results, launch
+from kd_det.cli import run_tool
+from kd_det.engine import demo, demo_results
 from kd_det.engine.hooks import ProgressHook
 from kd_det.engine.hooks.initial_weights_hook import weights_digest
 from kd_det.errors import UserError
@@ -172,7 +173,7 @@ def test_goes_on_and_ends_the_same(first, folder, monkeypatch):
 def test_tool_says_what_is_wrong(tmp_path, capsys):
     (tmp_path / 'teacher').mkdir()
     with pytest.raises(SystemExit) as error:
-        launch.run_tool(lambda: demo.run(tmp_path))
+        run_tool(lambda: demo.run(tmp_path))
     assert error.value.code == 2
     assert 'is not from an earlier run' in capsys.readouterr().err
     with pytest.raises(UserError):

@@ -9,6 +9,7 @@ import torch
 from mmengine.registry import MODELS as ROOT
 from tiny import pair_cfg, run_cfg, tiny_spec
 
+from kd_det.cli import run_tool
 from kd_det.config import load_config
 from kd_det.engine import launch
 from kd_det.models.spec import read_spec
@@ -27,7 +28,7 @@ def train(shapes, tmp_path, capsys):
         cfg = launch.prepare(str(path), options=options)
         capsys.readouterr()
         with pytest.raises(SystemExit) as caught:
-            launch.run_tool(lambda: launch.train(cfg))
+            run_tool(lambda: launch.train(cfg))
         assert caught.value.code == 2
         said = capsys.readouterr().err
         sentences = re.findall(r'^error: .*', said, re.M)
@@ -95,10 +96,10 @@ def test_custom_imports(tmp_path, monkeypatch, capsys):
         (tmp_path / f'{name}.py').write_text(
             f'custom_imports = dict(imports=[{module!r}])\nmodel = dict()'
         )
-    launch.run_tool(lambda: load_config('net.py'))
+    run_tool(lambda: load_config('net.py'))
     assert sys.modules.pop('of_test_sentences.net').NAME.endswith('.net')
     with pytest.raises(SystemExit):
-        launch.run_tool(lambda: load_config('nut.py'))
+        run_tool(lambda: load_config('nut.py'))
     assert capsys.readouterr().err == (
         "error: custom_imports of the config names 'of_test_sentences.nut', "
         "which cannot be imported (No module named 'of_test_sentences.nut'); "
@@ -109,9 +110,9 @@ def test_custom_imports(tmp_path, monkeypatch, capsys):
 
 def test_code_of_ours_keeps_its_traceback():
     with pytest.raises(TypeError):
-        launch.run_tool(lambda: MODELS.build(dict(type='BrokenOfTests')))
+        run_tool(lambda: MODELS.build(dict(type='BrokenOfTests')))
     with pytest.raises(ValueError, match='no sentence'):
-        launch.run_tool(_fail)
+        run_tool(_fail)
 
 
 def _fail():

@@ -1,0 +1,32 @@
+"""Compute the class means of a config's teacher over its training set."""
+
+import argparse
+
+from kd_det.cli.arguments import add_run_arguments, add_teacher
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_run_arguments(parser)
+    add_teacher(parser)
+    parser.add_argument(
+        '--source',
+        choices=('gt', 'proposals'),
+        help='annotated boxes, or RoIs sampled from proposals with '
+        'background (what the losses need)',
+    )
+    parser.add_argument(
+        '--augmented',
+        action='store_true',
+        help='use the training pipeline, as the authors of ND do',
+    )
+    parser.add_argument(
+        '--out', metavar='FILE', help="the .npz to write (the config's own)"
+    )
+    parser.add_argument('--seed', type=int, default=0, help='of the sampling')
+
+
+def run(args: argparse.Namespace) -> None:
+    from kd_det.engine import launch
+
+    cfg = launch.prepare_from(args)
+    launch.centroids(cfg, args.source, args.augmented, args.out, args.seed)

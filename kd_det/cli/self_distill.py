@@ -1,0 +1,23 @@
+"""Train generations of one network, each taught by the one before."""
+
+import argparse
+
+from kd_det.cli.arguments import add_run_arguments
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_run_arguments(parser)
+    parser.add_argument(
+        '--generations', type=int, default=3, help='how many to train (3)'
+    )
+    parser.add_argument(
+        '--teacher', metavar='CKPT', help='checkpoint of generation 0'
+    )
+    parser.add_argument('--seed', type=int, help='of each generation')
+
+
+def run(args: argparse.Namespace) -> None:
+    from kd_det.engine import launch
+    from kd_det.engine.self_distillation import self_distill
+
+    self_distill(launch.prepare_from(args), args.generations, args.seed)

@@ -1,0 +1,103 @@
+"""``kd_det COMMAND``: what it lists, imports, accepts and refuses."""
+
+import argparse
+import subprocess
+import sys
+
+import pytest
+
+import kd_det
+from kd_det import cli
+from kd_det.cli.arguments import add_run_arguments
+from kd_det.engine.centroid_pass import SOURCES
+
+
+def started(*words: str, code: int = 0) -> subprocess.CompletedProcess:
+    """Run ``python -m kd_det`` in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, '-m', 'kd_det', *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def test_help_lists_every_command():
+    text = started('--help').stdout
+    assert started().stdout == text
+    for command in cli.COMMANDS:
+        line = cli.module_of(command).__doc__.splitlines()[0]
+        assert f'  {command} ' in text and line in text
+
+
+def test_version():
+    assert started('--version').stdout == f'{kd_det.__version__}\n'
+
+
+@pytest.mark.parametrize('command', cli.COMMANDS)
+def test_help_of_a_command_imports_no_library(command):
+    code = (
+        'import sys\n'
+        'from kd_det.cli import main\n'
+        'try:\n'
+        f'    main(argv=[{command!r}, "--help"])\n'
+        'except SystemExit as end:\n'
+        '    assert end.code == 0\n'
+        "heavy = {'torch', 'numpy', 'mmengine', 'mmcv', 'mmdet', 'cv2'}\n"
+        'assert not heavy & set(sys.modules)'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f'usage: kd_det {command} ' in done.stdout
+
+
+def test_an_unknown_command():
+    done = started('trian', code=2)
+    assert done.stderr.startswith("error: There is no command 'trian'; ")
+    assert done.stderr.endswith("did you mean 'train'?\n")
+    assert done.stderr.count('\n') == 1
+
+
+def test_wrong_arguments():
+    err = started('train', '--nope', code=2).stderr
+    assert err.startswith('usage: kd_det train ')
+
+
+def test_an_option_without_a_value(capsys):
+    parser = argparse.ArgumentParser()
+    add_run_arguments(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(['run.py', '--cfg-options', 'data_root'])
+    assert 'data_root: KEY=VALUE is accepted' in capsys.readouterr().err
+
+
+def test_sources_of_centroids_are_those_of_the_pass():
+    parser = argparse.ArgumentParser()
+    cli.module_of('centroids').add_arguments(parser)
+    (action,) = [a for a in parser._actions if a.dest == 'source']
+    assert tuple(action.choices) == tuple(SOURCES)
+
+
+def test_a_broken_library_points_to_env(tmp_path):
+    """torch is there and fails at its import."""
+    (tmp_path / 'torch.py').write_text('raise OSError("no libcudart")')
+    code = (
+        f'import sys; sys.path.insert(0, {str(tmp_path)!r})\n'
+        'from kd_det.cli import main; main(argv=["train", "x.py"])'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count('\n') == 1
+    assert 'OSError: no libcudart' in done.stderr
+    assert '`kd_det env`' in done.stderr
