@@ -12,16 +12,17 @@ from kd_det.cli.arguments import add_run_arguments
 from kd_det.engine.centroid_pass import SOURCES
 
 
-def started(*words: str, code: int = 0) -> subprocess.CompletedProcess:
-    """Run ``python -m kd_det`` in a process of its own."""
+def python(*words: str, code: int = 0) -> subprocess.CompletedProcess:
+    """Run Python in a process of its own."""
     done = subprocess.run(
-        [sys.executable, '-m', 'kd_det', *words],
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, *words], capture_output=True, text=True, check=False
     )
     assert done.returncode == code, done.stderr
     return done
+
+
+def started(*words: str, code: int = 0) -> subprocess.CompletedProcess:
+    return python('-m', 'kd_det', *words, code=code)
 
 
 def test_help_lists_every_command():
@@ -48,13 +49,7 @@ def test_help_of_a_command_imports_no_library(command):
         "heavy = {'torch', 'numpy', 'mmengine', 'mmcv', 'mmdet', 'cv2'}\n"
         'assert not heavy & set(sys.modules)'
     )
-    done = subprocess.run(
-        [sys.executable, '-c', code],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert f'usage: kd_det {command} ' in done.stdout
+    assert f'usage: kd_det {command} ' in python('-c', code).stdout
 
 
 def test_an_unknown_command():
@@ -91,13 +86,7 @@ def test_a_broken_library_points_to_env(tmp_path):
         f'import sys; sys.path.insert(0, {str(tmp_path)!r})\n'
         'from kd_det.cli import main; main(argv=["train", "x.py"])'
     )
-    done = subprocess.run(
-        [sys.executable, '-c', code],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
+    done = python('-c', code, code=2)
     assert done.stderr.count('\n') == 1
     assert 'OSError: no libcudart' in done.stderr
     assert '`kd_det env`' in done.stderr
