@@ -95,7 +95,7 @@ class ClassMatch(nn.Module):
         cut = {key: self._columns(key, v) for key, v in knowledge.items()}
         if 'centroids' in cut:
             rows = len(cut['centroids'])
-            cut['centroids'] = cut['centroids'][self._index('student', rows)]
+            cut['centroids'] = cut['centroids'][self.index('student', rows)]
         for labels, fields in ROWS.items():
             if labels not in knowledge:
                 continue
@@ -136,9 +136,16 @@ class ClassMatch(nn.Module):
             return value
         # the student's embedding through the teacher's class layer
         side = 'teacher' if side == 'cross' else side
-        return value.index_select(1, self._index(side, value.shape[1]))
+        return value.index_select(1, self.index(side, value.shape[1]))
 
-    def _index(self, side: str, columns: int) -> Tensor:
+    def index(self, side: str, columns: int) -> Tensor:
+        """Return the columns of the common classes on one side.
+
+        Args:
+            side: ``'student'`` or ``'teacher'``.
+            columns: How many there are; with one more than classes, the
+                background's comes last.
+        """
         index = getattr(self, side)
         return index if columns > self.counts[side] else index[:-1]
 

@@ -11,6 +11,7 @@ from kd_det.checks import check_name
 from kd_det.distillers import Distiller
 from kd_det.distillers.levels import encode, is_deep
 from kd_det.errors import UserError, nearest
+from kd_det.models.inherit import Inheritance, check_parts
 from kd_det.models.preprocessor import PairPreprocessor
 from kd_det.models.spec import read_spec
 from kd_det.models.teacher import FrozenTeacher
@@ -32,12 +33,20 @@ class DistillModel(BaseModel):
     Several teachers have names, ``teacher=dict(a=dict(cfg=…, ckpt=…),
     b=…)``, and each distiller says whom it listens to, ``teacher='a'``.
 
+    With ``inherit`` the student begins with the teacher's weights, see
+    :class:`Inheritance`: ``init_weights`` copies them over those that plain
+    training draws, and a checkpoint that is loaded later replaces them.
+
     Args:
-        student: ``dict(cfg=..., **overrides)`` or a full model config.
+        student: ``dict(cfg=..., **overrides)`` or a full model config; with
+            ``inherit``, the names of the sub-modules to begin with, and
+            ``inherit_from``, the name of the teacher where there are
+            several.
         teacher: The same with ``ckpt``, see :class:`FrozenTeacher`; or name
             -> such a config.
         distillers: Name -> config of a :class:`Distiller`. The losses are
-            logged as ``<name>.<loss>``.
+            logged as ``<name>.<loss>``. May be empty with ``inherit``; the
+            teacher is then freed before the first step.
         classes: The student's class names in label order, by which the
             teachers' are matched; the tools fill them in from the data.
     """
@@ -46,14 +55,18 @@ class DistillModel(BaseModel):
         self,
         student: dict,
         teacher: dict,
-        distillers: dict,
+        distillers: dict | None = None,
         classes: tuple[str, ...] = (),
     ) -> None:
-        if not isinstance(distillers, dict) or not distillers:
+        model_cfg = read_spec(student, 'student')[0]
+        parts = check_parts(student.get('inherit') or ())
+        distillers = {} if distillers is None else distillers
+        if not isinstance(distillers, dict) or not (distillers or parts):
             raise UserError(
                 f'distillers={distillers!r}; a dict of name -> '
-                "dict(type='RoIDistiller', …) is accepted. To train the "
-                'student alone, use its own config.'
+                "dict(type='RoIDistiller', …) is accepted, an empty one only "
+                'with student.inherit. To train the student alone, use its '
+                'own config.'
             )
         for name in distillers:
             check_name('A distiller', name)
@@ -62,7 +75,10 @@ class DistillModel(BaseModel):
             name: _teacher_of(name, cfg, specs)
             for name, cfg in distillers.items()
         }
-        unheard = {*specs} - {who for who, _ in chosen.values()}
+        source = _source_of(student, specs) if parts else None
+        listened = {who for who, _ in chosen.values()}
+        heard = [name for name in specs if name in listened]
+        unheard = {*specs} - listened - {source}
         if unheard:
             first = min(unheard, key=str)
             raise UserError(
@@ -71,12 +87,17 @@ class DistillModel(BaseModel):
             )
         # The student is built first and the rest draws on its own: the
         # generators then stand where plain training has them.
-        network = MODELS.build(read_spec(student, 'student')[0])
+        network = MODELS.build(model_cfg)
         with random_state.isolated():
             frozen = {
-                name: FrozenTeacher(spec, tuple(classes))
+                name: FrozenTeacher(
+                    spec, tuple(classes), parts if name == source else ()
+                )
                 for name, spec in specs.items()
             }
+            inheritance = parts and Inheritance(
+                parts, network, student, frozen[source], tuple(classes)
+            )
             built = {
                 name: build_part(f'distillers.{name}', cfg, Distiller)
                 for name, (_, cfg) in chosen.items()
@@ -84,7 +105,7 @@ class DistillModel(BaseModel):
         super().__init__(
             PairPreprocessor(
                 network.data_preprocessor,
-                {n: t.model.data_preprocessor for n, t in frozen.items()},
+                {n: frozen[n].model.data_preprocessor for n in heard},
             )
         )
         self.classes = tuple(classes)
@@ -93,11 +114,13 @@ class DistillModel(BaseModel):
         # them
         self.teachers = frozen
         self.listens_to = {name: who for name, (who, _) in chosen.items()}
+        self.heard = heard  # names of the teachers that must run
         self.distill = nn.ModuleDict(built)
         for name, distiller in built.items():
             own = frozen[self.listens_to[name]]
             distiller.match_up(tuple(classes), own)
             distiller.bind(name, network, own)
+        self.inheritance = inheritance or None  # until the first step
         self._checked = False  # that gradients reach the student
         self._register_state_dict_hook(_drop_prefix)
         self.register_load_state_dict_pre_hook(_add_prefix)
@@ -109,9 +132,11 @@ class DistillModel(BaseModel):
         return teacher
 
     def init_weights(self) -> None:
-        """Initialise the student, as plain training does."""
+        """Initialise the student as plain training does, then inherit."""
         if hasattr(self.student, 'init_weights'):
             self.student.init_weights()
+        if self.inheritance is not None:
+            self.inheritance.apply(self.student)
 
     def _apply(self, fn, recurse: bool = True) -> 'DistillModel':
         for teacher in self.teachers.values():  # follow .to() and .cuda()
@@ -137,7 +162,7 @@ class DistillModel(BaseModel):
         if mode != 'loss':
             return self.student(inputs, data_samples, mode=mode)
         own = teacher_inputs or {}
-        shown = {name: own.get(name, inputs) for name in self.teachers}
+        shown = {name: own.get(name, inputs) for name in self.heard}
         return self.loss(inputs, data_samples, shown)
 
     def loss(
@@ -147,6 +172,8 @@ class DistillModel(BaseModel):
         teacher_inputs: dict[str, Tensor],
     ) -> dict[str, Tensor]:
         """Return the student's losses and those of the distillers."""
+        if self.inheritance is not None:
+            self._end_inheritance()
         with ExitStack() as stack:
             records = {
                 name: stack.enter_context(distiller.tap)
@@ -157,7 +184,7 @@ class DistillModel(BaseModel):
             losses['loss_task'] = losses.pop('loss')
         unchecked = not self._checked and learns(self.student)
         seen, feats = {}, {}
-        for name in self.teachers:
+        for name in self.heard:
             with ExitStack() as stack:
                 seen |= self._listen(name, stack)
                 teacher = self.teachers[name]
@@ -177,6 +204,14 @@ class DistillModel(BaseModel):
                 losses[f'{name}.{key}'] = value
         self._checked = self._checked or unchecked
         return losses
+
+    def _end_inheritance(self) -> None:
+        """Free what only the beginning of a run needs."""
+        teacher = self.inheritance.teacher
+        teacher.kept.clear()
+        self.inheritance = None
+        if not any(self.teachers[n] is teacher for n in self.heard):
+            teacher.release()
 
     def _points_in(self, teacher: str) -> list[dict[str, str]]:
         return [
@@ -233,6 +268,19 @@ def _teacher_of(name: str, cfg: dict, teachers: dict) -> tuple[str, dict]:
             f'{", ".join(teachers)}{nearest(str(who), teachers) or "."}'
         )
     return who, cfg
+
+
+def _source_of(student: dict, teachers: dict) -> str:
+    """Return the name of the teacher whose weights the student inherits."""
+    who = student.get('inherit_from')
+    if who is None and len(teachers) == 1:
+        return next(iter(teachers))
+    if who not in teachers:
+        raise UserError(
+            f'student.inherit_from={who!r}; accepted are '
+            f'{", ".join(teachers)}{nearest(str(who), teachers) or "."}'
+        )
+    return who
 
 
 def require_pair(hook: object, model: nn.Module) -> None:

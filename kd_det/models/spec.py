@@ -12,6 +12,8 @@ from mmengine.registry import MODELS
 from kd_det.config import set_num_classes
 from kd_det.errors import UserError, nearest
 
+# Keys of a student's spec that say how it begins; DistillModel reads them.
+BEGINS = ('inherit', 'inherit_from')
 EXAMPLE = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 
 
@@ -25,6 +27,7 @@ def read_spec(
     else stands in ``spec`` overrides its ``model``. A part of another type
     keeps the arguments of the old one if it takes them all, else none of
     them, as with ``_delete_``. Without ``cfg`` the spec is itself the model.
+    What a student inherits is no part of its network and is left out.
 
     Args:
         spec: The config of one side of the pair.
@@ -42,6 +45,9 @@ def read_spec(
     check_spec(spec, side)
     # a deep copy: merging takes the _delete_ keys out of what it is given
     overrides = copy.deepcopy(dict(spec))
+    if side == 'student':
+        overrides = {k: v for k, v in overrides.items() if k not in BEGINS}
+        reads = (*reads, *BEGINS)
     source = overrides.pop('cfg', None)
     num_classes = overrides.pop('num_classes', None)
     whole = Config() if source is None else _load(source, side)

@@ -46,6 +46,7 @@ class FrozenTeacher(nn.Module):
             checkpoint names none or other ones.
         run_classes: Class names of the run. They count the teacher's, where
             neither the spec nor the checkpoint does.
+        keep: Sub-modules of which a student takes the weights.
 
     Attributes:
         model: The network.
@@ -53,6 +54,8 @@ class FrozenTeacher(nn.Module):
         source: Name of that config, or ''.
         classes: Its class names in label order, or () if not known.
         sha256: Of the checkpoint file.
+        names: Of all its weights and buffers.
+        kept: Those of ``keep`` by name, batch norm not folded.
 
     Raises:
         FileNotFoundError: No such checkpoint.
@@ -60,7 +63,12 @@ class FrozenTeacher(nn.Module):
             code, or does not fit the network key by key.
     """
 
-    def __init__(self, spec: dict, run_classes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        spec: dict,
+        run_classes: tuple[str, ...] = (),
+        keep: tuple[str, ...] = (),
+    ) -> None:
         super().__init__()
         check_spec(spec, 'teacher')
         own = {key: spec[key] for key in OWN if key in spec}
@@ -105,6 +113,10 @@ class FrozenTeacher(nn.Module):
         load_exactly(self.model, checkpoint, ckpt, keys=keys)
         self.ckpt = ckpt
         self.sha256 = sha256_of(Path(ckpt).expanduser())
+        # the tensors of the network itself; folding makes others
+        state = self.model.state_dict()
+        self.names = tuple(state)
+        self.kept = {k: v for k, v in state.items() if inside(k, keep)}
         if own.get('fuse_conv_bn'):
             from mmcv.cnn.utils import fuse_conv_bn
 
@@ -120,6 +132,10 @@ class FrozenTeacher(nn.Module):
     def train(self, mode: bool = True) -> 'FrozenTeacher':
         """Stay in eval mode."""
         return super().train(False)
+
+    def release(self) -> None:
+        """Free the memory of the network, which nothing will run again."""
+        self.model = self._extract_feat = None
 
     def __deepcopy__(self, memo: dict) -> 'FrozenTeacher':
         return self  # nothing in it changes: copies of the pair share it
@@ -137,6 +153,11 @@ class FrozenTeacher(nn.Module):
         ):
             feats = self._extract_feat(inputs)
         return _plain(feats, next(self.model.parameters()).dtype)
+
+
+def inside(name: str, parts: tuple[str, ...]) -> bool:
+    """Return whether a weight belongs to one of some sub-modules."""
+    return any(name.startswith(f'{part}.') for part in parts)
 
 
 def _where(ckpt: str, keys: str | None, source: str) -> str:
