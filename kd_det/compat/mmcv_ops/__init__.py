@@ -1,30 +1,75 @@
 """MMCV's operators on those of torchvision and torch; nothing is compiled.
 
-Names, arguments and results are those of MMCV's compiled ``mmcv._ext``,
-which writes into tensors that the caller made.
+Names, arguments and results are those of MMCV's compiled module
+``mmcv._ext``, whose operators write into tensors that the caller made.
 """
 
 from collections.abc import Callable
 
-from kd_det.compat.mmcv_ops import nms, roi
+from kd_det.compat.mmcv_ops import (
+    deform_attention,
+    deform_conv,
+    focal_loss,
+    nms,
+    roi_align,
+    roi_pool,
+)
+
+HOW = (
+    'set up with `make setup OPS=compiled`, or install onedl-mmcv where a '
+    'compiler and torch are at hand (pip install --no-build-isolation '
+    '--no-binary onedl-mmcv onedl-mmcv).'
+)
+
+
+def get_compiler_version() -> str:
+    """Return what MMEngine logs as the compiler of MMCV."""
+    return 'none, operators of kd_det on torchvision'
+
+
+def get_compiling_cuda_version() -> str:
+    """Return what MMEngine logs as the CUDA of MMCV."""
+    return 'none'
+
 
 OPERATORS = {
     operator.__name__: operator
-    for operator in (nms.nms, roi.roi_align_forward, roi.roi_align_backward)
+    for operator in (
+        nms.nms,
+        nms.softnms,
+        nms.nms_match,
+        roi_align.roi_align_forward,
+        roi_align.roi_align_backward,
+        roi_pool.roi_pool_forward,
+        roi_pool.roi_pool_backward,
+        deform_conv.deform_conv_forward,
+        deform_conv.deform_conv_backward_input,
+        deform_conv.deform_conv_backward_parameters,
+        deform_conv.modulated_deform_conv_forward,
+        deform_conv.modulated_deform_conv_backward,
+        focal_loss.sigmoid_focal_loss_forward,
+        focal_loss.sigmoid_focal_loss_backward,
+        focal_loss.softmax_focal_loss_forward,
+        focal_loss.softmax_focal_loss_backward,
+        deform_attention.ms_deform_attn_forward,
+        deform_attention.ms_deform_attn_backward,
+        get_compiler_version,
+        get_compiling_cuda_version,
+    )
 }
 
 
 def missing(name: str) -> Callable:
     """Return an operator that raises when it is called.
 
-    MMCV looks up every operator when ``mmcv.ops`` is imported, also those
-    that no model uses.
+    Importing ``mmcv.ops`` looks up every operator, also those that no model
+    uses.
 
     Args:
         name: The operator's name in ``mmcv._ext``.
 
     Raises:
-        AttributeError: The name is that of a module's attribute, such as
+        AttributeError: The name is a module's attribute, such as
             ``__path__``.
     """
     if name.startswith('__'):
@@ -32,9 +77,8 @@ def missing(name: str) -> Callable:
 
     def operator(*args, **kwargs):
         raise NotImplementedError(
-            f"MMCV's operator {name!r} is not among those that kd_det has on "
-            'torchvision; set up with `make setup OPS=compiled`, which '
-            'compiles all of MMCV.'
+            f"MMCV's operator {name!r} has to be compiled: torchvision, on "
+            f'which kd_det has the usual ones, lacks it; {HOW}'
         )
 
     operator.__name__ = name

@@ -1,27 +1,132 @@
-"""Non-maximum suppression."""
+"""Non-maximum suppression (NMS)."""
 
+import numpy as np
 import torch
 import torchvision  # noqa: F401  registers torch.ops.torchvision
 from torch import Tensor
+
+NAIVE, LINEAR, GAUSSIAN = range(3)  # MMCV's numbers of soft NMS's methods
 
 
 def nms(
     boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int
 ) -> Tensor:
-    """Return the indices of the boxes kept, by decreasing score.
+    """Return the indices of the boxes that are kept, by decreasing score.
 
-    A box goes when its IoU with a kept one of a higher score is greater than
-    the threshold.
+    A box is dropped when its IoU with a kept box of a higher score is
+    greater than the threshold.
 
     Args:
         boxes: (N, 4), x1, y1, x2, y2.
         scores: (N,).
-        iou_threshold: Compared in float32, as MMCV does.
+        iou_threshold: Compared in float32, as in MMCV.
         offset: Added to widths and heights: 1 where x2 and y2 are the last
             pixels of a box, else 0.
+
+    Returns:
+        (K,) int64.
     """
     boxes = boxes.float()
     if offset:
         boxes = boxes + boxes.new_tensor([0, 0, offset, offset])
-    threshold = torch.tensor(iou_threshold, dtype=torch.float32).item()
-    return torch.ops.torchvision.nms(boxes, scores.float(), threshold)
+    return torch.ops.torchvision.nms(
+        boxes, scores.float(), float(np.float32(iou_threshold))
+    )
+
+
+def softnms(
+    boxes: Tensor,
+    scores: Tensor,
+    dets: Tensor,
+    iou_threshold: float,
+    sigma: float,
+    min_score: float,
+    method: int,
+    offset: int,
+) -> Tensor:
+    """Lower the scores of overlapping boxes; drop those that get too low.
+
+    In turn the box with the highest score is taken, and the score of each
+    one left is multiplied by a weight of their IoU: 0 (naive) or 1 - IoU
+    (linear) from the threshold on and else 1, or exp(-IoU²/sigma)
+    (gaussian). Of equal scores the one is taken that MMCV takes.
+
+    Args:
+        boxes: (N, 4), x1, y1, x2, y2, on the CPU.
+        scores: (N,).
+        dets: (N, 5), of which the first K rows are written: the boxes taken,
+            in that order, with their scores.
+        iou_threshold: Not used by the gaussian method.
+        sigma: Used by the gaussian method only.
+        min_score: Boxes whose score falls below it are dropped.
+        method: 0 naive, 1 linear, 2 gaussian.
+        offset: As in :func:`nms`.
+
+    Returns:
+        (K,) int64, the indices of the boxes taken.
+    """
+    rows = torch.cat((boxes, scores[:, None]), 1).float().numpy().copy()
+    taken = np.arange(len(rows))
+    first = 0
+    while first < len(rows):
+        best = first + rows[first:, 4].argmax()
+        rows[[first, best]] = rows[[best, first]]
+        taken[[first, best]] = taken[[best, first]]
+        first += 1
+        rest = rows[first:]
+        iou = _iou(rows[first - 1], rest, offset)
+        if method == GAUSSIAN:
+            rest[:, 4] *= np.exp(-(iou * iou) / np.float32(sigma))
+        else:
+            over = iou >= np.float32(iou_threshold)
+            rest[over, 4] *= 0 if method == NAIVE else 1 - iou[over]
+        order = _close_gaps(~(rest[:, 4] < np.float32(min_score)))
+        rows = np.concatenate((rows[:first], rest[order]))
+        taken = np.concatenate((taken[:first], taken[first:][order]))
+    dets[: len(rows)] = torch.from_numpy(rows).to(dets.dtype)
+    return torch.from_numpy(taken)
+
+
+def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
+    """Return the indices of each kept box with those that it suppresses.
+
+    Unlike in :func:`nms`, an IoU equal to the threshold suppresses.
+
+    Args:
+        dets: (N, 5), x1, y1, x2, y2, score, on the CPU.
+        iou_threshold: Compared in float32.
+
+    Returns:
+        Lists of indices, the kept box first, by decreasing score.
+    """
+    rows = dets.float().numpy()
+    left = dets[:, 4].sort(descending=True, stable=True).indices.numpy()
+    groups = []
+    while len(left):
+        iou = _iou(rows[left[0]], rows[left[1:]], 0)
+        over = iou >= np.float32(iou_threshold)
+        groups.append([left[0].item(), *left[1:][over].tolist()])
+        left = left[1:][~over]
+    return groups
+
+
+def _iou(box: np.ndarray, boxes: np.ndarray, offset: int) -> np.ndarray:
+    """Return the IoU of one box with others; 0/0 is NaN, which is no IoU."""
+    low = np.maximum(box[:2], boxes[:, :2])
+    high = np.minimum(box[2:4], boxes[:, 2:4])
+    shared = np.maximum(high - low + offset, 0).prod(1)
+    areas = (boxes[:, 2:4] - boxes[:, :2] + offset).prod(1)
+    area = (box[2:4] - box[:2] + offset).prod()
+    with np.errstate(divide='ignore', invalid='ignore'):
+        return shared / (area + areas - shared)
+
+
+def _close_gaps(kept: np.ndarray) -> np.ndarray:
+    """Return the order of those kept, the last ones in the dropped's places.
+
+    MMCV's order: it decides which of several equal scores comes first.
+    """
+    number = kept.sum()
+    order = np.arange(number)
+    order[~kept[:number]] = number + np.flatnonzero(kept[number:])[::-1]
+    return order
