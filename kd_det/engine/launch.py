@@ -25,6 +25,7 @@ from kd_det.engine.checkpoint_checks import (
 from kd_det.engine.checks import check_data, class_names
 from kd_det.engine.class_pictures import ClassPictures, check_visualizer
 from kd_det.engine.connector_record import record_connectors
+from kd_det.engine.hooks.run_record_hook import RunRecordHook
 from kd_det.engine.refusal import FirstStep, nothing_left
 from kd_det.engine.scratch_checks import warn_of_frozen
 from kd_det.errors import UserError
@@ -81,6 +82,7 @@ def prepare(
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     use_safe_loading(trust_pickle)
     cfg.launcher = launcher
+    cfg.cfg_options = dict(options or {})  # for the record of the run
     name = Path(config).stem
     cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{name}'
     pair = 'teacher' in cfg.model
@@ -190,6 +192,8 @@ def train(
     with nothing_left(cfg, step):
         runner = Runner.from_cfg(cfg)
         runner.register_hook(step)
+        if not any(isinstance(h, RunRecordHook) for h in runner.hooks):
+            runner.register_hook(RunRecordHook())
         if resume and path:
             check_resumed_keys(runner, path)
         require_auto_encoders(runner)

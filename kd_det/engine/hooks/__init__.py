@@ -11,6 +11,7 @@ from kd_det.engine.hooks.non_finite_hook import NonFiniteHook
 from kd_det.engine.hooks.peer_hook import PeerHook
 from kd_det.engine.hooks.progress_hook import ProgressHook
 from kd_det.engine.hooks.random_state_hook import RandomStateHook
+from kd_det.engine.hooks.run_record_hook import RunRecordHook
 from kd_det.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
 from kd_det.engine.hooks.teacher_check_hook import TeacherCheckHook
 
@@ -26,6 +27,7 @@ __all__ = [
     'PeerHook',
     'ProgressHook',
     'RandomStateHook',
+    'RunRecordHook',
     'SafeCheckpointHook',
     'TeacherCheckHook',
 ]

@@ -1,0 +1,214 @@
+"""RunRecordHook: what a run was and what came out, in one file."""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from mmengine.dist import collect_results, is_main_process
+from mmengine.hooks import Hook
+
+from kd_det.analysis.coco_ap import coco_scores
+from kd_det.analysis.predictions import FILE as PREDICTIONS
+from kd_det.analysis.predictions import (
+    BoxPredictions,
+    ClassPredictions,
+    Predictions,
+)
+from kd_det.analysis.run_record import FILE
+from kd_det.engine import run_facts
+from kd_det.files import atomic_write
+from kd_det.registry import HOOKS
+
+
+@HOOKS.register_module()
+class RunRecordHook(Hook):
+    """Write ``run.json`` and ``predictions.npz`` when a training ends.
+
+    The first has the config's name, options, seed, commit, versions, data,
+    initial weights, time, and the scores of the last validation, of a
+    detector by class too. The second has what that validation predicted,
+    and the truth. ``kd_det compare`` reads both. ``kd_det train`` adds this
+    hook by itself.
+
+    Example:
+        >>> custom_hooks = [dict(type='kd_det.RunRecordHook')]
+    """
+
+    priority = 'LOWEST'  # what other hooks do counts for the time
+
+    def __init__(self) -> None:
+        self._before = dict(minutes=0.0, processor_minutes=0.0)
+        self._samples: list[tuple] = []
+        self._validation: dict = {}
+        self._predictions: Predictions | None = None
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Take the time along; only a resume will use it."""
+        self._stored = checkpoint.get('run_time')
+
+    def before_train(self, runner) -> None:
+        """Start the clocks, and look at what may change in the meantime."""
+        stored = getattr(self, '_stored', None)
+        if runner.iter > 0 and stored:
+            self._before = stored
+        self._began = self._clocks()
+        if is_main_process():
+            self._facts = dict(
+                commit=run_facts.commit(),
+                versions=run_facts.versions(),
+                machine=run_facts.machine(),
+                initial_weights=run_facts.initial_weights(runner.cfg),
+            )
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Store the time of the run so far."""
+        checkpoint['run_time'] = self._time()
+
+    def before_val_epoch(self, runner) -> None:
+        """Forget the validation before."""
+        self._samples = []
+
+    def after_val_iter(
+        self,
+        runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: Sequence | None = None,
+    ) -> None:
+        """Keep what is predicted."""
+        self._samples += [_sample(output) for output in outputs or ()]
+
+    def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
+        """Gather the predictions of all ranks beside the truth."""
+        loop = runner.val_loop
+        size = len(loop.dataloader.dataset)
+        samples = collect_results(self._samples, size, 'cpu')
+        self._samples = []
+        if not is_main_process():
+            return
+        self._predictions = _predictions(loop, samples)
+        self._validation = dict(
+            validated_epoch=runner.epoch,
+            logged={
+                key: float(value)
+                for key, value in (metrics or {}).items()
+                if np.isscalar(value) and not isinstance(value, str)
+            },
+        )
+
+    def after_train(self, runner) -> None:
+        """Write both files."""
+        folder = Path(runner.work_dir)
+        if not is_main_process():
+            return
+        if runner.val_loop is not None and not self._validation:
+            return  # a finished run was resumed: its files are there
+        if self._predictions is not None:
+            self._predictions.save(folder / PREDICTIONS)
+        text = json.dumps(self._record(runner), indent=2)
+        with atomic_write(folder / FILE) as file:
+            file.write(f'{text}\n'.encode())
+
+    def _record(self, runner) -> dict:
+        cfg = runner.cfg
+        data = dict(train=(cfg.train_dataloader, runner.train_dataloader))
+        if runner.val_loop is not None:
+            data['val'] = (cfg.val_dataloader, runner.val_loop.dataloader)
+        scores = {}
+        if isinstance(self._predictions, BoxPredictions):
+            metrics, by_class = coco_scores(self._predictions)
+            scores = dict(metrics=metrics, class_ap=by_class)
+        elif isinstance(self._predictions, ClassPredictions):
+            hit = self._predictions.labels == self._predictions.true_labels
+            scores = dict(metrics=dict(accuracy=float(hit.mean())))
+        return dict(
+            config=Path(cfg.filename or 'config').stem,
+            options=dict(cfg.get('cfg_options') or {}),
+            seed=runner.seed,
+            **self._facts,
+            data={
+                split: run_facts.data_facts(loader, built.dataset)
+                for split, (loader, built) in data.items()
+            },
+            epochs=runner.epoch,
+            iterations=runner.iter,
+            **self._time(),
+            **self._validation,
+            **scores,
+        )
+
+    def _clocks(self) -> dict[str, float]:
+        return dict(
+            minutes=time.monotonic() / 60,
+            processor_minutes=run_facts.processor_seconds() / 60,
+        )
+
+    def _time(self) -> dict[str, float]:
+        return {
+            key: round(self._before[key] + now - self._began[key], 2)
+            for key, now in self._clocks().items()
+        }
+
+
+def _sample(output) -> tuple:
+    """Return what one image has: boxes, or the classes, or nothing."""
+    boxes = getattr(output, 'pred_instances', None)
+    if boxes is not None and 'bboxes' in boxes and 'img_id' in output:
+        parts = (boxes.bboxes, boxes.scores, boxes.labels)
+        return (output.img_id, *(part.cpu().numpy() for part in parts))
+    label, true = (
+        getattr(output, name, None) for name in ('pred_label', 'gt_label')
+    )
+    if label is None or true is None or len(label) != 1 or len(true) != 1:
+        return ()
+    return int(label), int(true)
+
+
+def _predictions(loop, samples: list[tuple]) -> Predictions | None:
+    lengths = {len(sample) for sample in samples}
+    coco = [
+        metric
+        for metric in loop.evaluator.metrics
+        if getattr(metric, '_coco_api', None) is not None
+    ]
+    if lengths == {4} and coco:
+        return _boxes(coco[0], samples)
+    classes = (loop.evaluator.dataset_meta or {}).get('classes')
+    if lengths == {2} and classes:
+        labels, true = np.array(samples).T
+        return ClassPredictions(np.array(classes, dtype=str), labels, true)
+    return None
+
+
+def _boxes(metric, samples: list[tuple]) -> BoxPredictions:
+    """Return the boxes beside the truth of mmdet's metric."""
+    coco, categories = metric._coco_api, list(metric.cat_ids)
+    ids = np.unique(metric.img_ids)
+    place = {image: index for index, image in enumerate(ids.tolist())}
+    label = {category: index for index, category in enumerate(categories)}
+    true = [
+        annotation
+        for annotation in coco.dataset.get('annotations', [])
+        if annotation['image_id'] in place
+        and annotation['category_id'] in label
+    ]
+    images = [np.full(len(s[2]), place[s[0]]) for s in samples]
+    return BoxPredictions(
+        classes=np.array([coco.cats[c]['name'] for c in categories]),
+        image_ids=ids,
+        images=np.concatenate(images).astype(np.int32),
+        labels=np.concatenate([s[3] for s in samples]).astype(np.int16),
+        scores=np.concatenate([s[2] for s in samples]).astype(np.float32),
+        boxes=np.concatenate([s[1] for s in samples])
+        .reshape(-1, 4)
+        .astype(np.float32),
+        true_images=np.array([place[a['image_id']] for a in true], np.int32),
+        true_labels=np.array(
+            [label[a['category_id']] for a in true], np.int16
+        ),
+        true_boxes=np.array([a['bbox'] for a in true], float).reshape(-1, 4),
+        true_areas=np.array([a['area'] for a in true], float),
+        crowds=np.array([a.get('iscrowd', 0) for a in true], bool),
+    )

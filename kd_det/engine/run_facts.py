@@ -1,0 +1,157 @@
+"""What a run was: code, versions, machine, data, weights it began with."""
+
+import os
+import os.path as osp
+import subprocess
+import sys
+from collections.abc import Iterator
+from hashlib import sha256
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import get_world_size
+from torch.utils.data import Dataset
+
+import kd_det
+from kd_det.config import leaf_datasets, specs_that_train
+from kd_det.files import sha256_of
+from kd_det.models.distill_model import teacher_specs
+from kd_det.models.spec import read_spec
+
+PACKAGES = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmdet', 'mmpretrain')
+
+
+def commit() -> str | None:
+    """Return the git commit of the working directory, if it has one.
+
+    ``+changes`` behind it tells that tracked files differ from it.
+    """
+    try:
+        head, changes = (
+            subprocess.run(
+                ['git', *words], capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for words in (
+                ['rev-parse', 'HEAD'],
+                ['status', '--porcelain', '--untracked-files=no'],
+            )
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f'{head}+changes' if changes else head
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of kd_det and of the libraries in use."""
+    found = {
+        name: sys.modules[name].__version__
+        for name in PACKAGES
+        if name in sys.modules
+    }
+    return dict(kd_det=kd_det.__version__, **found)
+
+
+def machine() -> dict[str, str | int]:
+    """Return the device, the threads of a process and the processes."""
+    cuda = torch.cuda.is_available()
+    return dict(
+        device=torch.cuda.get_device_name() if cuda else 'cpu',
+        threads=torch.get_num_threads(),
+        processes=get_world_size(),
+    )
+
+
+def data_facts(loader: dict, dataset: Dataset) -> dict:
+    """Return what tells one data set from another.
+
+    Args:
+        loader: Its config, such as ``cfg.train_dataloader``.
+        dataset: What was built from it.
+
+    Returns:
+        The number of ``images``, the ``annotations`` as file name ->
+        sha256, and ``images_sha256`` of the images' names and sizes in
+        bytes, None where they are no files.
+    """
+    annotations = {}
+    for leaf in leaf_datasets(loader['dataset']):
+        name = leaf.get('ann_file')
+        path = osp.join(leaf.get('data_root') or '', name or '')
+        if name and osp.isfile(path):
+            annotations[osp.basename(name)] = sha256_of(path)
+    digest, count, files = sha256(), 0, 0
+    for leaf in _leaves(dataset):
+        for index in range(len(leaf)):
+            path = leaf.get_data_info(index).get('img_path')
+            count += 1
+            if path and osp.isfile(path):
+                files += 1
+                line = f'{osp.basename(path)} {osp.getsize(path)}\n'
+                digest.update(line.encode())
+    return dict(
+        images=count,
+        annotations=annotations,
+        images_sha256=digest.hexdigest() if files else None,
+    )
+
+
+def initial_weights(cfg: Config) -> dict[str, dict[str, str | None]]:
+    """Return the checkpoints that a run begins with, by part of the model.
+
+    Returns:
+        Name of the part (``student``, ``teacher``, ``model``) -> file name
+        or address -> sha256, None for what is no file on this machine.
+    """
+    model = cfg.model
+    learners = specs_that_train(model)
+    found = {}
+    if learners:
+        for index, spec in enumerate(learners):
+            name = 'student' if 'student' in model else f'peer {index}'
+            found[name] = {*_checkpoints(read_spec(spec, 'student')[0])}
+    else:
+        found['model'] = {*_checkpoints(model)}
+    if learners and 'teacher' in model:
+        for name, spec in teacher_specs(model.teacher).items():
+            found[name] = {spec.get('ckpt')} - {None}
+    if cfg.get('load_from'):
+        found['load_from'] = {cfg.load_from}
+    return {
+        part: {
+            osp.basename(path) if osp.isfile(path) else path: _digest(path)
+            for path in sorted(paths)
+        }
+        for part, paths in found.items()
+        if paths
+    }
+
+
+def processor_seconds() -> float:
+    """Return the processor time of this process and its ended children."""
+    return sum(os.times()[:4])
+
+
+def _checkpoints(node: object) -> Iterator[str]:
+    """Yield the values of ``checkpoint`` and ``ckpt`` in a config."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key in ('checkpoint', 'ckpt') and isinstance(value, str):
+                yield value
+            yield from _checkpoints(value)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            yield from _checkpoints(value)
+
+
+def _digest(path: str) -> str | None:
+    return sha256_of(path) if osp.isfile(path) else None
+
+
+def _leaves(dataset: Dataset) -> Iterator[Dataset]:
+    """Yield the data sets inside wrappers such as RepeatDataset."""
+    inner = getattr(dataset, 'dataset', None)
+    inner = [inner] if inner is not None else getattr(dataset, 'datasets', [])
+    if not inner:
+        yield dataset
+    for child in inner:
+        yield from _leaves(child)
