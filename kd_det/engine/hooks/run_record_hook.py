@@ -78,7 +78,7 @@ class RunRecordHook(Hook):
         outputs: Sequence | None = None,
     ) -> None:
         """Keep what is predicted."""
-        self._samples += [_sample(output) for output in outputs or ()]
+        self._samples += [sample_of(output) for output in outputs or ()]
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
         """Gather the predictions of all ranks beside the truth."""
@@ -152,7 +152,7 @@ class RunRecordHook(Hook):
         }
 
 
-def _sample(output) -> tuple:
+def sample_of(output) -> tuple:
     """Return what one image has: boxes, or the classes, or nothing."""
     boxes = getattr(output, 'pred_instances', None)
     if boxes is not None and 'bboxes' in boxes and 'img_id' in output:
@@ -174,7 +174,7 @@ def _predictions(loop, samples: list[tuple]) -> Predictions | None:
         if getattr(metric, '_coco_api', None) is not None
     ]
     if lengths == {4} and coco:
-        return _boxes(coco[0], samples)
+        return boxes_of(coco[0], samples)
     classes = (loop.evaluator.dataset_meta or {}).get('classes')
     if lengths == {2} and classes:
         labels, true = np.array(samples).T
@@ -182,7 +182,7 @@ def _predictions(loop, samples: list[tuple]) -> Predictions | None:
     return None
 
 
-def _boxes(metric, samples: list[tuple]) -> BoxPredictions:
+def boxes_of(metric, samples: list[tuple]) -> BoxPredictions:
     """Return the boxes beside the truth of mmdet's metric."""
     coco, categories = metric._coco_api, list(metric.cat_ids)
     ids = np.unique(metric.img_ids)
