@@ -1,19 +1,44 @@
 """Packaging metadata; `make setup` installs this in the order that works."""
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
+ROOT = Path(__file__).parent
 # Read, not imported: the package may not be importable yet.
-INIT = Path(__file__).parent.joinpath('kd_det', '__init__.py')
-VERSION = re.search(r"^__version__ = '(.+)'$", INIT.read_text(), re.M)[1]
+INIT = (ROOT / 'kd_det/__init__.py').read_text()
+VERSION = re.search(r"^__version__ = '(.+)'$", INIT, re.M)[1]
+
+
+class BuildWithFiles(build_py):
+    """Add what is outside the package here and inside it when installed."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return  # kd_det/shipped.py finds them in the repository
+        out = Path(self.build_lib)
+        mim = out / 'kd_det/.mim'
+        shutil.rmtree(mim, ignore_errors=True)  # of an earlier build
+        shutil.copytree(
+            ROOT / 'configs',
+            mim / 'configs',
+            ignore=shutil.ignore_patterns('__pycache__'),
+        )
+        shutil.copy(ROOT / 'constraints.txt', mim)
+        # MMCV's operators in every process, kd_det/compat/mmcv_finder.py
+        shutil.copy(ROOT / 'kd_det/compat/kd_det_ops.pth', out)
+
 
 setup(
     name='kd_det',
     version=VERSION,
     description='Knowledge distillation for MMDetection and MMPretrain models',
     license='Apache-2.0',
+    cmdclass={'build_py': BuildWithFiles},
     packages=find_packages(include=['kd_det', 'kd_det.*']),
     entry_points={'console_scripts': ['kd_det = kd_det.cli:main']},
     python_requires='>=3.10,<3.13',

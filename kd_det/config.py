@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from kd_det.compat import mmrazor
+from kd_det.compat import config_names, mmrazor
 from kd_det.errors import UserError, nearest
+from kd_det.shipped import config_path
+
+config_names.install()
 
 # What is read at the top of a config beside the Runner's own arguments.
 TOP_KEYS = ('auto_scale_lr', 'classes', 'data_root', 'find_unused_parameters')
@@ -26,7 +29,7 @@ def load_config(path: str, options: dict | None = None) -> Config:
     ``data_root`` that the options give to one split wins there.
 
     Args:
-        path: The config file.
+        path: The config file, or ``kd_det::NAME`` for a shipped one.
         options: Dotted overrides, e.g. ``{'optim_wrapper.lr': 0.1}``.
 
     Returns:
@@ -36,10 +39,11 @@ def load_config(path: str, options: dict | None = None) -> Config:
         FileNotFoundError: No such config file, or no such base of it.
         UserError: It is no config, or has no model.
     """
+    path = config_path(path)
     if not osp.isfile(path):
         raise FileNotFoundError(
-            f'There is no config {path!r}; give the path of a .py config, '
-            "e.g. 'configs/nd_frcnn_r101_r18.py'."
+            f'There is no config {path!r}; give the path of a .py config, or '
+            "one of this package, e.g. 'kd_det::nd_frcnn_r101_r18.py'."
         )
     try:
         cfg = Config.fromfile(path)
@@ -49,6 +53,8 @@ def load_config(path: str, options: dict | None = None) -> Config:
             f'{osp.relpath(error.filename or path)!r}, which does not exist; '
             'correct the path in _base_.'
         ) from None
+    except UserError as error:  # a base kd_det::NAME that is not there
+        raise UserError(f'Config {path!r}: {error}') from None
     except (OSError, SyntaxError, ValueError, TypeError, KeyError) as error:
         raise UserError(
             f'Config {path!r} cannot be read ({error}); mend it, or give '
@@ -67,7 +73,7 @@ def load_config(path: str, options: dict | None = None) -> Config:
     if not isinstance(cfg.get('model'), dict):
         raise UserError(
             f'Config {path!r} has no model; give the config of a run, e.g. '
-            "'configs/nd_frcnn_r101_r18.py'."
+            "'kd_det::nd_frcnn_r101_r18.py'."
         )
     if mmrazor.is_named([*cfg.values()]):
         mmrazor.ensure_importable()

@@ -21,7 +21,6 @@ from kd_det.engine.hooks.initial_weights_hook import FILE as WEIGHTS_FILE
 from kd_det.engine.stages import Stage, Stages, duration
 from kd_det.files import sha256_of
 
-CONFIGS = Path(kd_det.__file__).parents[1] / 'configs/demo'
 IMAGES = dict(num_train=800, num_val=150)
 THREADS = 4  # at most: more are no faster with networks this small
 # One core is left to whatever else runs. Two threads on two cores are a
@@ -136,7 +135,7 @@ def header(work_dir: str | Path, seed: int) -> str:
 def prepare(stage: Stage, folder: Path, options: dict | None) -> Config:
     """Return the config of a training, pointed at the demo's own files."""
     cfg = launch.prepare(
-        str(CONFIGS / TRAININGS[stage]),
+        f'kd_det::demo/{TRAININGS[stage]}',
         str(folder / stage.key),
         dict(options or {}, data_root=f'{folder}/{DATA.key}/shapes'),
     )

@@ -181,6 +181,8 @@ def _predicted(sample) -> Boxes:
 def commit() -> str | None:
     """Return the git commit of this code, or None outside a repository."""
     root = Path(kd_det.__file__).parents[1]
+    if not (root / '.git').exists():  # of a user's project around it
+        return None
     command = 'git describe --always --dirty --abbrev=12 --exclude=*'
     try:
         found = subprocess.run(

@@ -63,7 +63,7 @@ def prepare(
     """Read a config and set the process up for it.
 
     Args:
-        config: The config file.
+        config: The config file, or ``kd_det::NAME``.
         work_dir: Where to write; ``work_dirs/<config name>`` without it.
         options: Dotted overrides, e.g. ``{'data_root': 'data/coco'}``.
         teacher: Checkpoint that replaces the config's teacher checkpoint.
@@ -83,7 +83,7 @@ def prepare(
     use_safe_loading(trust_pickle)
     cfg.launcher = launcher
     cfg.cfg_options = dict(options or {})  # for the record of the run
-    name = Path(config).stem
+    name = Path(cfg.filename).stem
     cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{name}'
     pair = 'teacher' in cfg.model
     own = 'student' in cfg.model  # mmrazor's pairs have a teacher too
@@ -116,7 +116,7 @@ def _join_ranks(cfg: Config) -> None:
     if cfg.launcher == 'pytorch' and 'RANK' not in os.environ:
         raise UserError(
             '--launcher pytorch: this process is no rank of a job; start the '
-            'tool with `torchrun --nproc-per-node=GPUS tools/… CONFIG …`.'
+            'command by `torchrun --nproc-per-node=GPUS -m kd_det COMMAND …`.'
         )
     if 'peers' in cfg.model:
         wrapper = dict(type='kd_det.MutualDataParallel', device_ids=None)

@@ -11,6 +11,7 @@ from mmengine.registry import MODELS
 
 from kd_det.config import set_num_classes
 from kd_det.errors import UserError, nearest
+from kd_det.shipped import config_path
 
 # Keys of a student's spec that say how it begins; DistillModel reads them.
 BEGINS = ('inherit', 'inherit_from')
@@ -23,7 +24,8 @@ def read_spec(
     """Resolve ``dict(cfg=..., num_classes=..., **overrides)``.
 
     ``cfg`` names a config of an installed package
-    (``'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'``) or a file; what
+    (``'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'``, or one of
+    ``kd_det::``) or a file; what
     else stands in ``spec`` overrides its ``model``. A part of another type
     keeps the arguments of the old one if it takes them all, else none of
     them, as with ``_delete_``. Without ``cfg`` the spec is itself the model.
@@ -156,6 +158,7 @@ def _check_keys(
 
 
 def _load(source: str, side: str) -> Config:
+    source = config_path(source)
     is_package = '::' in source
     try:
         return get_config(source) if is_package else Config.fromfile(source)

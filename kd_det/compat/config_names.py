@@ -1,0 +1,25 @@
+"""Let MMEngine find ``kd_det::NAME`` in ``_base_``, as ``mmdet::NAME``.
+
+MMEngine knows the packages of a fixed list, wants a folder in every name,
+and would give the configs of a package its scope, in which ours do not name
+MMDetection's types. So the one function that resolves a base is wrapped.
+"""
+
+from mmengine.config import Config
+
+from kd_det.shipped import PREFIX, config_path
+
+
+def install() -> None:
+    """Wrap ``Config._get_cfg_path``, once."""
+    stock = Config._get_cfg_path
+    if hasattr(stock, 'of_kd_det'):
+        return
+
+    def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        if cfg_path.startswith(PREFIX):
+            return config_path(cfg_path), None
+        return stock(cfg_path, filename)
+
+    get_cfg_path.of_kd_det = True
+    Config._get_cfg_path = staticmethod(get_cfg_path)
