@@ -51,6 +51,7 @@ METHODS = {
     'nd': {**KD, **ND},
     'nd_foreground': {**KD, **ND_FOREGROUND},
     'sifn': SIFN,
+    'inherit': KD,
     'rkd': dict(
         loss_rkd=dict(
             type='RKDAngleLoss',
@@ -115,6 +116,8 @@ class Job:
         bank = self.bank if 'nd' in method else None
         losses = METHODS[method]
         student = deterministic_student()
+        if method == 'inherit':
+            student['inherit'] = ('neck', 'rpn_head', 'roi_head')
         return build(pair_cfg(self.teacher, losses, bank, student))
 
     def bank_cfg(self):

@@ -11,6 +11,7 @@ from kd_det.engine import launch
 from kd_det.engine.stages import Stage, Stages
 from kd_det.errors import UserError
 from kd_det.files import sha256_of
+from kd_det.models.spec import BEGINS
 
 LAST = 'last_checkpoint'  # MMEngine writes the path of the last one there
 
@@ -66,6 +67,8 @@ def self_distill(
             )
         )
         teacher = copy.deepcopy(cfg.model.student)
+        for key in BEGINS:
+            teacher.pop(key, None)
         teacher.ckpt = records[-1]['path']
     print(_table(records))
     return records

@@ -67,7 +67,7 @@ class Inheritance:
                 raise UserError(
                     f'student.inherit names {part!r}, and the {side} has no '
                     f'weights of that name; it has {", ".join(parts)}'
-                    f'{nearest(part, _modules(names)) or "."}'
+                    f'{_meant(part, names) or "."}'
                 )
         own = {k: v.shape for k, v in state.items() if inside(k, (part,))}
         taken, refused = {}, {}
@@ -79,8 +79,9 @@ class Inheritance:
         if not taken:
             raise UserError(
                 f'student.inherit names {part!r}, of which nothing can be '
-                f'taken: {"; ".join(_reasons(part, refused)[:3])}; take it out of inherit, '
-                'or give both networks a part of the same widths.'
+                f'taken: {"; ".join(_reasons(part, refused, 3))}; take it '
+                'out of inherit, or give both networks a part of the same '
+                'widths.'
             )
         sizes = {name: shape.numel() for name, shape in own.items()}
         share = sum(sizes[k] for k in taken) / max(sum(sizes.values()), 1)
@@ -218,13 +219,14 @@ def check_parts(parts: tuple[str, ...] | list[str]) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def _modules(names: Iterable[str]) -> list[str]:
-    """Return the paths of all sub-modules that have weights."""
+def _meant(part: str, names: Iterable[str]) -> str:
+    """Return which sub-module a wrong name may mean, for a sentence."""
     paths = {}
     for name in names:
         words = name.split('.')
         paths |= {'.'.join(words[:i]): None for i in range(1, len(words))}
-    return [*paths]
+    deeper = [path for path in paths if path.endswith(f'.{part}')]
+    return nearest(deeper[0] if deeper else part, paths)
 
 
 def _reasons(
@@ -237,7 +239,7 @@ def _reasons(
     ]
     more = len(lines) - limit
     if more > 0:
-        lines[limit:] = [f'{more} more of other shapes']
+        lines[limit:] = [f'and {more} more']
     return lines
 
 

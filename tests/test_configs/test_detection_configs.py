@@ -38,8 +38,10 @@ read = functools.cache(load_config)  # for tests that change nothing in it
 # A baseline has one network. A new word is entered here with its meaning.
 METHODS = {
     'baseline': set(),
+    'inherit': set(),  # the teacher's weights to begin with, no loss
     'kd': {'KDLoss'},
     'nd': {'NDLoss', 'KDLoss'},
+    'ndadaptor': {'NDLoss', 'KDLoss'},
     'srrl': {'FeatureMatchingLoss', 'SoftmaxRegressionLoss'},
     'rkd': {'RKDDistanceLoss', 'RKDAngleLoss'},
     'rkdmaps': {'MapRelationLoss'},
@@ -170,6 +172,8 @@ def check_content(cfg: Config, name: Name) -> None:
                 f'{name.detector}_{name.networks[0]}{name.size}_{name.data}'
             )
             assert distiller.auto_encoder == f'data/auto_encoders/{coder}.pth'
+    inherits = is_pair(cfg) and 'inherit' in cfg.model.student
+    assert inherits == (name.method == 'inherit')
     removed = {'KDLoss'} if 'nokd' in name.settings else set()
     wanted = METHODS[name.method]
     if name.detector != 'frcnn':

@@ -1,0 +1,13 @@
+"""Inheritance alone: slim Faster R-CNN R-50 -> R-18 on blood cells, 8 epochs.
+
+The student begins with the teacher's neck, RPN and box head, and is then trained as
+the control, baseline_frcnn_r18_slim_bccd.py.
+"""
+
+_base_ = [
+    './kd_frcnn_r50_r18_slim_bccd.py',
+    '../_base_/methods/inherit_roi.py',
+]
+model = dict(
+    student=_base_.pop('method').student, distillers=dict(_delete_=True)
+)

@@ -1,0 +1,14 @@
+"""ND through a connector: slim Faster R-CNN R-50 -> R-18 on playing cards.
+
+With KD. Weights of the authors' R18-R101; 8 epochs, data and schedule of the
+control.
+"""
+
+_base_ = [
+    './kd_frcnn_r50_r18_slim_cards.py',
+    '../_base_/methods/nd_adaptor_roi.py',
+]
+model = dict(distillers=dict(_delete_=True, **_base_.pop('method').distillers))
+model['distillers'][
+    'roi'
+].centroids = 'data/centroids/frcnn_r50_slim_cards.npz'
