@@ -1,7 +1,7 @@
-"""Inheritance alone: slim Faster R-CNN R-50 -> R-18 on blood cells, 8 epochs.
+"""Inheritance alone: slim Faster R-CNN R-50 -> R-18 on blood cells.
 
-The student begins with the teacher's neck, RPN and box head, and is then trained as
-the control, baseline_frcnn_r18_slim_bccd.py.
+The student begins with the teacher's neck, RPN and box head; 8 epochs, data
+and schedule of the control.
 """
 
 _base_ = [

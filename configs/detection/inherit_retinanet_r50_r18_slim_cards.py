@@ -1,7 +1,7 @@
-"""Inheritance alone: slim RetinaNet R-50 -> R-18 on playing cards, 8 epochs.
+"""Inheritance alone: slim RetinaNet R-50 -> R-18 on playing cards.
 
-The student begins with the teacher's neck and head, and is then trained as
-the control, baseline_retinanet_r18_slim_cards.py.
+The student begins with the teacher's neck and head; 8 epochs, data
+and schedule of the control.
 """
 
 _base_ = [

@@ -1,12 +1,18 @@
 """FeatureNormHook: log the norms and the direction of embeddings."""
 
+import logging
+
 import torch
+from mmengine.logging import print_log
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from kd_det.distillers import Distiller
 from kd_det.engine.hooks.knowledge_hook import KnowledgeHook
 from kd_det.registry import HOOKS
+
+# ratio of norms from which a loss of class means is bending the embedding
+TOO_LONG = 1.5
 
 
 @HOOKS.register_module()
@@ -19,6 +25,9 @@ class FeatureNormHook(KnowledgeHook):
     there are class means. Means are over the rows of one step of rank 0,
     the foreground rows where there is a background; a step without any logs
     nothing. Steps between cost nothing.
+
+    Warns once if a loss compares with class means and the norm ratio is
+    above 1.5: from the teacher's norm on, such a loss no longer limits it.
 
     Args:
         interval: Steps within an epoch; best the logger's.
@@ -34,12 +43,45 @@ class FeatureNormHook(KnowledgeHook):
 
     def __init__(self, interval: int = 50) -> None:
         super().__init__(interval)
+        self._warned: set[str] = set()
 
     def quantities(
         self, distiller: Distiller, knowledge: dict
     ) -> dict[str, float]:
         """Return the norms, and the cosine where there are class means."""
-        return feature_norms(distiller, knowledge)
+        values = feature_norms(distiller, knowledge)
+        ratio = values.get('norm_ratio', 0.0)
+        if ratio > TOO_LONG and 'centroids' in distiller.asked:
+            self._warn(distiller, ratio)
+        return values
+
+    def _warn(self, distiller: Distiller, ratio: float) -> None:
+        """Say once a distiller that its embeddings have become too long."""
+        if distiller.name in self._warned:
+            return
+        self._warned.add(distiller.name)
+        losses = [
+            f'{distiller.name}.losses.{name}.loss_weight'
+            for name, fields in distiller.wiring.items()
+            if 'centroids' in fields
+        ]
+        through = (
+            ''
+            if 'student_embed' in distiller.connectors.cfgs
+            else 'let the embedding pass through a connector, '
+            f'model.distillers.{distiller.name}.connectors='
+            "dict(student_embed=dict(type='EmbeddingAdaptor')), as in "
+            'configs/_base_/methods/nd_adaptor_roi.py, or '
+        )
+        print_log(
+            f"{distiller.name}: the student's embeddings are {ratio:.2f} "
+            "times as long as the teacher's (norm_ratio): an offset common "
+            'to all classes raises their cosine to the class means and '
+            "makes the student's own class layer worse; "
+            f'{through}lower model.distillers.{", ".join(losses)}.',
+            'current',
+            level=logging.WARNING,
+        )
 
 
 @torch.no_grad()

@@ -7,7 +7,11 @@ from engine_toy import ToyDistiller, ToyModel, ToyPair
 from mmengine.hooks import LoggerHook
 
 from kd_det.distillers import base
-from kd_det.engine.hooks.feature_norm_hook import feature_norms
+from kd_det.engine.hooks import feature_norm_hook
+from kd_det.engine.hooks.feature_norm_hook import (
+    FeatureNormHook,
+    feature_norms,
+)
 
 KEYS = ('student_norm', 'teacher_norm', 'norm_ratio', 'centroid_cosine')
 MEANS = [[1.0, 2.0], [-3.0, 0.5], [0.0, -1.0]]
@@ -167,6 +171,45 @@ def test_a_run_without_embeddings_is_told_once(
     runner.train()
     assert len([text for text in told if 'no distiller has emb' in text]) == 1
     assert logged(runner) == {}
+
+
+@pytest.mark.parametrize(
+    ('loss', 'factor', 'connected', 'warned'),
+    [
+        ('NDLoss', 1.51, False, True),
+        ('NDLoss', 1.51, True, True),
+        ('FDRCosineLoss', 3.0, False, True),
+        ('NDLoss', 1.49, False, False),
+        ('NormLoss', 3.0, False, False),  # pulls the norm itself
+    ],
+)
+def test_long_embeddings_are_warned_of_once(
+    monkeypatch, loss, factor, connected, warned
+):
+    adaptor = dict(student_embed=dict(type='kd_det.EmbeddingAdaptor'))
+    losses = dict(loss_it=dict(type=f'kd_det.{loss}'))
+    distiller = ToyDistiller(
+        losses, 'bank.npz', adaptor if connected else None
+    )
+    distiller.name = 'roi'  # as its owner binds it
+    embed = torch.randn(5, 2)
+    knowledge = dict(student_embed=factor * embed, teacher_embed=embed)
+    hook = FeatureNormHook()
+    texts = []
+    monkeypatch.setattr(
+        feature_norm_hook,
+        'print_log',
+        lambda text, *_, **__: texts.append(text),
+    )
+    for _ in range(2):
+        values = hook.quantities(distiller, knowledge)
+        assert values['norm_ratio'] == pytest.approx(factor)
+    assert len(texts) == warned
+    if warned:
+        (text,) = texts
+        assert f'{factor:.2f} times as long as the teacher' in text
+        assert 'lower model.distillers.roi.losses.loss_it.loss_weight' in text
+        assert ('nd_adaptor_roi.py' in text) != connected
 
 
 def test_nothing_where_no_loss_asks_for_embeddings():
