@@ -304,6 +304,7 @@ class Trained:
         )
         self.cfg.custom_hooks = [
             dict(type='EMAHook', momentum=0.1),
+            dict(type='kd_det.TeacherCheckHook', floor=None),
             dict(type='kd_det.FeatureNormHook'),
             dict(type='kd_det.CentroidHook'),
             dict(type='kd_det.LossShareHook'),
@@ -312,12 +313,12 @@ class Trained:
 
 
 def test_alone_in_a_run(shapes, teacher, tmp_path):
-    """The teacher does nothing and is freed; EMA has the weights too."""
+    """The teacher is checked and freed; EMA has the weights too."""
     trained = Trained(shapes, teacher, tmp_path)
     model = trained.runner.model
     calls = count_calls(model.teacher.model.backbone)
     trained.runner.train()
-    assert calls == []
+    assert len(calls) == 3  # of the check before the first step
     assert model.teacher.model is None and not model.teacher.kept
     assert model.teacher.classes == CLASSES
     expected = load_checkpoint(teacher['ckpt'])['state_dict']
