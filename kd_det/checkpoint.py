@@ -20,6 +20,7 @@ from mmengine.runner.checkpoint import (
     get_torchvision_models,
 )
 
+from kd_det import pip_weights
 from kd_det.errors import UserError, nearest
 
 try:
@@ -41,7 +42,8 @@ def load_checkpoint(
     execute it.
 
     Args:
-        path: A local file or an http(s) URL.
+        path: A local file, an http(s) URL or ``pip://NAME``, the one
+            checkpoint of an installed distribution.
         map_location: As in ``torch.load``.
         trust: Execute the pickle. Only for a file you vouch for.
 
@@ -55,6 +57,8 @@ def load_checkpoint(
     path = str(path)
     if path.startswith(('http://', 'https://')):
         path = download(path)
+    elif path.startswith(pip_weights.SCHEME):
+        path = pip_weights.locate(path)
     path = osp.expanduser(path)
     if not osp.isfile(path):
         raise FileNotFoundError(
@@ -174,6 +178,11 @@ def use_safe_loading(trust: bool = False) -> None:
         url = _look_up(filename, get_external_models())
         return load_checkpoint(url, map_location, trust)
 
+    def load_from_pip(filename, map_location=None):
+        state = load_checkpoint(filename, map_location, trust)
+        state = state.get('state_dict', state)
+        return dict(state_dict=pip_weights.rename_for_timm(state))
+
     def load_from_mmcls(filename, map_location=None):
         url = _look_up(filename, get_mmcls_models())
         return _backbone(load_checkpoint(url, map_location, trust))
@@ -187,6 +196,7 @@ def use_safe_loading(trust: bool = False) -> None:
         'open-mmlab://': load_from_openmmlab,
         'openmmlab://': load_from_openmmlab,
         'mmcls://': load_from_mmcls,
+        pip_weights.SCHEME: load_from_pip,
         'pavi://': _refuse,
         r'(\S+\:)?s3://': _refuse,
     }
