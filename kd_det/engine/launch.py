@@ -26,6 +26,7 @@ from kd_det.engine.checks import check_data, class_names
 from kd_det.engine.class_pictures import ClassPictures, check_visualizer
 from kd_det.engine.connector_record import record_connectors
 from kd_det.engine.hooks.run_record_hook import RunRecordHook
+from kd_det.engine.pretrained_checks import check_pretrained
 from kd_det.engine.refusal import FirstStep, nothing_left
 from kd_det.engine.scratch_checks import warn_of_frozen
 from kd_det.errors import UserError
@@ -198,6 +199,7 @@ def train(
             check_resumed_keys(runner, path)
         require_auto_encoders(runner)
         record_connectors(runner)
+        check_pretrained(runner)
         warn_of_frozen(runner)
         runner.train()
 

@@ -4,6 +4,8 @@ from mmengine.model import is_model_wrapper
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from kd_det.engine.pretrained_checks import pretrained
+
 
 def warn_of_frozen(runner) -> None:
     """Warn if parts of a backbone are held still at random weights.
@@ -21,7 +23,7 @@ def warn_of_frozen(runner) -> None:
     place = 'model.student' if hasattr(model, 'student') else 'model'
     model = getattr(model, 'student', model)
     backbone = getattr(model, 'backbone', None)
-    if backbone is None or _is_pretrained(model) or _is_pretrained(backbone):
+    if backbone is None or pretrained(model) or pretrained(backbone):
         return
     mend = frozen_keys(backbone)
     if mend:
@@ -50,9 +52,3 @@ def frozen_keys(backbone: nn.Module) -> dict[str, tuple[object, object]]:
         if norm.get('requires_grad', True) is False:
             mend['norm_cfg.requires_grad'] = (False, True)
     return mend
-
-
-def _is_pretrained(module: nn.Module) -> bool:
-    init = getattr(module, 'init_cfg', None)
-    init = init if isinstance(init, (list, tuple)) else [init]
-    return any(cfg and cfg.get('type') == 'Pretrained' for cfg in init)

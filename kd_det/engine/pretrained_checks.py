@@ -1,0 +1,78 @@
+"""Pretrained weights must fit the network that a config gives them to."""
+
+from mmengine.model import is_model_wrapper
+from mmengine.runner import CheckpointLoader
+from mmengine.runner.checkpoint import get_state_dict
+from torch import nn
+
+from kd_det.errors import UserError, counted
+
+
+def check_pretrained(runner) -> None:
+    """Stop if an ``init_cfg`` of type ``Pretrained`` names a misfit.
+
+    MMEngine copies the weights that fit and goes on. Here a file with a
+    weight of another shape, or without any of the module's weights, stops
+    the run; weights that the file lacks are named in a warning, since a
+    module may have layers that its pretrained form has not.
+
+    Args:
+        runner: Before its training.
+
+    Raises:
+        UserError: Naming the file, the module and the first misfit.
+    """
+    if runner.cfg.get('load_from') or runner.cfg.get('resume'):
+        return
+    model = runner.model
+    model = model.module if is_model_wrapper(model) else model
+    for name, module in getattr(model, 'student', model).named_modules():
+        for cfg in pretrained(module):
+            missing = _misfits(name or 'model', module, cfg)
+            if missing:
+                runner.logger.warning(missing)
+
+
+def pretrained(module: nn.Module) -> list[dict]:
+    """Return the parts of a module's ``init_cfg`` that load a file."""
+    init = getattr(module, 'init_cfg', None)
+    init = init if isinstance(init, (list, tuple)) else [init]
+    return [cfg for cfg in init if cfg and cfg.get('type') == 'Pretrained']
+
+
+def _misfits(name: str, module: nn.Module, cfg: dict) -> str:
+    """Return a warning of weights that the file lacks, or ''."""
+    source = cfg['checkpoint']
+    state = CheckpointLoader.load_checkpoint(source, map_location='cpu')
+    state = {
+        key.removeprefix('module.'): value
+        for key, value in state.get('state_dict', state).items()
+    }
+    prefix = cfg.get('prefix') or ''
+    prefix += '.' if prefix and not prefix.endswith('.') else ''
+    own = get_state_dict(module)
+    absent = [key for key in own if prefix + key not in state]
+    where = f'{name}.init_cfg: the weights {source!r}'
+    if len(absent) == len(own):
+        first = next(iter(own))
+        raise UserError(
+            f'{where} have none of the {len(own)} weights of '
+            f'{type(module).__name__} (such as {prefix + first!r}); give a '
+            'file of this network, with the prefix that its keys have.'
+        )
+    for key, value in own.items():
+        theirs = state.get(prefix + key)
+        if theirs is not None and theirs.shape != value.shape:
+            raise UserError(
+                f'{where} do not fit {type(module).__name__}: {key!r} is '
+                f'{tuple(theirs.shape)} in the file and {tuple(value.shape)} '
+                'in the network; give the weights of this network.'
+            )
+    absent = [key for key in absent if 'num_batches_tracked' not in key]
+    if not absent:
+        return ''
+    return (
+        f'{where} lack {counted(len(absent), "weight")} of '
+        f'{type(module).__name__} ({", ".join(absent[:3])}'
+        f'{", …" if len(absent) > 3 else ""}), which begin at random.'
+    )
