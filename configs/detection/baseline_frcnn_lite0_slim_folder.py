@@ -7,5 +7,5 @@ _base_ = [
     '../_base_/models/frcnn_lite0_slim.py',
     '../_base_/datasets/coco_folder.py',
     '../_base_/schedules/adamw_8e.py',
-    '../_base_/default_runtime.py',
+    '../_base_/cpu_runtime.py',
 ]

@@ -7,7 +7,7 @@ Train the teacher, baseline_frcnn_lite2_slim_folder.py, first.
 _base_ = [
     '../_base_/datasets/coco_folder.py',
     '../_base_/schedules/adamw_8e.py',
-    '../_base_/distill_runtime.py',
+    '../_base_/distill_cpu_runtime.py',
 ]
 model = dict(
     _scope_='kd_det',

@@ -2,6 +2,7 @@
 
 from kd_det.engine.hooks.autoencoder_hook import AutoEncoderHook
 from kd_det.engine.hooks.centroid_hook import CentroidHook
+from kd_det.engine.hooks.channels_last_hook import ChannelsLastHook
 from kd_det.engine.hooks.factor_cosine_hook import FactorCosineHook
 from kd_det.engine.hooks.feature_norm_hook import FeatureNormHook
 from kd_det.engine.hooks.initial_weights_hook import InitialWeightsHook
@@ -18,6 +19,7 @@ from kd_det.engine.hooks.teacher_check_hook import TeacherCheckHook
 __all__ = [
     'AutoEncoderHook',
     'CentroidHook',
+    'ChannelsLastHook',
     'FactorCosineHook',
     'FeatureNormHook',
     'InitialWeightsHook',
