@@ -5,7 +5,7 @@ tools put them into every data set, metric and head. The folder holds
 `annotations/instances_{train,val}.json`, `train/` and `val/`.
 """
 
-data_root = 'data/coco_folder/'
+data_root = 'data/folder/'
 classes = None
 image_scale = (256, 192)  # (long side, short side) in pixels
 dataset_type = 'CocoDataset'

