@@ -9,3 +9,4 @@ _base_ = [
     '../_base_/schedules/adamw_8e.py',
     '../_base_/cpu_runtime.py',
 ]
+find_unused_parameters = True  # see baseline_frcnn_mv2.py

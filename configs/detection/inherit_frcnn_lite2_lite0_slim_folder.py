@@ -3,10 +3,5 @@
 The student begins with the teacher's neck, RPN and box head.
 """
 
-_base_ = [
-    './kd_frcnn_lite2_lite0_slim_folder.py',
-    '../_base_/methods/inherit_roi.py',
-]
-model = dict(
-    student=_base_.pop('method').student, distillers=dict(_delete_=True)
-)
+_base_ = './inheritkd_frcnn_lite2_lite0_slim_folder.py'
+model = dict(distillers=dict(_delete_=True))

@@ -38,6 +38,7 @@ read = functools.cache(load_config)  # for tests that change nothing in it
 # A baseline has one network. A new word is entered here with its meaning.
 METHODS = {
     'baseline': set(),
+    'inheritkd': {'KDLoss'},
     'inherit': set(),  # the teacher's weights to begin with, no loss
     'kd': {'KDLoss'},
     'nd': {'NDLoss', 'KDLoss'},
@@ -63,6 +64,7 @@ DETECTORS = {
     'retinanet': 'RetinaNet',
     'gfl': 'GFL',
     'ssd300': 'SingleStageDetector',
+    'yolox': 'YOLOX',
 }
 NETWORKS = {
     'r18': dict(type='ResNet', depth=18),
@@ -75,13 +77,19 @@ NETWORKS = {
     'shufflenetv2': dict(type='mmpretrain.ShuffleNetV2'),
     'pvtv2b0': dict(type='PyramidVisionTransformerV2', embed_dims=32),
     'convnextt': dict(type='mmpretrain.ConvNeXt', arch='tiny'),
+    'lite0': dict(
+        type='mmpretrain.TIMMBackbone', model_name='tf_efficientnet_lite0'
+    ),
+    'lite2': dict(
+        type='mmpretrain.TIMMBackbone', model_name='tf_efficientnet_lite2'
+    ),
     'edgenext': dict(
         type='mmpretrain.TIMMBackbone', model_name='edgenext_small.usi_in1k'
     ),
 }
 SLIM = {'slim', 'demo'}  # 256 wide; the demo's train for minutes
 SETTINGS = SLIM | {'nokd'}
-DATA = {'coco', 'voc', 'bccd', 'cards', 'shapes'}
+DATA = {'coco', 'voc', 'bccd', 'cards', 'shapes', 'folder'}
 
 
 class Name(NamedTuple):
@@ -172,8 +180,8 @@ def check_content(cfg: Config, name: Name) -> None:
                 f'{name.detector}_{name.networks[0]}{name.size}_{name.data}'
             )
             assert distiller.auto_encoder == f'data/auto_encoders/{coder}.pth'
-    inherits = is_pair(cfg) and 'inherit' in cfg.model.student
-    assert inherits == (name.method == 'inherit')
+    inherits = is_pair(cfg) and bool(cfg.model.student.get('inherit'))
+    assert inherits == name.method.startswith('inherit')
     removed = {'KDLoss'} if 'nokd' in name.settings else set()
     wanted = METHODS[name.method]
     if name.detector != 'frcnn':

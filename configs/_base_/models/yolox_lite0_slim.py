@@ -4,6 +4,7 @@ Neither mosaics nor random image sizes: they are for long runs.
 """
 
 model = dict(
+    _scope_='mmdet',
     type='YOLOX',
     data_preprocessor=dict(
         type='DetDataPreprocessor',

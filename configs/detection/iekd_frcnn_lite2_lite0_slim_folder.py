@@ -1,0 +1,22 @@
+"""IE-KD on the FPN: slim Faster R-CNN Lite2 -> Lite0, 8 epochs.
+
+Factors of half the width of the FPN; the auto-encoder has 8 epochs too.
+"""
+
+_base_ = './iekd_frcnn_r50_r18_slim_bccd.py'
+data_root = 'data/folder/'
+classes = None
+model = dict(
+    teacher=dict(
+        cfg='{{ fileDirname }}/baseline_frcnn_lite2_slim_folder.py',
+        ckpt='work_dirs/baseline_frcnn_lite2_slim_folder/epoch_12.pth',
+        fuse_conv_bn=False,
+    ),
+    student=dict(cfg='{{ fileDirname }}/baseline_frcnn_lite0_slim_folder.py'),
+    distillers=dict(
+        factor=dict(
+            auto_encoder='data/auto_encoders/frcnn_lite2_slim_folder.pth'
+        )
+    ),
+)
+custom_hooks = [*_base_.custom_hooks, dict(type='kd_det.ChannelsLastHook')]
