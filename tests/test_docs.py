@@ -182,6 +182,9 @@ def check_command(words: list[str], monkeypatch) -> None:
             pass  # `make setup` makes it; VENV's default is held below
         case ['pip', 'install', '-r', file]:
             assert (ROOT / file).is_file()
+        case ['pip', 'install', name] if name.startswith('kd_det['):
+            extra = name.removeprefix('kd_det[').removesuffix(']')
+            assert f"'{extra}': " in (ROOT / 'setup.py').read_text()
         case ['python', '-m', 'sphinx', '-W', source, _]:
             assert (ROOT / source / 'conf.py').is_file()
         case ['torchrun', *rest]:

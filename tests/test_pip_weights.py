@@ -59,9 +59,7 @@ def features(state: dict, image, strides) -> list:
             x = F.conv2d(x, state[f'{name}._expand_conv.weight'])
             x = norm(x, f'{name}._bn0')
         weight = state[f'{name}._depthwise_conv.weight']
-        x = norm(
-            same_padding(x, weight, stride, len(weight)), f'{name}._bn1'
-        )
+        x = norm(same_padding(x, weight, stride, len(weight)), f'{name}._bn1')
         x = F.conv2d(x, state[f'{name}._project_conv.weight'])
         x = norm(x, f'{name}._bn2', act=False)
         if x.shape == before.shape:
@@ -90,7 +88,9 @@ def test_timm_computes_what_the_file_says(variant, repeats, widths):
     )
     network.init_weights()
     network.eval()
-    image = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    image = torch.rand(
+        1, 3, 64, 96, generator=torch.Generator().manual_seed(0)
+    )
     with torch.no_grad():
         found = network(image)
         strides = [

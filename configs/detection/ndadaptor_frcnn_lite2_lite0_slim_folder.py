@@ -8,6 +8,6 @@ _base_ = [
     '../_base_/methods/nd_adaptor_roi.py',
 ]
 model = dict(distillers=dict(_delete_=True, **_base_.pop('method').distillers))
-model['distillers']['roi'].centroids = (
-    'data/centroids/frcnn_lite2_slim_folder.npz'
-)
+model['distillers'][
+    'roi'
+].centroids = 'data/centroids/frcnn_lite2_slim_folder.npz'

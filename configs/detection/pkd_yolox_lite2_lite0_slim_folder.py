@@ -4,4 +4,6 @@ _base_ = [
     './inherit_yolox_lite2_lite0_slim_folder.py',
     '../_base_/methods/pkd.py',
 ]
-model = dict(student=dict(inherit=()), distillers=_base_.pop('method').distillers)
+model = dict(
+    student=dict(inherit=()), distillers=_base_.pop('method').distillers
+)
