@@ -45,7 +45,7 @@ def coco_scores(
 
 
 class ResampledAP:
-    """AP of each class when images count several times, or not at all.
+    """AP when images count several times, or not at all.
 
     The matching of boxes, which takes the time, is done once; it does not
     depend on other images. An image that counts twice is the same as two
@@ -71,17 +71,20 @@ class ResampledAP:
         ]
 
     def __call__(self, counts: np.ndarray) -> np.ndarray:
-        """Return the AP of each class, in [0, 1].
+        """Return the mAP and the AP of each class, in [0, 1].
 
         Args:
             counts: How often each image counts, (I,).
 
         Returns:
-            (K,), NaN for a class without a true box.
+            (1 + K,), NaN for a class without a true box.
         """
-        return np.array(
+        by_class = np.array(
             [matches.ap(counts, self._recalls) for matches in self._classes]
         )
+        there = by_class[~np.isnan(by_class)]
+        mean = there.mean() if len(there) else np.nan
+        return np.array([mean, *by_class])
 
 
 class _Matches:
@@ -106,10 +109,12 @@ class _Matches:
             return
         matched = np.concatenate([r['dtMatches'] for _, r in found], axis=1)
         ignored = np.concatenate([r['dtIgnore'] for _, r in found], axis=1)
-        matched = matched[:, order].astype(bool)
-        ignored = ignored[:, order].astype(bool)
-        self.right = (matched & ~ignored).astype(float)
-        self.wrong = (~matched & ~ignored).astype(float)
+        counted = ~ignored[:, order].astype(bool)  # IoU threshold, box
+        right = matched[:, order].astype(bool) & counted
+        self.right = [np.flatnonzero(row) for row in right]
+        # seldom more than one row: only a box in a crowd is ignored
+        self.counted, rows = np.unique(counted, axis=0, return_inverse=True)
+        self.rows = rows.ravel()
 
     def ap(self, counts: np.ndarray, recalls: np.ndarray) -> float:
         true = counts @ self.true
@@ -118,21 +123,37 @@ class _Matches:
         if not len(self.images):
             return 0.0
         weights = counts[self.images]
-        right = np.cumsum(self.right * weights, axis=1)
-        wrong = np.cumsum(self.wrong * weights, axis=1)
-        precision = right / (right + wrong + np.spacing(1))
-        # the best precision at this recall or a higher one
-        best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        best = np.pad(best, ((0, 0), (0, 1)))  # 0 at a recall not reached
-        recall = right / true
+        boxes = np.cumsum(self.counted * weights, axis=1)
         return float(
             np.mean(
                 [
-                    row[np.searchsorted(reached, recalls, side='left')]
-                    for row, reached in zip(best, recall)
+                    _precision_at(
+                        recalls,
+                        np.cumsum(weights[right]),
+                        boxes[row][right],
+                        true,
+                    )
+                    for right, row in zip(self.right, self.rows)
                 ]
             )
         )
+
+
+def _precision_at(
+    recalls: np.ndarray, right: np.ndarray, boxes: np.ndarray, true: int
+) -> np.ndarray:
+    """Return the best precision at each recall or a higher one.
+
+    Args:
+        recalls: Rising.
+        right: How many boxes are right down to each right one, by score.
+        boxes: How many boxes there are down to it.
+        true: How many true boxes there are.
+    """
+    precision = right / (boxes + np.spacing(1))
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    best = np.append(best, 0)  # at a recall that is not reached
+    return best[np.searchsorted(right / true, recalls, side='left')]
 
 
 def _evaluation(predictions: BoxPredictions) -> COCOeval:

@@ -20,6 +20,7 @@ COMMANDS = (
     'centroids',
     'autoencoder',
     'self-distill',
+    'compare',
     'analyze',
     'analyze-embeddings',
     'demo',

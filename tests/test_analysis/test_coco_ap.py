@@ -13,6 +13,12 @@ def as_floats(values):
     return np.array([np.nan if v is None else v for v in values])
 
 
+def resampled_by_pycocotools(predictions, sample):
+    """The mAP and the AP of each class."""
+    averages, by_class = pycocotools_scores(predictions, sample)
+    return np.array([averages[0], *by_class])
+
+
 def without_boxes(predictions):
     """The same truth, and nothing found."""
     empty = dict(
@@ -40,11 +46,10 @@ def test_scores_are_those_of_pycocotools():
 
 def test_each_image_once_is_the_plain_score():
     predictions = toy_predictions()
-    by_class = ResampledAP(predictions)(np.ones(30, int))
-    _, expected = coco_scores(predictions)
-    np.testing.assert_allclose(
-        by_class, as_floats(expected.values()), atol=1e-12
-    )
+    found = ResampledAP(predictions)(np.ones(30, int))
+    metrics, by_class = coco_scores(predictions)
+    expected = as_floats([metrics['mAP'], *by_class.values()])
+    np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 @pytest.mark.parametrize('seed', range(5))
@@ -55,7 +60,7 @@ def test_resampled_images_are_copies(seed):
     sample = np.sort(draw.integers(30, size=30))
     counts = np.bincount(sample, minlength=30)
     assert counts.max() > 1 and counts.min() == 0
-    _, expected = pycocotools_scores(predictions, sample)
+    expected = resampled_by_pycocotools(predictions, sample)
     # ties in an image that counts twice: d1 d2 d1 d2 there, d1 d1 d2 d2
     # here; without ties the two are the same to rounding
     found = ResampledAP(predictions)(counts)
@@ -65,7 +70,7 @@ def test_resampled_images_are_copies(seed):
         predictions, scores=predictions.scores + draw.uniform(0, 0.01, 180)
     )
     assert len(np.unique(untied.scores)) == 180
-    _, expected = pycocotools_scores(untied, sample)
+    expected = resampled_by_pycocotools(untied, sample)
     found = ResampledAP(untied)(counts)
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
@@ -75,7 +80,7 @@ def test_a_class_that_no_drawn_image_has():
     counts = np.zeros(30, int)
     image = predictions.true_images[~predictions.crowds][0]
     counts[image] = 30
-    _, expected = pycocotools_scores(predictions, [image] * 30)
+    expected = resampled_by_pycocotools(predictions, [image] * 30)
     found = ResampledAP(predictions)(counts)
     assert np.isnan(expected).sum() > 1
     np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
@@ -87,4 +92,4 @@ def test_nothing_found():
     assert metrics['mAP'] == 0
     assert by_class == dict(cat=0, dog=0, owl=0, yak=None)
     found = ResampledAP(predictions)(np.ones(30, int))
-    np.testing.assert_array_equal(found, [0, 0, 0, np.nan])
+    np.testing.assert_array_equal(found, [0, 0, 0, 0, np.nan])

@@ -1,0 +1,285 @@
+"""Is one run better than another, or one set of seeds than another?"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from scipy.stats import t as student_t
+
+from kd_det.analysis.coco_ap import ResampledAP
+from kd_det.analysis.predictions import FILE as PREDICTIONS
+from kd_det.analysis.predictions import (
+    BoxPredictions,
+    ClassPredictions,
+    Predictions,
+    load_predictions,
+)
+from kd_det.analysis.run_record import load_record
+from kd_det.errors import UserError
+from kd_det.files import atomic_write
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Run:
+    """A work dir with its record and its predictions."""
+
+    folder: str
+    record: dict
+    predictions: Predictions
+
+    @property
+    def seed(self) -> int:
+        """The seed of everything random."""
+        return self.record['seed']
+
+
+def compare_runs(
+    first: Sequence[str],
+    second: Sequence[str],
+    resamples: int = 1000,
+    out: str | None = None,
+) -> str:
+    """Return by how much the second runs score above the first, as a table.
+
+    The intervals are percentiles of a paired bootstrap: images are drawn
+    with replacement, and the scores of all runs are computed on the same
+    draw. They say whether the change is one of these images only. With
+    several seeds a t interval of the changes by seed stands below: it says
+    whether the change is one of these seeds only.
+
+    Args:
+        first: Work dirs of one training, a seed each; or a single one.
+        second: Of the other training, with the same seeds.
+        resamples: Draws of the bootstrap.
+        out: JSON file to write, with the numbers of the table in [0, 1].
+
+    Raises:
+        FileNotFoundError: A folder has no ``run.json`` or no predictions.
+        UserError: The validation images differ, or the seeds do.
+    """
+    if resamples < 1:
+        raise UserError(f'--resamples {resamples}; 1 or more is accepted.')
+    sides = [
+        _in_order_of_seeds([_load(f) for f in fs]) for fs in (first, second)
+    ]
+    _check_seeds(*sides)
+    _check_truth([run for side in sides for run in side])
+    found = _scores(sides, resamples)
+    if out:
+        with atomic_write(out) as file:
+            file.write(f'{json.dumps(found, indent=2)}\n'.encode())
+    return _table(found)
+
+
+def t_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return the mean and the half width of its 95 % t interval.
+
+    Args:
+        values: At least two, such as the scores of several seeds.
+    """
+    values = np.asarray(values, float)
+    n = len(values)
+    quantile = student_t.ppf((1 + CONFIDENCE) / 2, n - 1)
+    return values.mean(), quantile * values.std(ddof=1) / np.sqrt(n)
+
+
+def _load(folder: str) -> Run:
+    record = load_record(folder)
+    path = Path(folder) / PREDICTIONS
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'There is no {str(path)!r}: the run had no validation, or one '
+            'that gives neither boxes with a COCO metric nor one class per '
+            'image, which is what can be compared.'
+        )
+    return Run(str(folder), record, load_predictions(path))
+
+
+def _in_order_of_seeds(runs: list[Run]) -> list[Run]:
+    runs = sorted(runs, key=lambda run: run.seed)
+    for one, other in zip(runs, runs[1:]):
+        if one.seed == other.seed:
+            raise UserError(
+                f'{one.folder!r} and {other.folder!r} stand on one side and '
+                f'both have the seed {one.seed}; give one run per seed.'
+            )
+    return runs
+
+
+def _check_seeds(first: list[Run], second: list[Run]) -> None:
+    seeds = [[run.seed for run in side] for side in (first, second)]
+    if len(first) == len(second) == 1 or seeds[0] == seeds[1]:
+        return
+    one, other = (', '.join(map(str, side)) for side in seeds)
+    raise UserError(
+        f'The runs before --with have the seeds {one}, those behind it '
+        f'{other}; give runs of the same seeds on both sides.'
+    )
+
+
+def _check_truth(runs: list[Run]) -> None:
+    one = runs[0]
+    for other in runs[1:]:
+        if not one.predictions.same_truth(other.predictions):
+            kinds = [_kind(run.predictions) for run in (one, other)]
+            raise UserError(
+                f'{one.folder!r} was validated on {kinds[0]} and '
+                f'{other.folder!r} on {kinds[1]}, which are not the same '
+                'images, classes and annotations; give runs with the same '
+                'validation set.'
+            )
+
+
+def _kind(predictions: Predictions) -> str:
+    classes = len(predictions.classes)
+    boxes = isinstance(predictions, BoxPredictions)
+    what = f', {len(predictions.true_boxes)} boxes' if boxes else ''
+    return f'{predictions.num_images} images ({classes} classes{what})'
+
+
+class _ResampledAccuracy:
+    """Accuracy, over all and by class, when images count several times."""
+
+    def __init__(self, predictions: ClassPredictions) -> None:
+        p = predictions
+        true = p.true_labels == np.arange(len(p.classes))[:, None]
+        self._true = np.concatenate([np.ones_like(true[:1]), true])
+        self._hit = self._true & (p.labels == p.true_labels)
+
+    def __call__(self, counts: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid='ignore'):  # NaN where a class is absent
+            return (self._hit @ counts) / (self._true @ counts)
+
+
+def _scorer(predictions: Predictions) -> Callable[[np.ndarray], np.ndarray]:
+    boxes = isinstance(predictions, BoxPredictions)
+    return (ResampledAP if boxes else _ResampledAccuracy)(predictions)
+
+
+def _scores(sides: list[list[Run]], resamples: int) -> dict:
+    predictions = sides[0][0].predictions
+    images = predictions.num_images
+    scorers = [[_scorer(run.predictions) for run in side] for side in sides]
+
+    def scores(counts: np.ndarray) -> np.ndarray:  # side, run, score
+        return np.array([[run(counts) for run in side] for side in scorers])
+
+    once = scores(np.ones(images, int))
+    draw = np.random.default_rng(0)
+    console = Console(stderr=True)
+    changes = np.array(
+        [
+            np.subtract(*scores(counts).mean(axis=1)[::-1])
+            for counts in track(
+                draw.multinomial(
+                    images, np.full(images, 1 / images), resamples
+                ),
+                'Bootstrap over images',
+                console=console,
+                disable=not console.is_terminal,
+                transient=True,
+            )
+        ]
+    )
+    boxes = isinstance(predictions, BoxPredictions)
+    names = ['mAP' if boxes else 'accuracy', *map(str, predictions.classes)]
+    first, second = once.mean(axis=1)
+    rows = [
+        dict(
+            name=name,
+            first=_or_none(first[index]),
+            second=_or_none(second[index]),
+            change=_or_none(second[index] - first[index]),
+            interval=_interval(changes[:, index]),
+        )
+        for index, name in enumerate(names)
+    ]
+    by_seed = once[1, :, 0] - once[0, :, 0]
+    found = dict(
+        images=images,
+        resamples=resamples,
+        first=[_describe(run) for run in sides[0]],
+        second=[_describe(run) for run in sides[1]],
+        scores=rows,
+        change_by_seed=by_seed.tolist(),
+    )
+    if len(by_seed) > 1:
+        mean, half = t_interval(by_seed)
+        found['interval_over_seeds'] = [mean - half, mean + half]
+    return found
+
+
+def _describe(run: Run) -> dict:
+    keys = ('config', 'options', 'seed', 'epochs', 'commit', 'data')
+    own = {key: run.record.get(key) for key in keys}
+    return dict(folder=run.folder, **own)
+
+
+def _interval(changes: np.ndarray) -> list[float] | None:
+    changes = changes[~np.isnan(changes)]  # draws without this class
+    if not len(changes):
+        return None
+    edges = np.array([1 - CONFIDENCE, 1 + CONFIDENCE]) / 2
+    return np.quantile(changes, edges).tolist()
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _table(found: dict) -> str:
+    lines = []
+    for letter, side in zip('AB', (found['first'], found['second'])):
+        folders = ', '.join(run['folder'] for run in side)
+        lines.append(f'{letter}  {side[0]["config"]}: {folders}')
+    runs = found['first'] + found['second']
+    if any(run['epochs'] != runs[0]['epochs'] for run in runs):
+        epochs = ', '.join(str(run['epochs']) for run in runs)
+        lines.append(f'Not equally long trained: {epochs} epochs.')
+    if any(run['data'] != runs[0]['data'] for run in runs):
+        lines.append('Not trained on the same data, see run.json.')
+    width = max(len(row['name']) for row in found['scores'])
+    lines += [
+        '',
+        f'{found["images"]} validation images; in percent; intervals of 95 % '
+        f'from {found["resamples"]} draws of images',
+        '',
+        f'{"":{width}}       A       B   change   interval',
+    ]
+    for row in found['scores']:
+        if row['change'] is None:
+            lines.append(f'{row["name"]:{width}}  no true box or image')
+            continue
+        low, high = row['interval']
+        lines.append(
+            f'{row["name"]:{width}}  {_percent(row["first"]):>6}  '
+            f'{_percent(row["second"]):>6}  {_signed(row["change"]):>7}'
+            f'   {_signed(low)} to {_signed(high)}'
+        )
+    if 'interval_over_seeds' in found:
+        changes = zip(found['first'], found['change_by_seed'])
+        by_seed = ', '.join(
+            f'{_signed(change)} (seed {run["seed"]})'
+            for run, change in changes
+        )
+        low, high = found['interval_over_seeds']
+        lines += [
+            '',
+            f'Change by seed: {by_seed}',
+            f't interval over the seeds: {_signed(low)} to {_signed(high)}',
+        ]
+    return '\n'.join(lines)
+
+
+def _percent(value: float) -> str:
+    return f'{100 * value:.2f}'
+
+
+def _signed(value: float) -> str:
+    return f'{100 * value:+.2f}'
