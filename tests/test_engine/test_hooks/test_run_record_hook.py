@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from coco_toy import toy_predictions
+from ie_toy import images
+from ie_toy import run as classifier_run
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from pycocotools.coco import COCO
@@ -15,9 +17,11 @@ from tiny import CLASSES, pair_cfg, run_cfg
 
 import kd_det
 from kd_det.analysis.coco_ap import coco_scores
+from kd_det.analysis.compare_runs import compare_runs
 from kd_det.analysis.predictions import FILE as PREDICTIONS
 from kd_det.analysis.predictions import load_predictions
 from kd_det.analysis.run_record import load_record
+from kd_det.cli import main
 from kd_det.engine import launch
 from kd_det.engine.hooks.run_record_hook import boxes_of, sample_of
 from kd_det.engine.run_facts import commit
@@ -51,9 +55,9 @@ def test_what_the_run_was(run, teacher, shapes):
     assert {'mmdet', 'mmengine', 'mmcv'} < {*record['versions']}
     assert 0 < record['minutes'] < 10
     assert record['processor_minutes'] > 0
-    for split, images in (('train', 12), ('val', 6)):
+    for split, count in (('train', 12), ('val', 6)):
         data = record['data'][split]
-        assert data['images'] == images
+        assert data['images'] == count
         name = f'instances_{split}.json'
         content = (shapes / 'annotations' / name).read_bytes()
         assert data['annotations'] == {name: sha256(content).hexdigest()}
@@ -155,6 +159,32 @@ def test_boxes_of_mmdets_metric(tmp_path):
     assert found.same_truth(boxes_of(metric, [sample_of(samples[0])]))
 
 
+def test_classifiers(tmp_path, capsys):
+    """Two trainings, and the command that compares them."""
+    root = images(tmp_path, count=12)
+    for name, epochs in (('short', 1), ('long', 2)):
+        cfg = classifier_run(
+            'baseline_resnet8_short_cifar10',
+            tmp_path / name,
+            root,
+            train_cfg__max_epochs=epochs,
+        )
+        launch.train(cfg, seed=1)
+        record = load_record(tmp_path / name)
+        assert record['config'] == 'baseline_resnet8_short_cifar10'
+        accuracy = record['metrics']['accuracy']
+        logged = record['logged']['accuracy/top1']
+        assert logged == pytest.approx(100 * accuracy, abs=1e-4)
+        assert record['data']['train']['images'] == 60
+        assert record['data']['train']['images_sha256'] is None
+    capsys.readouterr()
+    main(argv=['compare', str(tmp_path / 'short'), str(tmp_path / 'long')])
+    text = capsys.readouterr().out
+    assert '12 validation images' in text
+    assert 'Not equally long trained: 1, 2 epochs.' in text
+    assert f'{100 * accuracy:.2f}' in text
+
+
 def test_a_resume_goes_on_with_the_clock(run, tmp_path, shapes, teacher):
     before = load_record(run)
     checkpoint = torch.load(run / 'epoch_2.pth', weights_only=False)
@@ -171,6 +201,8 @@ def test_a_resume_goes_on_with_the_clock(run, tmp_path, shapes, teacher):
     assert 100 < record['minutes'] < 110
     assert 200 < record['processor_minutes'] < 220
     assert record['data'] == before['data']
+    text = compare_runs([str(run)], [str(tmp_path / 'more')], resamples=3)
+    assert '6 validation images' in text
     # a run that has ended, resumed: its record stays
     written = (run / 'run.json').read_bytes()
     launch.train(launch.prepare(str(run / 'kd_tiny.py')), resume='auto')

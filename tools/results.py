@@ -1,0 +1,148 @@
+"""Keep the results of runs in docs/results, and make the pages' tables.
+
+``add`` copies the records of runs, without their predictions; ``tables``
+writes what docs/results/tables.json describes into the pages. A table there
+has ``page``, ``name`` (of its markers in the page), ``metric`` (such as mAP),
+``control`` (one of its rows), ``sets`` and ``rows``, both a heading -> the
+name that ``add`` was given.
+"""
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+from kd_det.analysis.compare_runs import t_interval
+from kd_det.analysis.run_record import load_record
+from kd_det.cli import run_tool
+from kd_det.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+RESULTS = 'docs/results'
+SAME = ('config', 'options', 'epochs', 'data')  # whatever the seed
+
+
+def add(root: Path, data: str, row: str, runs: list[str]) -> None:
+    """Copy the records of runs to docs/results/<set>/<row>_seed<N>.json."""
+    for run in runs:
+        record = _without_places(load_record(run))
+        path = root / RESULTS / data / f'{row}_seed{record["seed"]}.json'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(record, indent=2) + '\n')
+        print(f'Wrote {path}')
+
+
+def write_tables(root: Path) -> None:
+    """Write every table into its page."""
+    for page, text in pages(root).items():
+        (root / page).write_text(text)
+        print(f'Wrote {page}')
+
+
+def pages(root: Path) -> dict[str, str]:
+    """Return name -> text of each page, with tables made of the results."""
+    texts = {}
+    for table in json.loads((root / RESULTS / 'tables.json').read_text()):
+        page, name = table['page'], table['name']
+        text = texts.get(page) or (root / page).read_text()
+        marked = rf'(<!-- results: {re.escape(name)} -->\n).*?(<!-- end -->)'
+        if len(re.findall(marked, text, re.S)) != 1:
+            raise UserError(
+                f'{page} must have <!-- results: {name} --> and, behind it, '
+                '<!-- end --> once, for the table.'
+            )
+        body = f'\n{markdown(root, table)}\n\n'
+        texts[page] = re.sub(
+            marked, lambda m, body=body: m[1] + body + m[2], text, flags=re.S
+        )
+    return texts
+
+
+def markdown(root: Path, table: dict) -> str:
+    """Return one table."""
+    sets, rows, metric = table['sets'], table['rows'], table['metric']
+    found = {
+        (row, data): _scores(root, data, row, metric)
+        for data in sets.values()
+        for row in rows.values()
+    }
+    lines = [
+        f'| {metric} in percent | {" | ".join(sets)} |',
+        '| --- ' * (1 + len(sets)) + '|',
+    ]
+    control = rows[table['control']]
+    for heading, row in rows.items():
+        cells = []
+        for data in sets.values():
+            before = {} if row == control else found[control, data]
+            cells.append(_cell(found[row, data], before))
+        lines.append(f'| {heading} | {" | ".join(cells)} |')
+    return '\n'.join(lines)
+
+
+def _scores(root: Path, data: str, row: str, metric: str) -> dict[int, float]:
+    """Return seed -> score of one row on one set."""
+    files = sorted((root / RESULTS / data).glob(f'{row}_seed*.json'))
+    records = [json.loads(file.read_text()) for file in files]
+    for file, record in zip(files, records):
+        for key in SAME:
+            if record[key] != records[0][key]:
+                raise UserError(
+                    f'{file.name} and {files[0].name} of {data} differ in '
+                    f'{key}; one row holds runs that differ in the seed.'
+                )
+    return {r['seed']: 100 * r['metrics'][metric] for r in records}
+
+
+def _cell(scores: dict[int, float], control: dict[int, float]) -> str:
+    """Return mean, t interval and number of seeds, and the gain by seed."""
+    if not scores:
+        return '–'
+    parts = [f'{_mean([*scores.values()])} (n = {len(scores)})']
+    gains = [scores[s] - control[s] for s in scores if s in control]
+    if gains:
+        parts.append(_mean(gains, '+'))
+    return '; '.join(parts)
+
+
+def _mean(values: list[float], sign: str = '') -> str:
+    if len(values) == 1:
+        return f'{values[0]:{sign}.1f}'
+    mean, half = t_interval(values)
+    return f'{mean:{sign}.1f} ± {half:.1f}'
+
+
+def _without_places(node: object) -> object:
+    """Keep the last name of every path that leads out of the project."""
+    if isinstance(node, dict):
+        return {
+            _without_places(key): _without_places(value)
+            for key, value in node.items()
+        }
+    if isinstance(node, list):
+        return [_without_places(value) for value in node]
+    if isinstance(node, str) and node.startswith(('/', '../', '~')):
+        return Path(node).name
+    return node
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest='command', required=True)
+    adds = commands.add_parser('add', help='copy the records of runs')
+    adds.add_argument('set', help='e.g. cards')
+    adds.add_argument('row', help='e.g. kd_lite2_lite0')
+    adds.add_argument('runs', nargs='+', metavar='RUN', help='work dir')
+    commands.add_parser('tables', help='write the tables of the pages')
+    args = parser.parse_args()
+    if args.command == 'add':
+        add(ROOT, args.set, args.row, args.runs)
+    else:
+        write_tables(ROOT)
+
+
+if __name__ == '__main__':
+    run_tool(main)
