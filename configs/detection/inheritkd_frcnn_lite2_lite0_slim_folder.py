@@ -1,6 +1,6 @@
-"""Inheritance, then KD of RoI logits: slim Faster R-CNN Lite2 -> Lite0, 8 epochs.
+"""Inheritance and KD of RoI logits: slim Faster R-CNN Lite2 -> Lite0.
 
-The student begins with the teacher's neck, RPN and box head.
+8 epochs. The student begins with the teacher's neck, RPN and box head.
 """
 
 _base_ = [

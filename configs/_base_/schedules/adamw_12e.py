@@ -1,4 +1,4 @@
-"""`adamw_8e.py` for 12 epochs: for teachers that start from ImageNet weights."""
+"""`adamw_8e.py` for 12 epochs: for teachers from ImageNet weights."""
 
 _base_ = './adamw_8e.py'
 max_epochs = 12
