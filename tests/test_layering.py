@@ -13,7 +13,7 @@ FILES = sorted(PACKAGE.rglob('*.py'))
 # A module imports what stands below it, and its own package.
 LAYERS = (
     {'errors', 'files', 'random_state', 'batch_norm', 'masks', 'functional'},
-    {'checks', 'shipped'},
+    {'checks', 'shipped', 'pip_weights'},
     {'compat'},
     {'registry', 'checkpoint', 'config'},
     {'datasets'},

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.runner.checkpoint import get_state_dict
-from tiny import build, pair_cfg, tiny_spec
+from tiny import build, pair_cfg
 
 from kd_det.checkpoint import use_safe_loading
 from kd_det.engine.pretrained_checks import check_pretrained
@@ -16,12 +16,10 @@ from kd_det.errors import UserError
 def pair(teacher, tmp_path):
     """A pair whose student's backbone names weights, and the two files."""
     use_safe_loading()
-    spec = tiny_spec()
     path = tmp_path / 'backbone.pth'
-    spec['backbone'] |= dict(
-        init_cfg=dict(type='Pretrained', checkpoint=str(path))
-    )
-    model = build(pair_cfg(teacher, student=spec))
+    model = build(pair_cfg(teacher))
+    init_cfg = dict(type='Pretrained', checkpoint=str(path))
+    model.student.backbone.init_cfg = init_cfg
     return model, path
 
 
