@@ -202,20 +202,17 @@ def modulated_deform_conv_backward(
 
 
 def _forward(output, input, weight, offset, mask, bias, geometry, groups):
-    if output.numel():
-        arguments = _arguments(input, weight, offset, mask, bias)
-        output.copy_(
-            torch.ops.torchvision.deform_conv2d(
-                *arguments, *geometry, *groups, mask is not None
-            )
+    arguments = _arguments(input, weight, offset, mask, bias)
+    output.copy_(
+        torch.ops.torchvision.deform_conv2d(
+            *arguments, *geometry, *groups, mask is not None
         )
+    )
 
 
 def _backward(grad, input, weight, offset, mask, bias, geometry, groups):
     """Return the gradients of input, weight, offset, mask and bias."""
     arguments = _arguments(input, weight, offset, mask, bias)
-    if not grad.numel():
-        return [torch.zeros_like(argument) for argument in arguments]
     (grad,) = at_least_float32(grad)
     return torch.ops.torchvision._deform_conv2d_backward(
         grad, *arguments, *geometry, *groups, mask is not None
