@@ -418,7 +418,7 @@ def test_readme_lists_every_function():
 def test_readme_shows_what_the_demo_wrote():
     text = PAGES[0].read_text()
     assert '](docs/images/demo.png)' in text
-    results = json.loads((DOCS / 'images/demo.json').read_text())
+    results = json.loads((DOCS / 'results/demo.json').read_text())
     _, shown, _ = text.split('<!-- demo table -->')
     assert shown.strip() == table(results)
 

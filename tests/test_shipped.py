@@ -90,5 +90,5 @@ def test_an_installation_without_configs(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=f'no configs .looked in .*{lone}'):
         shipped.config_path(f'kd_det::{PAIR}')
     shutil.copytree(CONFIGS / 'demo', lone / '.mim/configs/demo')
-    name = 'kd_det::demo/baseline_frcnn_r18_demo_shapes.py'
+    name = 'kd_det::demo/baseline_frcnn_lite0_demo_shapes.py'
     assert shipped.config_path(name).startswith(str(lone))

@@ -17,16 +17,13 @@ import kd_det
 from kd_det.analysis.pictures import Boxes, draw_comparison
 from kd_det.engine import launch
 from kd_det.engine.centroid_pass import package_versions
+from kd_det.engine.demo_rows import ALONE, PICTURED, ROWS, TEACHER
+from kd_det.engine.stages import duration
 from kd_det.files import atomic_write
 
-NAMES = dict(
-    teacher='teacher (Faster R-CNN R-34)',
-    alone='student alone (R-18)',
-    distilled='student with ND (R-18)',
-)
 METRICS = dict(mAP='bbox_mAP', AP50='bbox_mAP_50', AP75='bbox_mAP_75')
 WARM_UP = 10  # images before times are taken
-ROWS = 4  # images in the picture
+PICTURES = 4  # images in the picture
 OBJECTS = range(3, 6)  # in each of them
 THRESHOLD = 0.4  # least score in the picture
 
@@ -34,76 +31,116 @@ THRESHOLD = 0.4  # least score in the picture
 def evaluate(
     cfgs: dict[str, Config], records: dict[str, dict], png: Path
 ) -> dict:
-    """Evaluate the three networks, time them and draw what they see.
+    """Evaluate the networks, time them and draw what they see.
 
     Args:
-        cfgs: ``teacher``, ``alone``, ``distilled`` -> config of its training.
+        cfgs: Key of a row -> config of its training.
         records: The same -> ``path`` of the checkpoint and
             ``initial_weights``.
         png: The picture to write.
 
     Returns:
-        ``models``: scores, size and time of each; and what they were
-        measured with.
+        ``models``: what each took from the teacher, and its scores;
+        ``networks``: size and time of the teacher and of the student; and
+        what they were measured with.
 
     Raises:
         RuntimeError: The students were not trained alike.
     """
     check_alike(cfgs, records)
-    networks, rows = {}, {}
-    for key, cfg in cfgs.items():
-        cfg = cfg.copy()
+    networks, models = {}, {}
+    for row in ROWS:
+        cfg = cfgs[row.key].copy()
         cfg.work_dir = str(png.parent / 'evaluation')
-        runner = launch.tester(cfg, records[key]['path'])
+        runner = launch.tester(cfg, records[row.key]['path'])
         scores = runner.test()
-        networks[key] = network = runner.model.eval()
-        rows[key] = {
-            name: float(scores[f'coco/{metric}'])
-            for name, metric in METRICS.items()
-        }
-        rows[key]['parameters'] = sum(p.numel() for p in network.parameters())
+        networks[row.key] = runner.model.eval()
+        models[row.key] = dict(
+            title=row.title,
+            inherited=inherited(cfg),
+            losses=losses(cfg),
+            **{
+                name: float(scores[f'coco/{metric}'])
+                for name, metric in METRICS.items()
+            },
+        )
     loader = runner.test_dataloader
     batches = list(loader)
-    for key, seconds in latencies(networks, batches).items():
-        rows[key]['ms_per_image'] = round(1000 * seconds, 1)
-    titles = {
-        key: f'{NAMES[key]}\nmAP {100 * row["mAP"]:.1f}'
-        for key, row in rows.items()
-    }
-    draw(png, networks, titles, batches, loader.dataset)
-    train = cfgs['alone'].train_dataloader
+    two = {row.key: networks[row.key] for row in (TEACHER, ALONE)}
+    draw(
+        png,
+        {
+            f'{row.title}\nmAP {100 * models[row.key]["mAP"]:.1f}': networks[
+                row.key
+            ]
+            for row in PICTURED
+        },
+        batches,
+        loader.dataset,
+    )
+    alone = cfgs[ALONE.key]
     return dict(
-        models=rows,
+        models=models,
+        networks={
+            key: dict(
+                parameters=sum(p.numel() for p in two[key].parameters()),
+                ms_per_image=round(1000 * seconds, 1),
+            )
+            for key, seconds in latencies(two, batches).items()
+        },
         epochs={key: c.train_cfg.max_epochs for key, c in cfgs.items()},
-        batch_size=train.batch_size,
-        initial_weights=records['alone']['initial_weights'],
+        batch_size=alone.train_dataloader.batch_size,
+        initial_weights=records[ALONE.key]['initial_weights'],
         validation_images=len(loader.dataset),
         threads=torch.get_num_threads(),
-        device=str(next(network.parameters()).device),
+        device=str(next(networks[ALONE.key].parameters()).device),
         machine=f'{platform.machine()}, Python {platform.python_version()}',
         versions=dict(kd_det=kd_det.__version__, **package_versions()),
         commit=commit(),
     )
 
 
+def inherited(cfg: Config) -> list[str]:
+    """Return the parts that a training's student takes of the teacher."""
+    return list(cfg.model.get('student', {}).get('inherit', ()))
+
+
+def losses(cfg: Config) -> list[str]:
+    """Return the names of a training's distillation losses."""
+    return [
+        loss.type
+        for distiller in cfg.model.get('distillers', {}).values()
+        for loss in distiller.losses.values()
+    ]
+
+
 def check_alike(cfgs: dict[str, Config], records: dict[str, dict]) -> None:
-    """Stop unless both students had the same start, data and schedule."""
-    alone, distilled = cfgs['alone'], cfgs['distilled']
-    for name in (
-        'train_dataloader',
-        'train_cfg',
-        'optim_wrapper',
-        'param_scheduler',
-    ):
-        if alone[name] != distilled[name]:
-            raise RuntimeError(f'The students differ in {name}.')
-    one, other = (
-        records[key]['initial_weights'] for key in ('alone', 'distilled')
-    )
-    if one != other:
-        raise RuntimeError(
-            f'The students began with other weights: {one}, {other}.'
-        )
+    """Stop unless all students had the same data, schedule and start.
+
+    Where a part is inherited, its start must differ.
+    """
+    alone = cfgs[ALONE.key]
+    start = records[ALONE.key]['initial_weights']
+    for row in ROWS[ROWS.index(ALONE) + 1 :]:
+        cfg = cfgs[row.key]
+        for name in (
+            'train_dataloader',
+            'train_cfg',
+            'optim_wrapper',
+            'param_scheduler',
+        ):
+            if cfg[name] != alone[name]:
+                raise RuntimeError(
+                    f'The students {ALONE.key} and {row.key} differ in {name}.'
+                )
+        own = records[row.key]['initial_weights']
+        other = {part for part in start if own.get(part) != start[part]}
+        if own.keys() != start.keys() or other != set(inherited(cfg)):
+            raise RuntimeError(
+                f'The students {ALONE.key} and {row.key} began with other '
+                f'weights in {sorted(other)}, while {inherited(cfg)} are '
+                'inherited.'
+            )
 
 
 @torch.no_grad()
@@ -130,23 +167,25 @@ def latencies(
 def draw(
     png: Path,
     networks: dict[str, nn.Module],
-    titles: dict[str, str],
     batches: list[dict],
     dataset,
 ) -> None:
-    """Draw the first validation images with a few objects."""
+    """Draw, under their titles, what networks see in the first images.
+
+    Those are the first of the validation images that have a few objects.
+    """
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
     chosen = [
         index
         for index, info in enumerate(infos)
         if len(info['instances']) in OBJECTS
-    ][:ROWS]
+    ][:PICTURES]
     seen = {
-        titles[key]: [
+        title: [
             _predicted(network.test_step(batches[index])[0])
             for index in chosen
         ]
-        for key, network in networks.items()
+        for title, network in networks.items()
     }
     draw_comparison(
         png,
@@ -209,27 +248,42 @@ def write_results(folder: Path, results: dict) -> None:
 
 def table(results: dict) -> str:
     """Return the results as a Markdown table and what they are."""
+    models, networks = results['models'], results['networks']
     lines = [
-        '| model | mAP | AP50 | AP75 | parameters | ms per image |',
-        '| :-- | --: | --: | --: | --: | --: |',
+        '| model | inherited | loss | mAP | gain | AP50 | AP75 |',
+        '| :-- | :-- | :-- | --: | --: | --: | --: |',
     ]
-    for key, row in results['models'].items():
-        scores = ' | '.join(f'{100 * row[name]:.1f}' for name in METRICS)
-        size = f'{row["parameters"] / 1e6:.1f} M'
-        lines.append(
-            f'| {NAMES[key]} | {scores} | {size} | {row["ms_per_image"]:.1f} |'
-        )
-    epochs = results['epochs']
+    for key, row in models.items():
+        gain = 100 * (row['mAP'] - models['alone']['mAP'])
+        cells = [
+            row['title'],
+            ', '.join(row['inherited']),
+            ', '.join(row['losses']),
+            f'{100 * row["mAP"]:.1f}',
+            '' if key == 'alone' else f'{gain:+.1f}',
+            *(f'{100 * row[name]:.1f}' for name in ('AP50', 'AP75')),
+        ]
+        lines.append(f'| {" | ".join(cells)} |')
+    epochs, start = results['epochs'], results['initial_weights']
+    size = {
+        key: f'{network["parameters"] / 1e6:.1f} M parameters, '
+        f'{network["ms_per_image"]:.0f} ms an image'
+        for key, network in networks.items()
+    }
+    cpu = sum(stage['cpu_seconds'] for stage in results['stages'].values())
     lines += [
         '',
-        f'Both students had the same schedule ({epochs["alone"]} epochs, '
-        f'batch {results["batch_size"]}), the same seed '
-        f'({results["seed"]}) and the same initial weights',
-        f'(compared: sha256 {results["initial_weights"][:12]}). The teacher '
-        f'was trained for {epochs["teacher"]} epochs.',
-        f'COCO AP in percent on {results["validation_images"]} validation '
-        'images; ms: median at batch 1, '
-        f'{results["threads"]} thread(s), {results["device"]}.',
+        f'Teacher: Faster R-CNN EfficientNet-Lite2 ({size["teacher"]}), '
+        f'{epochs["teacher"]} epochs. Student: Lite0 ({size["alone"]}),',
+        f'{epochs["alone"]} epochs; its schedule, batch '
+        f'({results["batch_size"]}), seed ({results["seed"]}) and initial '
+        'weights are the same in every row but for what',
+        f'is inherited (compared; of the backbone: sha256 '
+        f'{start["backbone"][:12]}). COCO AP in percent on '
+        f'{results["validation_images"]} validation images;',
+        f'gain: over the student alone; {results["threads"]} thread(s), '
+        f'{results["device"]}. All stages took {duration(cpu)} of '
+        'processor time.',
         'One seed, minutes of training: a small difference may be chance.',
     ]
     return '\n'.join(lines)

@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import sys
 import tempfile
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -17,7 +18,7 @@ from kd_det.checkpoint import load_checkpoint
 from kd_det.cli import run_tool
 from kd_det.engine import demo, demo_results
 from kd_det.engine.hooks import ProgressHook
-from kd_det.engine.hooks.initial_weights_hook import weights_digest
+from kd_det.engine.hooks.initial_weights_hook import weights_digests
 from kd_det.errors import UserError
 
 SEED = 3
@@ -25,21 +26,12 @@ SMALL = {
     'train_cfg.max_epochs': 2,
     'train_dataloader.batch_size': 2,
 }
-THIN = 'backbone.base_channels'
-WIDTHS = 'neck.in_channels'
-CHANNELS = [8, 16, 32, 64]
+PAIR = {**SMALL, 'custom_hooks.0.floor': None}  # a teacher of 4 steps
 OPTIONS = dict(
-    teacher={**SMALL, f'model.{THIN}': 8, f'model.{WIDTHS}': CHANNELS},
-    alone={**SMALL, f'model.{THIN}': 8, f'model.{WIDTHS}': CHANNELS},
-    distilled={
-        **SMALL,
-        f'model.student.{THIN}': 8,
-        f'model.student.{WIDTHS}': CHANNELS,
-        f'model.teacher.{THIN}': 8,
-        f'model.teacher.{WIDTHS}': CHANNELS,
-        'custom_hooks.0.floor': None,  # a teacher of 4 steps
-    },
+    teacher=SMALL, alone=SMALL, kd=PAIR, inherit=PAIR, inheritkd=PAIR
 )
+STUDENTS = ('alone', 'kd', 'inherit', 'inheritkd')
+INHERITED = {'neck', 'rpn_head', 'roi_head'}
 IMAGES = dict(num_train=4, num_val=6)
 
 
@@ -64,13 +56,13 @@ def first(folder):
 
 def test_says_what_happens(first):
     _, text = first
-    before, _, after = text.partition('[1/5]')
+    before, _, after = text.partition('[1/7]')
     for stage in demo.STAGES:
         assert stage.title in before
         assert stage.title in after
-    assert before.count('about') == 6
-    assert text.count('in all') == 6
-    assert text.count('step 4 of 4') == 3
+    assert before.count('about') == 8
+    assert text.count('in all') == 8
+    assert text.count('step 4 of 4') == 5
     assert 'INFO' not in text
 
 
@@ -80,49 +72,63 @@ def test_table_is_what_the_json_holds(first, folder):
     table = (folder / 'results.md').read_text()
     assert table in text
     rows = [line for line in table.splitlines() if line.startswith('| ')]
-    assert len(rows) == 5
-    for line, row in zip(rows[2:], results['models'].values(), strict=True):
+    assert len(rows) == 7
+    alone = results['models']['alone']['mAP']
+    for line, (key, row) in zip(
+        rows[2:], results['models'].items(), strict=True
+    ):
         cells = [cell.strip() for cell in line.strip('|').split('|')]
-        assert cells[1:] == [
-            *(f'{100 * row[key]:.1f}' for key in ('mAP', 'AP50', 'AP75')),
-            f'{row["parameters"] / 1e6:.1f} M',
-            f'{row["ms_per_image"]:.1f}',
+        gain = f'{100 * (row["mAP"] - alone):+.1f}'
+        assert cells == [
+            row['title'],
+            'neck, rpn_head, roi_head' * key.startswith('inherit'),
+            'KDLoss' * key.endswith('kd'),
+            f'{100 * row["mAP"]:.1f}',
+            '' if key == 'alone' else gain,
+            f'{100 * row["AP50"]:.1f}',
+            f'{100 * row["AP75"]:.1f}',
         ]
-        assert row['ms_per_image'] > 0
+    for network in results['networks'].values():
+        assert f'{network["parameters"] / 1e6:.1f} M param' in table
+        assert network['ms_per_image'] > 0
 
 
 def test_networks_are_what_the_table_says(first, folder):
     results, _ = first
-    for key, row in results['models'].items():
+    counted = {}
+    for key in results['models']:
         checkpoint = load_checkpoint(str(folder / key / 'epoch_2.pth'))
-        state = checkpoint['state_dict']
-        counted = sum(
+        counted[key] = sum(
             value.numel()
-            for name, value in state.items()
+            for name, value in checkpoint['state_dict'].items()
             if not name.endswith(('running_mean', 'running_var', 'tracked'))
         )
-        assert row['parameters'] == counted
-    teacher, alone, distilled = results['models'].values()
-    assert alone['parameters'] == distilled['parameters']
-    assert alone['parameters'] < teacher['parameters']
+    for key, network in results['networks'].items():
+        assert network['parameters'] == counted[key]
+    assert len({counted[key] for key in STUDENTS}) == 1
+    assert counted['alone'] < counted['teacher']
 
 
-def test_students_begin_alike(first, folder):
+def test_students_begin_alike_but_for_what_is_inherited(first, folder):
     results, _ = first
-    alone, distilled = (
-        (folder / key / 'initial_weights.sha256').read_text()
-        for key in ('alone', 'distilled')
+    alone, kd, *inheriting = (
+        json.loads((folder / key / 'initial_weights.json').read_text())
+        for key in STUDENTS
     )
-    assert alone == distilled == results['initial_weights']
+    assert alone == kd == results['initial_weights']
+    for digests in inheriting:
+        same = {part for part in alone if digests[part] == alone[part]}
+        assert same == alone.keys() - INHERITED
     digests = []
     for seed in (SEED, SEED + 1):
         cfg = demo.prepare(demo.ALONE, folder, OPTIONS['alone'])
         set_random_seed(seed)
         model = MODELS.build(cfg.model)
         model.init_weights()
-        digests.append(weights_digest(model))
+        digests.append(weights_digests(model))
     assert digests[0] == alone
-    assert digests[1] != alone
+    assert digests[1]['neck'] != alone['neck']
+    assert digests[1]['backbone'] == alone['backbone']  # of ImageNet
 
 
 def test_picture(first, folder):
@@ -135,10 +141,10 @@ def test_picture(first, folder):
 
 def test_goes_on_and_ends_the_same(first, folder, monkeypatch):
     results, _ = first
-    last = folder / 'distilled/epoch_2.pth'
+    last = folder / 'inheritkd/epoch_2.pth'
     before = load_checkpoint(str(last))['state_dict']
     written = (folder / 'alone/epoch_2.pth').stat().st_mtime_ns
-    shutil.rmtree(folder / 'distilled')
+    shutil.rmtree(folder / 'inheritkd')
     after_train_iter = ProgressHook.after_train_iter
 
     def interrupt(self, runner, *args, **kwargs):
@@ -150,12 +156,12 @@ def test_goes_on_and_ends_the_same(first, folder, monkeypatch):
         patch.setattr(ProgressHook, 'after_train_iter', interrupt)
         with pytest.raises(KeyboardInterrupt):
             run(folder)
-    assert (folder / 'distilled/epoch_1.pth').is_file()
+    assert (folder / 'inheritkd/epoch_1.pth').is_file()
     assert not last.exists()
 
     again, text = run(folder)
-    assert text.count('reused') == 3
-    assert again['stages']['distilled']['resumed']
+    assert text.count('reused') == 5
+    assert again['stages']['inheritkd']['resumed']
     assert (folder / 'alone/epoch_2.pth').stat().st_mtime_ns == written
     after = load_checkpoint(str(last))['state_dict']
     assert before.keys() == after.keys()
@@ -166,7 +172,7 @@ def test_goes_on_and_ends_the_same(first, folder, monkeypatch):
             assert again['models'][key][name] == row[name]
 
     third, text = run(folder)
-    assert text.count('reused') == 5
+    assert text.count('reused') == 7
     assert third == again
 
 
@@ -181,20 +187,42 @@ def test_tool_says_what_is_wrong(tmp_path, capsys):
     assert (tmp_path / 'teacher').is_dir()
 
 
+@pytest.mark.parametrize(
+    'name', ['pip://no_such_weights', 'pip://pytest', 'timm']
+)
+def test_weights_that_are_not_installed(tmp_path, monkeypatch, name):
+    if name == 'timm':
+        monkeypatch.setitem(sys.modules, 'timm', None)
+    else:
+        read = demo.load_config
+
+        def other(path):
+            cfg = read(path)
+            cfg.model.backbone.init_cfg.checkpoint = name
+            return cfg
+
+        monkeypatch.setattr(demo, 'load_config', other)
+    with pytest.raises(UserError, match=r"pip install 'kd_det\[pretrained\]'"):
+        demo.run(tmp_path / 'demo')
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize('name', ['optim_wrapper', 'train_dataloader'])
 def test_unlike_students_are_refused(folder, first, name):
-    cfgs = {
-        stage.key: demo.prepare(stage, folder, None)
-        for stage in demo.TRAININGS
+    cfgs = {row.key: demo.prepare(row, folder, None) for row in demo.ROWS}
+    records = {
+        row.key: json.loads((folder / row.key / 'stage.json').read_text())[
+            'record'
+        ]
+        for row in demo.ROWS
     }
-    records = dict.fromkeys(cfgs, dict(initial_weights='same'))
     demo_results.check_alike(cfgs, records)
-    with pytest.raises(RuntimeError, match='other weights'):
-        demo_results.check_alike(
-            cfgs, dict(records, alone=dict(initial_weights='other'))
-        )
-    cfgs['alone'][name].changed = True
-    with pytest.raises(RuntimeError, match=name):
+    for other in ('alone', 'teacher'):  # nothing inherited, and a backbone
+        wrong = dict(records, inheritkd=records[other])
+        with pytest.raises(RuntimeError, match='inheritkd began with other'):
+            demo_results.check_alike(cfgs, wrong)
+    cfgs['kd'][name].changed = True
+    with pytest.raises(RuntimeError, match=f'alone and kd differ in {name}'):
         demo_results.check_alike(cfgs, records)
 
 

@@ -1,5 +1,6 @@
 """InitialWeightsHook: did two runs begin with the same student?"""
 
+import json
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,15 +13,16 @@ from torch import nn
 from kd_det.files import atomic_write
 from kd_det.registry import HOOKS
 
-FILE = 'initial_weights.sha256'
+FILE = 'initial_weights.json'
 
 
 @HOOKS.register_module()
 class InitialWeightsHook(Hook):
-    """Write a digest of the student's weights before the first step.
+    """Write digests of the student's weights before the first step.
 
-    It stands in ``initial_weights.sha256`` of the work dir. A student with
-    a teacher and the same one alone, at the same seed, have the same.
+    ``initial_weights.json`` in the work dir has one for each part of the
+    student (backbone, neck, …). A student with a teacher and the same one
+    alone, at the same seed, have the same, but for what is inherited.
 
     Example:
         >>> custom_hooks = [dict(type='kd_det.InitialWeightsHook')]
@@ -34,21 +36,27 @@ class InitialWeightsHook(Hook):
             return
         model = runner.model
         model = model.module if is_model_wrapper(model) else model
-        digest = weights_digest(model)
-        runner.logger.info(f'Initial weights of the student: {digest}')
+        digests = weights_digests(model)
+        runner.logger.info(f'Initial weights of the student: {digests}')
         with atomic_write(Path(runner.work_dir) / FILE) as file:
-            file.write(digest.encode())
+            file.write(json.dumps(digests, indent=1).encode())
 
 
-def weights_digest(model: nn.Module) -> str:
-    """Return the sha256 of names, shapes and values of a network's state.
+def weights_digests(model: nn.Module) -> dict[str, str]:
+    """Return the sha256 of names, shapes and values of each part's state.
 
-    Of a ``DistillModel`` the student alone counts.
+    Args:
+        model: A network; of a ``DistillModel`` the student alone counts.
+
+    Returns:
+        Name of the direct sub-module -> its digest.
     """
-    digest = sha256()
+    parts = {}
     for key, value in sorted(get_state_dict(model).items()):
-        if key.startswith('distill.'):
+        part = key.partition('.')[0]
+        if part == 'distill':
             continue
+        digest = parts.setdefault(part, sha256())
         digest.update(f'{key} {value.dtype} {tuple(value.shape)}'.encode())
         digest.update(value.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    return {part: digest.hexdigest() for part, digest in parts.items()}

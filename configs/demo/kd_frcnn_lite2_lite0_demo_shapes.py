@@ -1,0 +1,26 @@
+"""The demo's student with KD of RoI logits: all else is the student's alone."""
+
+_base_ = './baseline_frcnn_lite0_demo_shapes.py'
+model = dict(
+    _delete_=True,
+    _scope_='kd_det',
+    type='DistillModel',
+    teacher=dict(
+        cfg='{{ fileDirname }}/baseline_frcnn_lite2_demo_shapes.py',
+        ckpt='work_dirs/baseline_frcnn_lite2_demo_shapes/epoch_7.pth',
+        channels_last=True,
+    ),
+    student=dict(cfg='{{ fileDirname }}/baseline_frcnn_lite0_demo_shapes.py'),
+    distillers=dict(
+        roi=dict(
+            type='RoIDistiller',
+            losses=dict(loss_kd=dict(type='KDLoss', tau=1.0, loss_weight=1.0)),
+        )
+    ),
+)
+custom_hooks = [
+    dict(type='kd_det.TeacherCheckHook'),
+    dict(type='kd_det.CentroidHook'),
+    dict(type='kd_det.FeatureNormHook'),
+    *_base_.custom_hooks,
+]

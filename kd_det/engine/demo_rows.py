@@ -1,0 +1,37 @@
+"""The trainings of the demo: a line here is a row of its table."""
+
+from dataclasses import dataclass
+
+from kd_det.engine.stages import Stage
+
+
+@dataclass(frozen=True)
+class Row(Stage):
+    """A training and its row of the table.
+
+    Attributes:
+        config: Its file in ``configs/demo``.
+    """
+
+    config: str
+
+
+ROWS = (
+    Row('teacher', 'teacher (Lite2)', 250, 'baseline_frcnn_lite2_demo_shapes'),
+    Row('alone', 'student alone', 55, 'baseline_frcnn_lite0_demo_shapes'),
+    Row('kd', 'student, KD', 70, 'kd_frcnn_lite2_lite0_demo_shapes'),
+    Row(
+        'inherit',
+        'student, inheritance',
+        60,
+        'inherit_frcnn_lite2_lite0_demo_shapes',
+    ),
+    Row(
+        'inheritkd',
+        'student, inheritance and KD',
+        70,
+        'inheritkd_frcnn_lite2_lite0_demo_shapes',
+    ),
+)
+TEACHER, ALONE, RECOMMENDED = ROWS[0], ROWS[1], ROWS[-1]
+PICTURED = (TEACHER, ALONE, RECOMMENDED)
