@@ -7,7 +7,7 @@ model = dict(
     type='DistillModel',
     teacher=dict(
         cfg='{{ fileDirname }}/baseline_frcnn_lite2_demo_shapes.py',
-        ckpt='work_dirs/baseline_frcnn_lite2_demo_shapes/epoch_7.pth',
+        ckpt='work_dirs/baseline_frcnn_lite2_demo_shapes/epoch_8.pth',
         channels_last=True,
     ),
     student=dict(cfg='{{ fileDirname }}/baseline_frcnn_lite0_demo_shapes.py'),

@@ -23,7 +23,7 @@ ROWS = (
     Row(
         'inherit',
         'student, inheritance',
-        60,
+        55,
         'inherit_frcnn_lite2_lite0_demo_shapes',
     ),
     Row(
