@@ -35,6 +35,9 @@ from tiny import (
 )
 from torch import nn
 
+from kd_det.analysis.predictions import FILE as PREDICTIONS
+from kd_det.analysis.predictions import load_predictions
+from kd_det.analysis.run_record import load_record
 from kd_det.centroids import CentroidBank
 from kd_det.checkpoint import load_checkpoint
 from kd_det.connectors.auto_encoder_file import load_auto_encoder
@@ -401,6 +404,16 @@ def test_the_tool_trains_and_makes_the_means(job):
     model = build(pair_cfg(job.teacher))
     model.load_state_dict(checkpoint['state_dict'])
     assert bank.classes == (*CLASSES, 'background')
+
+
+def test_the_record_has_the_images_of_both_ranks(job):
+    record = load_record(job.folder / 'run')
+    assert record['machine']['processes'] == 2
+    predictions = load_predictions(job.folder / 'run' / PREDICTIONS)
+    assert predictions.num_images == 6
+    assert {*predictions.images.tolist()} == {*range(6)}
+    score = record['logged']['coco/bbox_mAP']
+    assert round(record['metrics']['mAP'], 3) == score
 
 
 def test_one_rank_downloads(job):

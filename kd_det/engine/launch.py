@@ -83,7 +83,8 @@ def prepare(
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     use_safe_loading(trust_pickle)
     cfg.launcher = launcher
-    cfg.cfg_options = dict(options or {})  # for the record of the run
+    # for the record of the run; a dumped config has those of before
+    cfg.cfg_options = dict(cfg.get('cfg_options') or {}, **(options or {}))
     name = Path(cfg.filename).stem
     cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{name}'
     pair = 'teacher' in cfg.model
