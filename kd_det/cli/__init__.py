@@ -24,6 +24,7 @@ COMMANDS = (
     'analyze',
     'analyze-embeddings',
     'demo',
+    'env',
 )
 
 
