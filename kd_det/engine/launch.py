@@ -228,7 +228,7 @@ def tester(
 
     Args:
         cfg: From :func:`prepare`.
-        checkpoint: Of training or of ``export_student.py``.
+        checkpoint: Of training or of ``kd_det export``.
         out: Prefix of the predictions, written as ``<out>.bbox.json``, a
             classifier's as ``<out>.pkl``.
         show_dir: Folder for images with the predicted boxes or classes.
