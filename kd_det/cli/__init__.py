@@ -25,6 +25,7 @@ COMMANDS = (
     'analyze-embeddings',
     'demo',
     'env',
+    'check-gpu',
 )
 
 
