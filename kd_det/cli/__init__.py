@@ -17,6 +17,7 @@ COMMANDS = (
     'train',
     'test',
     'export',
+    'calibrate',
     'centroids',
     'autoencoder',
     'self-distill',

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
+from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from kd_det.losses import DistillLoss
+from kd_det.errors import UserError
+from kd_det.models import DistillModel, MutualModel
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,11 @@ class GradientShare:
     def share(self) -> float:
         """The distillation loss's norm as a multiple of the task's."""
         return self.norm / self.task if self.task else math.inf
+
+    @property
+    def usable(self) -> bool:
+        """Whether both norms are above zero and finite."""
+        return 0 < self.norm < math.inf and 0 < self.task < math.inf
 
 
 def gradient_shares(
@@ -72,6 +79,67 @@ def gradient_shares(
             if pairs:
                 found[name] = _compared(pairs)
     return found
+
+
+def step_shares(
+    model: DistillModel | MutualModel,
+    losses: dict[str, Tensor | list[Tensor]],
+    peer: str | None = None,
+    loss_scale: float = 1.0,
+) -> dict[str, GradientShare]:
+    """Return the shares in what a model returned in its training forward.
+
+    The buffers are left as they were, also by a student whose blocks run
+    once more for each gradient (``torch.utils.checkpoint``).
+
+    Args:
+        model: In training, unwrapped.
+        losses: Its losses, before they are back-propagated.
+        peer: Whose they are, in a ``MutualModel``.
+        loss_scale: See :func:`gradient_shares`.
+
+    Returns:
+        Key of the loss -> share.
+
+    Raises:
+        UserError: The student checkpoints its activations in torch's
+            reentrant way, which knows no gradient of single weights.
+    """
+    network, distilled = model.learner(peer)
+    values = {
+        key: sum(v.mean() for v in _parts(value))
+        for key, value in losses.items()
+        if 'loss' in key
+    }
+    ours = {key: values.pop(key) for key in distilled}
+    kept = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    try:
+        return gradient_shares(
+            sum(values.values()), ours, [*network.parameters()], loss_scale
+        )
+    except RuntimeError as error:
+        if 'compatible with .grad()' not in str(error):
+            raise
+        raise UserError(
+            'The gradients of single losses cannot be taken of a student '
+            'that runs its blocks twice to save memory '
+            '(backbone.with_cp=True); set with_cp=False, or take '
+            'GradientShareHook out of custom_hooks and auto_weight out of '
+            'the losses.'
+        ) from None
+    finally:
+        for buffer, before in kept:
+            buffer.data.copy_(before)  # unseen by autograd
+
+
+def loss_scale_of(runner: Runner) -> float:
+    """Return the scale of a half precision training, else 1."""
+    scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
+    return scaler.get_scale() if scaler is not None else 1.0
+
+
+def _parts(value: Tensor | list[Tensor]) -> list[Tensor]:
+    return [value] if isinstance(value, Tensor) else value
 
 
 def _gradients(

@@ -195,7 +195,7 @@ def test_runtime():
         'TeacherCheckHook',
         'CentroidHook',
         'FeatureNormHook',
-        'LossShareHook',
+        'GradientShareHook',
         'RandomStateHook',
         'NonFiniteHook',
     ]
