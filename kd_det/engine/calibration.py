@@ -137,6 +137,11 @@ def calibrate(
             f'the config is a {cfg.model.get("type")}; give a config of a '
             "kd_det 'DistillModel'."
         )
+    if not cfg.model.get('distillers'):
+        raise UserError(
+            'The config has no distiller, so that there is no weight to '
+            "find; add one such as distillers=dict(roi=dict(type='…', …))."
+        )
     hook = _Calibrate(target, steps, batches)
     with tempfile.TemporaryDirectory() as folder:
         runner = Runner.from_cfg(_trimmed(cfg, folder))

@@ -113,6 +113,24 @@ def test_the_copy_trains_with_losses_at_the_target(tmp_path, root):
     )
 
 
+def test_class_means_are_made_first(tmp_path):
+    root = toy.images(tmp_path, 20)  # of every class
+    file = tmp_path / 'bank.npz'
+    losses = dict(loss_nd=dict(type='NDLoss'))
+    student = toy.network((4, 4, 8, 12))  # as wide as the teacher
+    cfg = config(tmp_path, root, losses=losses, student=student)
+    cfg.model.distillers.logit.centroids = str(file)
+    cfg.custom_hooks.append(dict(type='kd_det.CentroidHook'))
+    (one,) = calibrate(cfg, steps=1, batches=1).values()
+    assert file.is_file() and one.share > 0
+
+
+def test_inheritance_alone_has_no_weight(tmp_path, root):
+    cfg = config(tmp_path, root)
+    cfg.model.distillers = dict()
+    assert 'there is no weight to find' in refused(cfg)
+
+
 def refused(cfg, **kwargs):
     with pytest.raises(UserError) as caught:
         calibrate(cfg, **dict(dict(steps=1, batches=1), **kwargs))

@@ -76,7 +76,7 @@ class GradientShareHook(Hook):
         model = _unwrapped(runner)
         if isinstance(model, MutualModel):
             self._refuse_auto(model)
-        elif not isinstance(model, DistillModel):
+        elif not (isinstance(model, DistillModel) and model.distill):
             runner.logger.info(
                 'GradientShareHook measures nothing: the model has no '
                 'distillation losses.'
