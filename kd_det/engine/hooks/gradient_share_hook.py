@@ -75,7 +75,11 @@ class GradientShareHook(Hook):
         """Find the losses; those rescaled before a resume stay so."""
         model = _unwrapped(runner)
         if isinstance(model, MutualModel):
-            self._refuse_auto(model)
+            for key in _with_auto_weight(model):
+                raise UserError(
+                    f'{key} has auto_weight, which peers cannot have: each '
+                    'would need a weight of its own; write loss_weight.'
+                )
         elif not (isinstance(model, DistillModel) and model.distill):
             runner.logger.info(
                 'GradientShareHook measures nothing: the model has no '
@@ -84,11 +88,7 @@ class GradientShareHook(Hook):
             self.steps = set()
             return
         else:
-            self._auto = {
-                key: loss
-                for key, loss in model.learner()[1].items()
-                if loss.auto_weight is not None
-            }
+            self._auto = _with_auto_weight(model)
         for key, loss in self._auto.items():
             step = loss.auto_weight.step
             if step > runner.max_iters:
@@ -101,16 +101,6 @@ class GradientShareHook(Hook):
                 loss.auto_weight.apply_factor(1.0)  # also after load_from
             else:
                 self._record(runner, key, loss)
-
-    def _refuse_auto(self, model: MutualModel) -> None:
-        for name, distiller in model.distill.items():
-            for key, loss in distiller.losses.items():
-                if loss.auto_weight is not None:
-                    raise UserError(
-                        f'{name}.{key} has auto_weight, which peers cannot '
-                        'have: each would need a weight of its own; write '
-                        'loss_weight.'
-                    )
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         """Look into the forward pass of a step that is measured."""
@@ -266,6 +256,15 @@ def _unwrapped(runner) -> nn.Module:
     return model.module if is_model_wrapper(model) else model
 
 
+def _with_auto_weight(model: nn.Module) -> dict[str, DistillLoss]:
+    return {
+        f'{name}.{key}': loss
+        for name, distiller in getattr(model, 'distill', {}).items()
+        for key, loss in getattr(distiller, 'losses', {}).items()
+        if getattr(loss, 'auto_weight', None) is not None
+    }
+
+
 def check_auto_weights(runner) -> None:
     """Stop if nothing would rescale a loss that has ``auto_weight``.
 
@@ -277,11 +276,8 @@ def check_auto_weights(runner) -> None:
     """
     if any(isinstance(hook, GradientShareHook) for hook in runner.hooks):
         return
-    for name, distiller in getattr(_unwrapped(runner), 'distill', {}).items():
-        for key, loss in distiller.losses.items():
-            if loss.auto_weight is not None:
-                raise UserError(
-                    f'{name}.{key} has auto_weight, which nothing would '
-                    "measure; add dict(type='kd_det.GradientShareHook') to "
-                    'custom_hooks.'
-                )
+    for key in _with_auto_weight(_unwrapped(runner)):
+        raise UserError(
+            f'{key} has auto_weight, which nothing would measure; add '
+            "dict(type='kd_det.GradientShareHook') to custom_hooks."
+        )
