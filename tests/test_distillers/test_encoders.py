@@ -6,52 +6,14 @@ from mmengine.registry import init_default_scope
 
 from kd_det.errors import UserError
 from kd_det.registry import MODELS
-from kd_det.testing import tiny_batch, tiny_pair
+from kd_det.testing import tiny_batch, tiny_detector, tiny_pair
 
-WIDTH, LEVELS = 16, 3
+WIDTH, LEVELS = 16, 4
 ENCODER = dict(student=['encoder'], teacher=['encoder'])
 
 
 def deformable(depth=18):
-    """Return the spec of a Deformable DETR in miniature."""
-    widths = [8 * 2**i * (1 if depth < 50 else 4) for i in (1, 2, 3)]
-
-    def attention(**more):
-        return dict(embed_dims=WIDTH, num_heads=2, **more)
-
-    def deform():
-        return attention(num_levels=LEVELS, num_points=2)
-
-    def ffn():
-        return dict(embed_dims=WIDTH, feedforward_channels=2 * WIDTH)
-
-    encoder = dict(self_attn_cfg=deform(), ffn_cfg=ffn())
-    decoder = dict(
-        self_attn_cfg=attention(), cross_attn_cfg=deform(), ffn_cfg=ffn()
-    )
-    return dict(
-        cfg='mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py',
-        num_classes=6,
-        num_queries=10,
-        num_feature_levels=LEVELS,
-        backbone=dict(
-            depth=depth,
-            base_channels=8,
-            frozen_stages=-1,
-            norm_eval=True,
-            init_cfg=None,
-        ),
-        neck=dict(
-            in_channels=widths,
-            out_channels=WIDTH,
-            num_outs=LEVELS,
-            norm_cfg=dict(type='GN', num_groups=4),
-        ),
-        encoder=dict(num_layers=1, layer_cfg=encoder),
-        decoder=dict(num_layers=2, layer_cfg=decoder),
-        positional_encoding=dict(num_feats=WIDTH // 2),
-        bbox_head=dict(embed_dims=WIDTH),
-    )
+    return tiny_detector('deformable_detr', depth)
 
 
 def build(folder, teacher):
