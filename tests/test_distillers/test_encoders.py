@@ -8,7 +8,7 @@ from kd_det.errors import UserError
 from kd_det.registry import MODELS
 from kd_det.testing import tiny_batch, tiny_detector, tiny_pair
 
-WIDTH, LEVELS = 16, 4
+WIDTH = 16
 ENCODER = dict(student=['encoder'], teacher=['encoder'])
 
 
@@ -60,7 +60,7 @@ def test_memory_is_maps_again(tmp_path):
     for handle in handles:
         handle.remove()
     assert len(memory) == 2  # each encoder runs once
-    sizes = [(8, 12), (4, 6), (2, 3)]
+    sizes = [(8, 12), (4, 6), (2, 3), (1, 2)]
     for side, tokens in zip(('student', 'teacher'), memory, strict=True):
         start = 0
         for level, size in zip(seen[f'{side}_feats'], sizes, strict=True):
@@ -84,5 +84,5 @@ def test_memory_is_maps_again(tmp_path):
 
 
 def test_another_number_of_levels_is_refused(tmp_path):
-    with pytest.raises(UserError, match='student has 3 maps.* teacher 1'):
+    with pytest.raises(UserError, match='student has 4 maps.* teacher 1'):
         build(tmp_path, 'detr')
