@@ -4,25 +4,27 @@ VENV ?= .venv
 export VENV
 PYTEST_ARGS ?=
 
-# Set-up decides whether the GPU can be used and leaves a note of it.
-run = set -a && . "$(VENV)/kd_det.env" && "$(VENV)/bin/python"
+run = "$(VENV)/bin/python"
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint
 
 help:
-	@echo 'make setup  make the virtual environment (10 minutes once, then at once)'
+	@echo 'make setup  make the virtual environment (minutes once, then at once)'
 	@echo 'make demo   set up, then distil a small detector on made-up images'
 	@echo 'make test   set up, then check the style and run the tests'
 	@echo 'make lint   set up, then check style, format and spelling'
 	@echo
 	@echo 'Variables, as in make test VENV=.venv311:'
-	@echo '  PYTHON       interpreter, 3.10 to 3.12 (the first suitable one)'
+	@echo '  PYTHON       interpreter, 3.10 to 3.13 (the first suitable one)'
 	@echo '  VENV         where the virtual environment is made (.venv)'
 	@echo '  TORCH        what pip shall install as torch, with options'
 	@echo '               (the version in constraints.txt), for example'
-	@echo '               TORCH="torch==2.13.0 --index-url <index of CPU builds>"'
-	@echo '  WHEELS       where the compiled op library is kept for the next'
+	@echo '               TORCH="torch==2.14.1 --index-url <index of CPU builds>"'
+	@echo '  OPS          compiled: compile all operators of MMCV, which takes a'
+	@echo '               C++ compiler, C headers of Python and 16 core minutes'
+	@echo '               (those of torchvision are used)'
+	@echo '  WHEELS       where compiled operators are kept for the next'
 	@echo '               environment (~/.cache/kd_det/wheels)'
 	@echo '  MAX_JOBS     compilations at a time (the number of cores)'
 	@echo '  FORCE_CUDA   1: compile GPU kernels on a machine without a GPU'
@@ -37,8 +39,7 @@ demo: setup
 
 test: setup
 	@$(run) -m ruff check .
-	@OMP_NUM_THREADS=1 && export OMP_NUM_THREADS && \
-	$(run) -m pytest -n auto --maxprocesses 8 $(PYTEST_ARGS)
+	@OMP_NUM_THREADS=1 $(run) -m pytest -n auto --maxprocesses 8 $(PYTEST_ARGS)
 
 lint: setup
 	@$(run) -m ruff check .

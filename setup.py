@@ -48,7 +48,7 @@ setup(
     cmdclass={'build_py': BuildWithFiles},
     packages=find_packages(include=['kd_det', 'kd_det.*']),
     entry_points={'console_scripts': ['kd_det = kd_det.cli:main']},
-    python_requires='>=3.10,<3.13',
+    python_requires='>=3.10,<3.14',
     install_requires=[
         'torch>=2.4',
         'torchvision>=0.19',

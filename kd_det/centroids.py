@@ -57,7 +57,7 @@ class CentroidBank:
         if not osp.isfile(path):
             raise FileNotFoundError(
                 f'There is no centroid file {str(path)!r}; make it with '
-                f'`python tools/compute_centroids.py CONFIG --out {path}`.'
+                f'`kd_det centroids CONFIG --out {path}`.'
             )
         try:
             with open(path, 'rb') as file:
@@ -68,7 +68,7 @@ class CentroidBank:
             reason = f'{type(error).__name__}: {error}'
             raise UserError(
                 f'Centroid file {str(path)!r} cannot be read ({reason}); '
-                'accepted are the .npz of tools/compute_centroids.py and the '
+                'accepted are the .npz of `kd_det centroids` and the '
                 'JSON layout of the ND authors.'
             ) from None
         return bank
@@ -133,7 +133,7 @@ class CentroidBank:
             UserError: Naming the first thing that differs.
         """
         rows, have = self.centroids.shape
-        again = 'compute it again with tools/compute_centroids.py'
+        again = 'compute it again with `kd_det centroids`'
         if have != width:
             raise UserError(
                 f'Centroid bank {name!r} is {have} wide, the embeddings are '

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-import kd_det.registry  # noqa: F401  torchvision is made importable first
+import kd_det.registry  # noqa: F401  MMCV finds its operators
 from kd_det.datasets.cifar_files import Layout
 
 

@@ -155,7 +155,7 @@ def test_code_is_not_executed(tmp_path):
 
 
 def test_absent(tmp_path):
-    with pytest.raises(FileNotFoundError, match='compute_centroids.py'):
+    with pytest.raises(FileNotFoundError, match='kd_det centroids'):
         CentroidBank.load(tmp_path / 'none.npz')
 
 

@@ -14,9 +14,11 @@ from pathlib import Path
 import ie_toy as toy
 import numpy as np
 import pytest
+import share_toy
 import torch
 from mmengine.config import ConfigDict
 from mmengine.dist import get_rank
+from mmengine.hooks import Hook
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.runner.checkpoint import get_state_dict
@@ -35,12 +37,16 @@ from tiny import (
 )
 from torch import nn
 
+from kd_det.analysis.predictions import FILE as PREDICTIONS
+from kd_det.analysis.predictions import load_predictions
+from kd_det.analysis.run_record import load_record
 from kd_det.centroids import CentroidBank
 from kd_det.checkpoint import load_checkpoint
 from kd_det.connectors.auto_encoder_file import load_auto_encoder
 from kd_det.engine import launch
 from kd_det.engine.autoencoder import AutoEncoderStage
 from kd_det.engine.centroid_pass import compute_bank
+from kd_det.engine.gradient_shares import step_shares
 from kd_det.errors import UserError
 from kd_det.registry import MODEL_WRAPPERS
 from kd_det.testing import save_teacher, tiny_run
@@ -296,6 +302,59 @@ def make_auto_encoder(job, rank):
     torch.save(state, job.folder / f'ae_{rank}.pth')
 
 
+def share_step(model, data):
+    """The shares of a step, with norms that stand still; its gradients."""
+    pair = getattr(model, 'module', model)
+    for module in pair.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+    found = {}
+    handle = pair.register_forward_hook(
+        lambda pair, args, losses: found.update(step_shares(pair, losses))
+    )
+    losses = model(**pair.data_preprocessor(data, True), mode='loss')
+    handle.remove()
+    pair.parse_losses(losses)[0].backward()
+    grads = {name: p.grad for name, p in pair.named_parameters()}
+    return {k: (v.share, v.cosine, v.task) for k, v in found.items()}, grads
+
+
+class Factor(Hook):
+    """Leaves the factor of a rank behind."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def after_train(self, runner):
+        loss = runner.model.module.distill.logit.losses.loss_kd
+        path = Path(self.folder) / f'factor_{get_rank()}.json'
+        path.write_text(json.dumps(loss.factor))
+
+
+def measure_shares(job, rank):
+    """Of a step in which the ranks have other images, and of a run."""
+    folder = job.folder / f'shares_{rank}'
+    folder.mkdir()
+    model = MMDistributedDataParallel(toy.build(share_toy.pair(folder)))
+    own = slice(3 * rank, 3 * rank + 3)
+    data = {key: value[own] for key, value in toy.batch(6).items()}
+    torch.save(share_step(model, data), job.folder / f'shares_{rank}.pth')
+    kd = dict(share_toy.LOSSES['loss_kd'], auto_weight=dict(share=0.5, step=2))
+    cfg = share_toy.run(
+        folder,
+        job.images,
+        dict(share_toy.HOOK, steps=(1, 3)),
+        losses=dict(share_toy.LOSSES, loss_kd=kd),
+    )
+    cfg.custom_hooks.append(dict(type=Factor, folder=str(job.folder)))
+    cfg.work_dir = str(job.folder / 'shares')
+    cfg.launcher = 'pytorch'
+    cfg.model_wrapper_cfg = dict(
+        type='MMDistributedDataParallel', device_ids=None
+    )
+    launch.train(cfg, seed=0)
+
+
 def work(rank, job):
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2')
     torch.set_num_threads(1)
@@ -312,6 +371,7 @@ def work(rank, job):
     download_once(job, rank)
     train_peers(job, rank)
     make_auto_encoder(job, rank)
+    measure_shares(job, rank)
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 
@@ -403,6 +463,16 @@ def test_the_tool_trains_and_makes_the_means(job):
     assert bank.classes == (*CLASSES, 'background')
 
 
+def test_the_record_has_the_images_of_both_ranks(job):
+    record = load_record(job.folder / 'run')
+    assert record['machine']['processes'] == 2
+    predictions = load_predictions(job.folder / 'run' / PREDICTIONS)
+    assert predictions.num_images == 6
+    assert {*predictions.images.tolist()} == {*range(6)}
+    score = record['logged']['coco/bbox_mAP']
+    assert round(record['metrics']['mAP'], 3) == score
+
+
 def test_one_rank_downloads(job):
     requests = json.loads((job.folder / 'requests_0.json').read_text())
     assert requests.count('/served.pth') == 1
@@ -448,3 +518,29 @@ def test_stage_1_of_ranks(job):
         assert own.keys() == state.keys()
         for key, value in state.items():
             assert torch.equal(own[key], value), key
+
+
+def test_gradient_shares_are_those_of_one_process(job):
+    """And the gradients that the step goes on with too."""
+    model = toy.build(share_toy.pair(job.folder))
+    shares, grads = share_step(model, toy.batch(6))
+    assert set(shares) == set(share_toy.KEYS)
+    for rank in range(2):
+        own, own_grads = torch.load(
+            job.folder / f'shares_{rank}.pth', weights_only=True
+        )
+        for key, values in shares.items():
+            assert own[key] == pytest.approx(values, rel=1e-4), key
+        for name, grad in grads.items():
+            torch.testing.assert_close(own_grads[name], grad)
+
+
+def test_ranks_rescale_a_loss_alike(job):
+    factors = [
+        json.loads((job.folder / f'factor_{rank}.json').read_text())
+        for rank in range(2)
+    ]
+    assert factors[0] == factors[1] != 1
+    checkpoint = load_checkpoint(job.folder / 'shares/epoch_2.pth')
+    key = 'distill.logit.losses.loss_kd.auto_weight.factor'
+    assert checkpoint['state_dict'][key].item() == factors[0]

@@ -180,6 +180,10 @@ def check_command(words: list[str], monkeypatch) -> None:
                 assert re.search(wanted, MAKEFILE, re.M), word
         case ['source', '.venv/bin/activate']:
             pass  # `make setup` makes it; VENV's default is held below
+        case ['pip', 'install', '.']:
+            assert (ROOT / 'setup.py').is_file()
+        case ['kd_det', 'env' | '--help']:
+            pass  # tests/test_cli.py
         case ['pip', 'install', '-r', file]:
             assert (ROOT / file).is_file()
         case ['pip', 'install', name] if name.startswith('kd_det['):
@@ -190,7 +194,11 @@ def check_command(words: list[str], monkeypatch) -> None:
         case ['torchrun', *rest]:
             args = get_args_parser().parse_args(rest)
             rest = args.training_script_args
-            check_tool(args.training_script, rest, monkeypatch)
+            tool = args.training_script
+            if args.module:
+                assert tool == 'kd_det'
+                tool = COMMAND
+            check_tool(tool, rest, monkeypatch)
         case ['python', tool, *rest]:
             check_tool(tool, rest, monkeypatch)
         case ['kd_det', *rest]:

@@ -23,6 +23,7 @@ LAYERS = (
     {'evaluation', 'analysis'},
     {'engine'},
     {'testing'},
+    {'gpu_check'},
     {'cli'},
     {'__main__'},
 )

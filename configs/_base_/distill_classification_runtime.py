@@ -1,6 +1,6 @@
 """`classification_runtime.py` and what a teacher needs: it is checked, the
 class means are made or checked, the norms of the embeddings are logged, and
-a loss that drowns the others is told."""
+the gradients of the losses are compared with those of the task."""
 
 _base_ = './classification_runtime.py'
 custom_hooks = [
@@ -12,6 +12,6 @@ custom_hooks = [
     ),
     dict(type='kd_det.CentroidHook'),
     dict(type='kd_det.FeatureNormHook'),
-    dict(type='kd_det.LossShareHook'),
+    dict(type='kd_det.GradientShareHook'),
     *_base_.custom_hooks,
 ]

@@ -1,12 +1,12 @@
 """`default_runtime.py` and what a teacher needs: it is checked, the class
 means are made or checked, the norms of the embeddings are logged, and
-a loss that drowns the others is told."""
+the gradients of the losses are compared with those of the task."""
 
 _base_ = './default_runtime.py'
 custom_hooks = [
     dict(type='kd_det.TeacherCheckHook'),
     dict(type='kd_det.CentroidHook'),
     dict(type='kd_det.FeatureNormHook'),
-    dict(type='kd_det.LossShareHook'),
+    dict(type='kd_det.GradientShareHook'),
     *_base_.custom_hooks,
 ]

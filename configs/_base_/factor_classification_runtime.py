@@ -14,6 +14,6 @@ custom_hooks = [
     ),
     dict(type='kd_det.AutoEncoderHook'),
     dict(type='kd_det.FactorCosineHook', interval=20),
-    dict(type='kd_det.LossShareHook'),
+    dict(type='kd_det.GradientShareHook'),
     *_base_.custom_hooks,
 ]

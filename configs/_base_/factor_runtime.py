@@ -9,6 +9,6 @@ custom_hooks = [
     dict(type='kd_det.TeacherCheckHook'),
     dict(type='kd_det.AutoEncoderHook', epochs=1, lr=0.01),
     dict(type='kd_det.FactorCosineHook'),
-    dict(type='kd_det.LossShareHook'),
+    dict(type='kd_det.GradientShareHook'),
     *_base_.custom_hooks,
 ]

@@ -17,6 +17,7 @@ COMMANDS = (
     'train',
     'test',
     'export',
+    'calibrate',
     'centroids',
     'autoencoder',
     'self-distill',
@@ -24,6 +25,8 @@ COMMANDS = (
     'analyze',
     'analyze-embeddings',
     'demo',
+    'env',
+    'check-gpu',
 )
 
 

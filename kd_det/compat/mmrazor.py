@@ -18,7 +18,6 @@ from types import ModuleType
 
 from torch import nn
 
-from kd_det.compat import torchvision
 from kd_det.errors import UserError, nearest
 
 PREFIX = 'mmrazor.'
@@ -73,7 +72,6 @@ def ensure_importable() -> None:
             "The config names a type of mmrazor ('mmrazor.…'), which is not "
             "installed; pip install 'mmrazor==1.0.0' joblib."
         )
-    torchvision.ensure_importable()
     try:
         with _accepted_version():
             importlib.import_module('mmrazor')

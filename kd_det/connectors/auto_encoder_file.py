@@ -12,7 +12,7 @@ from kd_det.errors import UserError
 from kd_det.files import atomic_write
 
 AGAIN = (
-    'delete it, which lets AutoEncoderHook or tools/train_autoencoder.py '
+    'delete it, which lets AutoEncoderHook or `kd_det autoencoder` '
     'train it again, or name another file in auto_encoder'
 )
 # what a stage of training adds to the identity of an auto-encoder

@@ -358,7 +358,7 @@ class Distiller(nn.Module):
                 raise UserError(
                     f'{type(self).__name__} needs the centroid file '
                     f'{self.centroid_file!r}, which does not exist: make it '
-                    'with tools/compute_centroids.py or add '
+                    'with `kd_det centroids` or add '
                     "custom_hooks=[dict(type='kd_det.CentroidHook')]."
                 )
             knowledge = dict(knowledge, centroids=self.centroids)

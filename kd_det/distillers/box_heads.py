@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from kd_det.distillers.kinds import advice, fitting
+from kd_det.distillers.roi_levels import on_levels
 from kd_det.errors import UserError
 from kd_det.taps import FeatureTap, find_module
 
@@ -62,7 +63,11 @@ class TeacherBoxHeads:
 
     @torch.no_grad()
     def ask(
-        self, feats: tuple[Tensor, ...], rois: Tensor, stage: int
+        self,
+        feats: tuple[Tensor, ...],
+        rois: Tensor,
+        stage: int,
+        by_level: list[Tensor] = (),
     ) -> dict[str, list]:
         """Run the head on RoIs; return what its taps recorded.
 
@@ -70,6 +75,8 @@ class TeacherBoxHeads:
             feats: The teacher's feature maps.
             rois: RoIs (N, 5): image index, x1, y1, x2, y2 in pixels.
             stage: Of the student.
+            by_level: The same RoIs as :func:`rois_by_level` has them, or
+                empty.
         """
         rois = rois.to(feats[0].dtype)
         suffix = self.suffix(stage)
@@ -77,7 +84,11 @@ class TeacherBoxHeads:
         number = [self.number(stage)] if suffix else []
         # made anew: a tap kept would be copied when the pair is, and listen
         # to copies of the teacher's layers
-        with FeatureTap(self.model, points) as records:
+        extractor = find_module(self.model, f'{EXTRACTOR}{suffix}')
+        with (
+            FeatureTap(self.model, points) as records,
+            on_levels(extractor, by_level),
+        ):
             self.model.roi_head._bbox_forward(*number, feats, rois)
         return records
 

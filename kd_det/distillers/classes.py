@@ -105,7 +105,8 @@ class ClassMatch(nn.Module):
             known = cut[labels] >= 0
             if labels == 'labels' and 'dense_foreground' in cut:
                 cut |= _without(cut, ~known)
-            cut |= {key: cut[key][known] for key in fields if key in cut}
+            rows = known.nonzero()[:, 0]  # an accelerator is waited for, once
+            cut |= {key: cut[key][rows] for key in fields if key in cut}
         return cut
 
     def translate(self, sample):

@@ -33,7 +33,7 @@ class FactorDistiller(TeacherFactors):
       maps, divided by channels;
     - ``teacher_factors``: the teacher's maps through the encoder of a
       frozen auto-encoder, which ``AutoEncoderHook`` or
-      ``tools/train_autoencoder.py`` trains;
+      ``kd_det autoencoder`` trains;
     - ``student_factors``, ``student_inherit_factors``,
       ``student_explore_factors``: the student's maps, or a half of them,
       through an encoder of the same layers that trains with the student;

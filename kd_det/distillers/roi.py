@@ -18,6 +18,7 @@ from kd_det.distillers.box_heads import (
     of_best,
 )
 from kd_det.distillers.roi_cells import CELLS, cells_of_rois, check_cells
+from kd_det.distillers.roi_levels import level_points, rois_by_level
 from kd_det.errors import UserError
 from kd_det.registry import MODELS
 from kd_det.taps import find_module
@@ -120,6 +121,8 @@ class RoIDistiller(Distiller):
             }
             for stage, suffix in names.items()
         }
+        for points in self._points.values():
+            points |= _levels(student, points['rois'])
         self.points = {
             f'{key}{stage}': point
             for stage, points in self._points.items()
@@ -248,7 +251,9 @@ class RoIDistiller(Distiller):
         own_feats, rois = student['rois'][0][:2]
         labels = labels_of(student)
         foreground = labels < self.num_rows - 1
-        records = self.heads.ask(feats, rois, stage)
+        levels = [key for key in student if key.startswith('level')]
+        by_level = rois_by_level(student, levels)
+        records = self.heads.ask(feats, rois, stage, by_level)
         knowledge = dict(
             student_embed=embed_of(student),
             student_logits=student['logits'][0],
@@ -373,6 +378,12 @@ class RoIDistiller(Distiller):
             return embed, self.ours_of(labels)
         embed, labels = self.heads.sample(inputs, data_samples, self.stages[0])
         return embed, self.ours_of(labels)
+
+
+def _levels(student: nn.Module, point: str) -> dict[str, str]:
+    """Return the points at the levels of the extractor at a point."""
+    path = point.partition(':')[0]
+    return level_points(find_module(student, path), path)
 
 
 def _head_name(stage: int, stages: int) -> str:

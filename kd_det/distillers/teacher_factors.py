@@ -74,7 +74,7 @@ class TeacherFactors(FeatureDistiller):
             raise UserError(
                 'FactorDistiller: a loss asks for teacher_factors, and '
                 "auto_encoder is not named; say auto_encoder='FILE.pth', "
-                'which AutoEncoderHook or tools/train_autoencoder.py makes.'
+                'which AutoEncoderHook or `kd_det autoencoder` makes.'
             )
 
     def bind(self, name: str, student: nn.Module, teacher: nn.Module) -> None:
@@ -195,7 +195,7 @@ class TeacherFactors(FeatureDistiller):
             raise UserError(
                 f'{type(self).__name__} needs the auto-encoder '
                 f'{self.auto_encoder_file!r}, which does not exist: train it '
-                'with tools/train_autoencoder.py or add '
+                'with `kd_det autoencoder` or add '
                 "custom_hooks=[dict(type='kd_det.AutoEncoderHook')]."
             )
         return self.auto_encoder

@@ -8,6 +8,7 @@ from kd_det.checks import check_name
 from kd_det.compat import mmrazor
 from kd_det.errors import UserError, nearest
 from kd_det.losses import DistillLoss, MMRazorLoss
+from kd_det.losses.auto_weight import build_auto_weight
 from kd_det.registry import MODELS, build_part
 
 
@@ -41,9 +42,17 @@ def _build(name: str, cfg: dict) -> DistillLoss:
             "'loss_', or MMEngine would not add it to the total."
         )
     check_name('A distillation loss', name)
+    auto = None
+    if isinstance(cfg, dict) and 'auto_weight' in cfg:
+        cfg = dict(cfg)
+        auto = cfg.pop('auto_weight')
     if mmrazor.is_type(cfg):
-        return MMRazorLoss(name, cfg)
-    return build_part(name, cfg, DistillLoss)
+        loss = MMRazorLoss(name, cfg)
+    else:
+        loss = build_part(name, cfg, DistillLoss)
+    if auto is not None:
+        loss.auto_weight = build_auto_weight(name, auto)
+    return loss
 
 
 def wire(

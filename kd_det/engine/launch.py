@@ -16,6 +16,15 @@ from mmengine.runner import Runner
 from kd_det.checkpoint import load_checkpoint, use_safe_loading
 from kd_det.config import leaf_datasets, load_config, specs_that_train
 from kd_det.engine.autoencoder import require_auto_encoders
+from kd_det.engine.calibration import (
+    BATCHES,
+    STEPS,
+    Calibration,
+    calibrate,
+    check_child,
+    table_of,
+    write_child,
+)
 from kd_det.engine.centroid_pass import compute_bank
 from kd_det.engine.checkpoint_checks import (
     check_classes,
@@ -25,6 +34,7 @@ from kd_det.engine.checkpoint_checks import (
 from kd_det.engine.checks import check_data, class_names
 from kd_det.engine.class_pictures import ClassPictures, check_visualizer
 from kd_det.engine.connector_record import record_connectors
+from kd_det.engine.hooks.gradient_share_hook import check_auto_weights
 from kd_det.engine.hooks.run_record_hook import RunRecordHook
 from kd_det.engine.pretrained_checks import check_pretrained
 from kd_det.engine.refusal import FirstStep, nothing_left
@@ -83,7 +93,8 @@ def prepare(
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     use_safe_loading(trust_pickle)
     cfg.launcher = launcher
-    cfg.cfg_options = dict(options or {})  # for the record of the run
+    # for the record of the run; a dumped config has those of before
+    cfg.cfg_options = dict(cfg.get('cfg_options') or {}, **(options or {}))
     name = Path(cfg.filename).stem
     cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{name}'
     pair = 'teacher' in cfg.model
@@ -180,11 +191,7 @@ def train(
             )
         cfg.auto_scale_lr.enable = True
     if seed is not None:
-        if not 0 <= seed < 2**32:
-            raise UserError(
-                f'--seed {seed}: an integer from 0 to {2**32 - 1} is accepted.'
-            )
-        cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
+        _set_seed(cfg, seed)
     if resume:
         cfg.resume = True
         cfg.load_from = None if resume == 'auto' else resume
@@ -198,10 +205,19 @@ def train(
         if resume and path:
             check_resumed_keys(runner, path)
         require_auto_encoders(runner)
+        check_auto_weights(runner)
         record_connectors(runner)
         check_pretrained(runner)
         warn_of_frozen(runner)
         runner.train()
+
+
+def _set_seed(cfg: Config, seed: int) -> None:
+    if not 0 <= seed < 2**32:
+        raise UserError(
+            f'--seed {seed}: an integer from 0 to {2**32 - 1} is accepted.'
+        )
+    cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
 
 
 def student_of(cfg: Config) -> Config:
@@ -227,7 +243,7 @@ def tester(
 
     Args:
         cfg: From :func:`prepare`.
-        checkpoint: Of training or of ``export_student.py``.
+        checkpoint: Of training or of ``kd_det export``.
         out: Prefix of the predictions, written as ``<out>.bbox.json``, a
             classifier's as ``<out>.pkl``.
         show_dir: Folder for images with the predicted boxes or classes.
@@ -326,3 +342,42 @@ def centroids(
         bank.save(out)
         print(f'Wrote {out}')
     return out
+
+
+def calibrated(
+    cfg: Config,
+    target: float = 0.5,
+    steps: int = STEPS,
+    batches: int = BATCHES,
+    out: str | None = None,
+    seed: int = 0,
+    base: str | None = None,
+) -> dict[str, Calibration]:
+    """Find loss weights by gradients, print them, write them to a config.
+
+    Args:
+        cfg: From :func:`prepare`.
+        target: See :func:`kd_det.engine.calibration.calibrate`.
+        steps: See there.
+        batches: See there.
+        out: Child config to write.
+        seed: Of everything random.
+        base: What the child calls the config; the path to it by default.
+
+    Returns:
+        Key of the loss, ``<distiller>.<loss>`` -> what was found.
+
+    Raises:
+        UserError: See there; or ``out`` is no name of a config.
+    """
+    if out:
+        check_child(cfg.filename, out)
+    check_data(cfg, ('train',))
+    _set_seed(cfg, seed)
+    found = calibrate(cfg, target, steps, batches)
+    if get_rank() == 0:
+        print(table_of(found, target))
+        if out:
+            write_child(cfg, out, found, target, base)
+            print(f'Wrote {out}')
+    return found

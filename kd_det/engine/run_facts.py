@@ -13,6 +13,7 @@ from mmengine.dist import get_world_size
 from torch.utils.data import Dataset
 
 import kd_det
+from kd_det import pip_weights
 from kd_det.config import leaf_datasets, specs_that_train
 from kd_det.files import sha256_of
 from kd_det.models.distill_model import teacher_specs
@@ -117,10 +118,7 @@ def initial_weights(cfg: Config) -> dict[str, dict[str, str | None]]:
     if cfg.get('load_from'):
         found['load_from'] = {cfg.load_from}
     return {
-        part: {
-            osp.basename(path) if osp.isfile(path) else path: _digest(path)
-            for path in sorted(paths)
-        }
+        part: dict(_named_digest(path) for path in sorted(paths))
         for part, paths in found.items()
         if paths
     }
@@ -143,8 +141,12 @@ def _checkpoints(node: object) -> Iterator[str]:
             yield from _checkpoints(value)
 
 
-def _digest(path: str) -> str | None:
-    return sha256_of(path) if osp.isfile(path) else None
+def _named_digest(address: str) -> tuple[str, str | None]:
+    if address.startswith(pip_weights.SCHEME):
+        return address, sha256_of(pip_weights.locate(address))
+    if osp.isfile(address):
+        return osp.basename(address), sha256_of(address)
+    return address, None
 
 
 def _leaves(dataset: Dataset) -> Iterator[Dataset]:

@@ -110,8 +110,8 @@ def _check(cfg: Config, generations: int) -> None:
         )
     if get_world_size() > 1:
         raise UserError(
-            'self_distill.py runs in one process; for several start '
-            'tools/train.py once a generation, with --teacher the last '
+            '`kd_det self-distill` runs in one process; for several start '
+            '`kd_det train` once a generation, with --teacher the last '
             'checkpoint of the one before.'
         )
 

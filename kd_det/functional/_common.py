@@ -133,15 +133,29 @@ def check_labels(labels: Tensor, num_classes: int) -> Tensor:
     labels = labels.long()
     inside = (labels >= 0) & (labels < num_classes)
     message = f'labels must lie in [0, {num_classes})'
-    if labels.device.type != 'cpu':
-        torch._assert_async(inside.all(), message)
-    elif not inside.all():
+    if not holds(inside, message):
         wrong = labels[~inside].unique().tolist()
         raise ValueError(
             f'{message}, got {shorten(wrong)}; drop those rows or raise the '
             'number of classes.'
         )
     return labels
+
+
+def holds(condition: Tensor, message: str) -> bool:
+    """Return whether a condition holds in every entry.
+
+    On an accelerator it is asserted on the device, without waiting for it,
+    and the answer is always True.
+
+    Args:
+        condition: Boolean, of any shape.
+        message: Of the device's assertion.
+    """
+    if condition.device.type == 'cpu':
+        return bool(condition.all())
+    torch._assert_async(condition.all(), message)
+    return True
 
 
 def check_choice(name: str, value, accepted: Sequence) -> None:

@@ -11,6 +11,7 @@ from kd_det.functional._common import (
     check_positive,
     check_shapes,
     float32_math,
+    holds,
     safe_norm,
     safe_normalize,
     shorten,
@@ -213,12 +214,10 @@ def _project(embed: Tensor, centroids: Tensor, labels: Tensor) -> Tensor:
 
 def _check_needed(norms: Tensor, labels: Tensor) -> None:
     """Check that the centroids of these labels, of these norms, exist."""
-    absent = norms == 0
+    present = norms != 0  # NaN too, which must stay visible
     message = 'centroids must be non-zero for every label present'
-    if absent.device.type != 'cpu':
-        torch._assert_async(~absent.any(), message)
-    elif absent.any():
-        classes = labels[absent].unique().tolist()
+    if not holds(present, message):
+        classes = labels[~present].unique().tolist()
         raise ValueError(
             f'{message}, but those of classes {shorten(classes)} are zero; '
             'compute centroids on data with these classes or drop such rows.'

@@ -10,6 +10,7 @@ from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor, nn
 
 from kd_det.errors import UserError
+from kd_det.losses.auto_weight import AutoWeight
 
 
 class Fields(NamedTuple):
@@ -51,6 +52,7 @@ class DistillLoss(nn.Module):
             )
         self.loss_weight = loss_weight
         self.scale = 1.0  # LossScheduleHook writes it
+        self.auto_weight: AutoWeight | None = None  # of the config
 
     @classmethod
     def fields(cls) -> Fields:
@@ -78,9 +80,19 @@ class DistillLoss(nn.Module):
             )
         return labels
 
+    @property
+    def config_weight(self) -> float:
+        """What ``loss_weight`` of the config is, given or by default."""
+        return self.loss_weight
+
+    @property
+    def factor(self) -> float:
+        """What ``auto_weight`` has put before the loss, else 1."""
+        return 1.0 if self.auto_weight is None else self.auto_weight.value
+
     def weigh(self, value: Tensor) -> Tensor:
-        """Return ``value`` times weight and schedule scale."""
-        return value * (self.loss_weight * self.scale)
+        """Return ``value`` times weight, schedule scale and factor."""
+        return value * (self.loss_weight * self.scale * self.factor)
 
     def mean(self, per_sample: Tensor, keep: Tensor | None = None) -> Tensor:
         """Return the weighted mean over samples, or over those kept.

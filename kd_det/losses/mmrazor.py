@@ -117,6 +117,11 @@ class MMRazorLoss(DistillLoss):
             )
         return dict(inputs)
 
+    @property
+    def config_weight(self) -> float:
+        """What mmrazor multiplies by."""
+        return self.loss.loss_weight
+
     def fields(self) -> Fields:
         """Return the fields that ``inputs`` names."""
         return Fields(tuple(dict.fromkeys(self.inputs.values())), ())

@@ -18,7 +18,7 @@ from kd_det.functional import (
     norm_loss,
     sifn_loss,
 )
-from kd_det.functional._common import check_shapes, float32_math
+from kd_det.functional._common import check_shapes, float32_math, holds
 from kd_det.losses.base import DistillLoss, is_soft
 from kd_det.registry import MODELS
 
@@ -90,9 +90,7 @@ def _mix(labels: Tensor, centroids: Tensor) -> Tensor:
     # else the mixture would quietly be that of the other classes
     absent = (labels > 0).any(0) & ~centroids.any(1)
     message = 'centroids must be non-zero for every class in the soft labels'
-    if absent.device.type != 'cpu':
-        torch._assert_async(~absent.any(), message)
-    elif absent.any():
+    if not holds(~absent, message):
         classes = ', '.join(map(str, absent.nonzero()[:, 0].tolist()))
         raise UserError(
             f'{message}, but those of classes {classes} are zero; compute '

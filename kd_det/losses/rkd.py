@@ -87,8 +87,9 @@ class RelationalLoss(EmbeddingLoss):
         keep = self.keep(foreground)
         if rois is not None:
             keep = _first_of_its_kind(rois, keep)
-        if keep is not None:  # on an accelerator this waits for it
-            group = tuple(rows[keep] for rows in group)
+        if keep is not None:
+            kept = keep.nonzero()[:, 0]  # an accelerator is waited for, once
+            group = tuple(rows[kept] for rows in group)
         if self.gather:
             group = gather_rows(*group)
         count = len(group[0])

@@ -89,8 +89,8 @@ class MapRelationLoss(DistillLoss):
         if mask is not None:
             size = tuple(sides[0].shape[2:])
             inside = F.adaptive_max_pool2d(mask.float(), size).flatten() > 0
-            # on an accelerator this waits for it
-            rows = [side[inside] for side in rows]
+            kept = inside.nonzero()[:, 0]  # an accelerator is waited for
+            rows = [side[kept] for side in rows]
         count = len(rows[0])
         if count > self.max_samples:
             device = ours.device

@@ -213,6 +213,19 @@ class DistillModel(BaseModel):
         if not any(self.teachers[n] is teacher for n in self.heard):
             teacher.release()
 
+    def learner(self, peer: None = None) -> tuple[nn.Module, dict]:
+        """Return the student, and the distillation losses by their keys.
+
+        Args:
+            peer: Of a ``MutualModel``; here there are none.
+        """
+        losses = {
+            f'{name}.{key}': loss
+            for name, distiller in self.distill.items()
+            for key, loss in distiller.losses.items()
+        }
+        return self.student, losses
+
     def _points_in(self, teacher: str) -> list[dict[str, str]]:
         return [
             distiller.teacher_points

@@ -208,6 +208,26 @@ class MutualModel(BaseModel):
             self._unchecked.remove(peer)
         return losses
 
+    def learner(self, peer: str | None = None) -> tuple[nn.Module, dict]:
+        """Return a peer, and its distillation losses by their keys.
+
+        Of the same loss towards several peers it is the last.
+
+        Args:
+            peer: Its name; the one that is shown without it.
+        """
+        peer = peer or self.shown
+        losses = {
+            f'{name}.{key}': loss
+            for (one, other), own in self._pairs.items()
+            if one == peer
+            for name in own
+            for key, loss in self.distill[
+                f'{peer}_{other}_{name}'
+            ].losses.items()
+        }
+        return self.peers[peer], losses
+
     def _look(
         self, other: str, own: dict, inputs: Tensor, samples: list
     ) -> tuple[dict, tuple]:

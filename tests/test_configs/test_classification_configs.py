@@ -240,7 +240,7 @@ def test_hooks(path):
     hooks = [HOOKS.build(hook) for hook in cfg.custom_hooks]
     types = [type(hook).__name__ for hook in hooks]
     of_pairs = ['TeacherCheckHook', 'CentroidHook', 'FeatureNormHook']
-    of_pairs.append('LossShareHook')
+    of_pairs.append('GradientShareHook')
     of_all = ['RandomStateHook', 'NonFiniteHook']
     if name.method in ie_tables.WITH_TEACHER:
         of_pairs[1:3] = ['AutoEncoderHook', 'FactorCosineHook']

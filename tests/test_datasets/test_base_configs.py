@@ -20,7 +20,7 @@ from mmengine.registry import (
 )
 from tiny import spare_time
 
-import kd_det.registry  # noqa: F401  torchvision is made importable first
+import kd_det.registry  # noqa: F401  MMCV finds its operators
 from kd_det.datasets.cifar_files import CIFAR10_LAYOUT, CIFAR100_LAYOUT
 from kd_det.engine import launch
 
@@ -195,7 +195,7 @@ def test_runtime():
         'TeacherCheckHook',
         'CentroidHook',
         'FeatureNormHook',
-        'LossShareHook',
+        'GradientShareHook',
         'RandomStateHook',
         'NonFiniteHook',
     ]

@@ -13,7 +13,7 @@ import torch
 from cifar_toy import make_batch, python2_pickle, write_set
 from mmengine.registry import DATASETS, DefaultScope
 
-import kd_det.registry  # noqa: F401  torchvision is made importable first
+import kd_det.registry  # noqa: F401  MMCV finds its operators
 from kd_det.datasets.cifar_files import (
     CIFAR10_LAYOUT,
     CIFAR100_LAYOUT,

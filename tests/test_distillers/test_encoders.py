@@ -6,52 +6,14 @@ from mmengine.registry import init_default_scope
 
 from kd_det.errors import UserError
 from kd_det.registry import MODELS
-from kd_det.testing import tiny_batch, tiny_pair
+from kd_det.testing import tiny_batch, tiny_detector, tiny_pair
 
-WIDTH, LEVELS = 16, 3
+WIDTH = 16
 ENCODER = dict(student=['encoder'], teacher=['encoder'])
 
 
 def deformable(depth=18):
-    """Return the spec of a Deformable DETR in miniature."""
-    widths = [8 * 2**i * (1 if depth < 50 else 4) for i in (1, 2, 3)]
-
-    def attention(**more):
-        return dict(embed_dims=WIDTH, num_heads=2, **more)
-
-    def deform():
-        return attention(num_levels=LEVELS, num_points=2)
-
-    def ffn():
-        return dict(embed_dims=WIDTH, feedforward_channels=2 * WIDTH)
-
-    encoder = dict(self_attn_cfg=deform(), ffn_cfg=ffn())
-    decoder = dict(
-        self_attn_cfg=attention(), cross_attn_cfg=deform(), ffn_cfg=ffn()
-    )
-    return dict(
-        cfg='mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py',
-        num_classes=6,
-        num_queries=10,
-        num_feature_levels=LEVELS,
-        backbone=dict(
-            depth=depth,
-            base_channels=8,
-            frozen_stages=-1,
-            norm_eval=True,
-            init_cfg=None,
-        ),
-        neck=dict(
-            in_channels=widths,
-            out_channels=WIDTH,
-            num_outs=LEVELS,
-            norm_cfg=dict(type='GN', num_groups=4),
-        ),
-        encoder=dict(num_layers=1, layer_cfg=encoder),
-        decoder=dict(num_layers=2, layer_cfg=decoder),
-        positional_encoding=dict(num_feats=WIDTH // 2),
-        bbox_head=dict(embed_dims=WIDTH),
-    )
+    return tiny_detector('deformable_detr', depth)
 
 
 def build(folder, teacher):
@@ -98,7 +60,7 @@ def test_memory_is_maps_again(tmp_path):
     for handle in handles:
         handle.remove()
     assert len(memory) == 2  # each encoder runs once
-    sizes = [(8, 12), (4, 6), (2, 3)]
+    sizes = [(8, 12), (4, 6), (2, 3), (1, 2)]
     for side, tokens in zip(('student', 'teacher'), memory, strict=True):
         start = 0
         for level, size in zip(seen[f'{side}_feats'], sizes, strict=True):
@@ -122,5 +84,5 @@ def test_memory_is_maps_again(tmp_path):
 
 
 def test_another_number_of_levels_is_refused(tmp_path):
-    with pytest.raises(UserError, match='student has 3 maps.* teacher 1'):
+    with pytest.raises(UserError, match='student has 4 maps.* teacher 1'):
         build(tmp_path, 'detr')

@@ -219,7 +219,7 @@ def test_teacher_of_a_config_without_one(write, teacher):
 
 def test_launcher_without_ranks(write, monkeypatch):
     monkeypatch.delenv('RANK', raising=False)
-    message = '--launcher pytorch: .* start the tool with `torchrun'
+    message = '--launcher pytorch: .* start the command by `torchrun'
     refused(message, launch.prepare, write(), launcher='pytorch')
 
 
@@ -520,7 +520,7 @@ def failing(cfg):
         ),
         (
             dict(type='kd_det.DistillModel'),
-            'missing 3 required .*; correct the key',
+            'missing 2 required .*; correct the key',
         ),
     ],
 )

@@ -307,7 +307,7 @@ class Trained:
             dict(type='kd_det.TeacherCheckHook', floor=None),
             dict(type='kd_det.FeatureNormHook'),
             dict(type='kd_det.CentroidHook'),
-            dict(type='kd_det.LossShareHook'),
+            dict(type='kd_det.GradientShareHook'),
         ]
         self.runner = Runner.from_cfg(self.cfg)
 

@@ -26,6 +26,7 @@ TYPES = {
     'gfl': 'GFL',
     'rtmdet': 'RTMDet',
     'detr': 'DETR',
+    'deformable_detr': 'DeformableDETR',
 }
 
 

@@ -10,6 +10,7 @@ from kd_det.compat.mmcv_ops import (
     deform_attention,
     deform_conv,
     focal_loss,
+    masked_conv,
     nms,
     roi_align,
     roi_pool,
@@ -53,6 +54,8 @@ OPERATORS = {
         focal_loss.softmax_focal_loss_backward,
         deform_attention.ms_deform_attn_forward,
         deform_attention.ms_deform_attn_backward,
+        masked_conv.masked_im2col_forward,
+        masked_conv.masked_col2im_forward,
         get_compiler_version,
         get_compiling_cuda_version,
     )

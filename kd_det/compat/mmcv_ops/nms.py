@@ -111,14 +111,14 @@ def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
 
 
 def _iou(box: np.ndarray, boxes: np.ndarray, offset: int) -> np.ndarray:
-    """Return the IoU of one box with others; 0/0 is NaN, which is no IoU."""
+    """Return the IoU of one box with others, 0 where neither has an area."""
     low = np.maximum(box[:2], boxes[:, :2])
     high = np.minimum(box[2:4], boxes[:, 2:4])
     shared = np.maximum(high - low + offset, 0).prod(1)
     areas = (boxes[:, 2:4] - boxes[:, :2] + offset).prod(1)
-    area = (box[2:4] - box[:2] + offset).prod()
-    with np.errstate(divide='ignore', invalid='ignore'):
-        return shared / (area + areas - shared)
+    union = (box[2:4] - box[:2] + offset).prod() + areas - shared
+    zero = np.zeros_like(shared)
+    return np.divide(shared, union, out=zero, where=union != 0)
 
 
 def _close_gaps(kept: np.ndarray) -> np.ndarray:

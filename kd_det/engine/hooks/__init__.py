@@ -5,9 +5,9 @@ from kd_det.engine.hooks.centroid_hook import CentroidHook
 from kd_det.engine.hooks.channels_last_hook import ChannelsLastHook
 from kd_det.engine.hooks.factor_cosine_hook import FactorCosineHook
 from kd_det.engine.hooks.feature_norm_hook import FeatureNormHook
+from kd_det.engine.hooks.gradient_share_hook import GradientShareHook
 from kd_det.engine.hooks.initial_weights_hook import InitialWeightsHook
 from kd_det.engine.hooks.loss_schedule_hook import LossScheduleHook
-from kd_det.engine.hooks.loss_share_hook import LossShareHook
 from kd_det.engine.hooks.non_finite_hook import NonFiniteHook
 from kd_det.engine.hooks.peer_hook import PeerHook
 from kd_det.engine.hooks.progress_hook import ProgressHook
@@ -22,9 +22,9 @@ __all__ = [
     'ChannelsLastHook',
     'FactorCosineHook',
     'FeatureNormHook',
+    'GradientShareHook',
     'InitialWeightsHook',
     'LossScheduleHook',
-    'LossShareHook',
     'NonFiniteHook',
     'PeerHook',
     'ProgressHook',

@@ -68,7 +68,7 @@ def boxes(seed, levels=20):
     """Boxes that overlap much, with scores of which many are equal."""
     make = torch.Generator().manual_seed(seed)
     low = torch.randint(0, 60, (300, 2), generator=make).float()
-    size = torch.randint(0, 40, (300, 2), generator=make).float()
+    size = torch.randint(1, 40, (300, 2), generator=make).float()
     scores = torch.randint(1, levels, (300,), generator=make) / levels
     return torch.cat((low, low + size), 1), scores
 

@@ -99,6 +99,17 @@ def test_soft_nms_breaks_ties_as_mmcv_does():
     assert index.tolist() == [0, 3, 2]
 
 
+@pytest.mark.parametrize('method', ['naive', 'linear', 'gaussian'])
+def test_soft_nms_of_boxes_without_an_area(method):
+    """An IoU of 0/0 is none; MMCV's gaussian makes NaN of it."""
+    boxes = [[5.0, 5, 5, 5], [5, 5, 5, 5]]
+    dets, index = soft_nms(
+        *tensors(boxes=boxes, scores=[0.5, 0.9]), 0.3, method=method
+    )
+    assert index.tolist() == [1, 0]
+    assert dets[:, 4].tolist() == pytest.approx([0.9, 0.5])
+
+
 def test_soft_nms_leaves_its_input_as_it_was():
     boxes, scores = tensors()
     soft_nms(boxes, scores, 0.3)

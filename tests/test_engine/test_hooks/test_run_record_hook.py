@@ -191,7 +191,7 @@ def test_a_resume_goes_on_with_the_clock(run, tmp_path, shapes, teacher):
     checkpoint['run_time'] = dict(minutes=100.0, processor_minutes=200.0)
     torch.save(checkpoint, tmp_path / 'epoch_2.pth')
     cfg = launch.prepare(
-        str(run.parent / 'kd_tiny.py'),
+        str(run / 'kd_tiny.py'),  # as the first run dumped it
         work_dir=str(tmp_path / 'more'),
         options={'train_cfg.max_epochs': 3},
     )
@@ -201,6 +201,10 @@ def test_a_resume_goes_on_with_the_clock(run, tmp_path, shapes, teacher):
     assert 100 < record['minutes'] < 110
     assert 200 < record['processor_minutes'] < 220
     assert record['data'] == before['data']
+    assert record['options'] == {
+        **before['options'],
+        'train_cfg.max_epochs': 3,
+    }
     text = compare_runs([str(run)], [str(tmp_path / 'more')], resamples=3)
     assert '6 validation images' in text
     # a run that has ended, resumed: its record stays

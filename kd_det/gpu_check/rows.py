@@ -1,0 +1,94 @@
+"""Rows of the table: what was checked, what came out, whether it is good."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+
+import torch
+
+GPU_ONLY = 'needs a GPU'
+
+
+@dataclass
+class Row:
+    """One line of the table.
+
+    Attributes:
+        name: What was checked.
+        result: What came out, in words.
+        tolerance: What is accepted, in words.
+        passed: None where it could not be checked here.
+        seconds: How long it took.
+    """
+
+    name: str
+    result: str
+    tolerance: str = ''
+    passed: bool | None = None
+    seconds: float = 0.0
+
+    @property
+    def verdict(self) -> str:
+        """``pass``, ``FAIL``, or ``-`` where nothing was checked."""
+        return {True: 'pass', False: 'FAIL', None: '-'}[self.passed]
+
+
+Check = Callable[[torch.device], Iterable[Row]]
+
+
+def run(check: Check, device: torch.device) -> Iterator[Row]:
+    """Yield the rows of a check, timed; an exception is a failed row."""
+    rows, began = iter(check(device)), time.perf_counter()
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except Exception as error:  # the other checks are run all the same
+            lines = str(error).splitlines() or ['']
+            name = check.__name__.removeprefix('check_')
+            text = f'{type(error).__name__}: {lines[0]}'
+            row = Row(name, text, passed=False)
+        row.seconds = time.perf_counter() - began
+        began = time.perf_counter()
+        yield row
+
+
+def header() -> str:
+    """Return the head of the table."""
+    return f'{"verdict":8} {"s":>6}  {"row":44} result (accepted)'
+
+
+def line(row: Row) -> str:
+    """Return a row of the table as text."""
+    accepted = f' ({row.tolerance})' if row.tolerance else ''
+    return (
+        f'{row.verdict:8} {row.seconds:6.1f}  {row.name:44} '
+        f'{row.result}{accepted}'
+    )
+
+
+def save(rows: list[Row], about: dict, path: str) -> None:
+    """Write the table as JSON, with what it is of."""
+    content = dict(about, rows=[asdict(row) for row in rows])
+    with open(path, 'w') as file:
+        json.dump(content, file, indent=1)
+        file.write('\n')
+
+
+def judged(name: str, errors: dict[str, float], limit: float) -> Row:
+    """Return the row of several errors, of which the largest counts.
+
+    Args:
+        name: What was checked.
+        errors: What it was checked on -> error; NaN is none accepted.
+        limit: Largest error accepted.
+    """
+    bad = [what for what, error in errors.items() if not error <= limit]
+    worst = max(errors, key=lambda what: errors[what] if not bad else 0)
+    text = f'{len(errors)} agree, largest {errors[worst]:.1e} in {worst}'
+    if bad:
+        named = ', '.join(f'{what} {errors[what]:.1e}' for what in bad[:4])
+        text = f'{len(bad)} of {len(errors)} differ: {named}'
+    return Row(name, text, f'{limit:.0e}', not bad)
