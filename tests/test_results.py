@@ -116,3 +116,22 @@ def test_a_page_without_the_markers(root):
     (root / 'docs/page.md').write_text('<!-- results: small -->\n')
     with pytest.raises(UserError, match='docs/page.md must have'):
         TOOL['pages'](root)
+
+
+def test_the_readme_shows_a_run_of_the_demo(tmp_path):
+    results = json.loads((ROOT / 'docs/results/demo.json').read_text())
+    results['models']['alone']['mAP'] = 0.1234
+    run = tmp_path / 'run'
+    for folder in (run, tmp_path / 'docs/results', tmp_path / 'docs/images'):
+        folder.mkdir(parents=True)
+    (run / 'results.json').write_text(json.dumps(results))
+    (run / 'demo.png').write_bytes(b'picture')
+    mark = '<!-- demo table -->'
+    (tmp_path / 'README.md').write_text(f'A\n\n{mark}\nold\n{mark}\n\nB\n')
+    TOOL['add_demo'](tmp_path, run)
+    before, shown, after = (tmp_path / 'README.md').read_text().split(mark)
+    assert (before, after) == ('A\n\n', '\n\nB\n')
+    assert '| 12.3 |' in shown and 'old' not in shown
+    kept = json.loads((tmp_path / 'docs/results/demo.json').read_text())
+    assert kept == results
+    assert (tmp_path / 'docs/images/demo.png').read_bytes() == b'picture'

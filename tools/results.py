@@ -4,21 +4,29 @@
 writes what docs/results/tables.json describes into the pages. A table there
 has ``page``, ``name`` (of its markers in the page), ``metric`` (such as mAP),
 ``control`` (one of its rows), ``sets`` and ``rows``, both a heading -> the
-name that ``add`` was given.
+name that ``add`` was given. ``demo`` puts what a run of the demo wrote into
+docs/results, docs/images and the README.
 """
 
 import argparse
 import json
 import re
+import shutil
 from pathlib import Path
 
 from kd_det.analysis.compare_runs import t_interval
 from kd_det.analysis.run_record import load_record
 from kd_det.cli import run_tool
+from kd_det.engine.demo_results import table as demo_table
 from kd_det.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 RESULTS = 'docs/results'
+DEMO = {  # what a run of the demo wrote -> its place
+    'results.json': f'{RESULTS}/demo.json',
+    'demo.png': 'docs/images/demo.png',
+}
+DEMO_MARK = '<!-- demo table -->'
 SAME = ('config', 'options', 'epochs', 'data')  # whatever the seed
 
 
@@ -30,6 +38,19 @@ def add(root: Path, data: str, row: str, runs: list[str]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(record, indent=2) + '\n')
         print(f'Wrote {path}')
+
+
+def add_demo(root: Path, run: str) -> None:
+    """Copy what the demo wrote; its table goes into the README."""
+    for name, place in DEMO.items():
+        shutil.copyfile(Path(run) / name, root / place)
+        print(f'Wrote {root / place}')
+    readme = root / 'README.md'
+    results = json.loads((root / DEMO['results.json']).read_text())
+    before, _, after = readme.read_text().split(DEMO_MARK)
+    parts = before, f'\n\n{demo_table(results)}\n\n', after
+    readme.write_text(DEMO_MARK.join(parts))
+    print(f'Wrote {readme}')
 
 
 def write_tables(root: Path) -> None:
@@ -136,10 +157,14 @@ def main() -> None:
     adds.add_argument('set', help='e.g. cards')
     adds.add_argument('row', help='e.g. kd_lite2_lite0')
     adds.add_argument('runs', nargs='+', metavar='RUN', help='work dir')
+    demos = commands.add_parser('demo', help='show what the demo wrote')
+    demos.add_argument('run', metavar='RUN', help='its work dir')
     commands.add_parser('tables', help='write the tables of the pages')
     args = parser.parse_args()
     if args.command == 'add':
         add(ROOT, args.set, args.row, args.runs)
+    elif args.command == 'demo':
+        add_demo(ROOT, args.run)
     else:
         write_tables(ROOT)
 
