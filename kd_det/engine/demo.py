@@ -33,7 +33,7 @@ THREADS = 4  # at most: more are no faster with networks this small
 # other process does, since each waits for the other at every operator.
 LEFT = 1
 DATA = Stage('data', 'data: images are drawn, nothing is downloaded', 10)
-EVALUATION = Stage('evaluation', 'evaluation, times and picture', 40)
+EVALUATION = Stage('evaluation', 'evaluation, times and picture', 30)
 STAGES = (DATA, *ROWS, EVALUATION)
 
 
