@@ -1,6 +1,6 @@
 """Checks of the arguments of a part, made when it is built."""
 
-import math
+import sys
 from collections.abc import Sequence
 from numbers import Real
 
@@ -90,7 +90,9 @@ def _is_whole(value) -> bool:
 
 
 def _is_finite(value) -> bool:
-    return isinstance(value, Real) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    return abs(value) <= sys.float_info.max  # no NaN, no integer too large
 
 
 def _refusal(part: object | str, name: str, value, what: str) -> UserError:

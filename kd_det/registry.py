@@ -16,7 +16,10 @@ from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
 from kd_det.compat import mmrazor
+from kd_det.compat.torchvision import ensure_importable
 from kd_det.errors import UserError, nearest
+
+ensure_importable()  # every package of the family imports torchvision
 
 
 def _child(name: str, parent: Registry, *modules: str) -> Registry:

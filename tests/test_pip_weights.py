@@ -1,5 +1,7 @@
 """``pip://NAME`` finds weights, and timm's network computes with them."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -128,6 +130,14 @@ def test_mmengine_loads_any_distribution(tmp_path, monkeypatch):
     found = CheckpointLoader.load_checkpoint('pip://some_weights')
     assert found['state_dict']['w'].tolist() == [1, 1]
     assert load_checkpoint('pip://some_weights')['w'].tolist() == [1, 1]
+
+
+def test_code_in_a_distribution_is_not_executed(tmp_path, monkeypatch):
+    distribution(tmp_path, monkeypatch, 'a.pth')
+    torch.save({'w': Path}, tmp_path / 'some_weights/a.pth')
+    use_safe_loading()
+    with pytest.raises(UserError, match='could run code'):
+        CheckpointLoader.load_checkpoint('pip://some_weights')
 
 
 @pytest.mark.parametrize('files', [(), ('a.py',), ('a.pth', 'b.pth')])

@@ -1,6 +1,7 @@
 """What a run predicts on its validation images, beside what is true."""
 
 import zipfile
+import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -10,12 +11,48 @@ from kd_det.errors import UserError
 from kd_det.files import atomic_write
 
 FILE = 'predictions.npz'
+DTYPES = {  # what an array may hold, and NumPy's letters for it
+    'strings': 'U',
+    'strings or integers': 'Uiu',
+    'integers': 'iu',
+    'finite numbers': 'iuf',
+    'booleans': 'b',
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What an array of a file must be.
+
+    Attributes:
+        axes: A letter for each size that other arrays share, or a number.
+        values: A key of ``DTYPES``.
+        below: The letter of the size that its integers index.
+    """
+
+    axes: tuple[str | int, ...]
+    values: str
+    below: str | None = None
+
+
+CLASSES = Layout(('K',), 'strings')
+UNREADABLE = (
+    ValueError,
+    KeyError,
+    OSError,
+    EOFError,
+    MemoryError,  # a size in a damaged header
+    RuntimeError,  # a damaged flag: encrypted, another compression
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class Predictions:
     """What both kinds share: equal truth, and a file without pickles."""
 
     truth: tuple[str, ...]  # the fields that two runs must share
+    layouts: dict[str, Layout]  # of each field
 
     def save(self, path: str | Path) -> None:
         """Write an ``.npz``."""
@@ -71,6 +108,19 @@ class BoxPredictions(Predictions):
         'true_areas',
         'crowds',
     )
+    layouts = dict(
+        classes=CLASSES,
+        image_ids=Layout(('I',), 'strings or integers'),
+        images=Layout(('P',), 'integers', below='I'),
+        labels=Layout(('P',), 'integers', below='K'),
+        scores=Layout(('P',), 'finite numbers'),
+        boxes=Layout(('P', 4), 'finite numbers'),
+        true_images=Layout(('G',), 'integers', below='I'),
+        true_labels=Layout(('G',), 'integers', below='K'),
+        true_boxes=Layout(('G', 4), 'finite numbers'),
+        true_areas=Layout(('G',), 'finite numbers'),
+        crowds=Layout(('G',), 'booleans'),
+    )
 
     @property
     def num_images(self) -> int:
@@ -93,6 +143,11 @@ class ClassPredictions(Predictions):
     true_labels: np.ndarray
 
     truth = ('classes', 'true_labels')
+    layouts = dict(
+        classes=CLASSES,
+        labels=Layout(('I',), 'integers', below='K'),
+        true_labels=Layout(('I',), 'integers', below='K'),
+    )
 
     @property
     def num_images(self) -> int:
@@ -105,18 +160,70 @@ def load_predictions(path: str | Path) -> Predictions:
 
     Raises:
         FileNotFoundError: No such file.
-        UserError: It is no such file, or damaged.
+        UserError: It is no such file, or damaged, or its arrays do not fit
+            together.
     """
     kinds = (BoxPredictions, ClassPredictions)
     by_name = {kind.__name__: kind for kind in kinds}
     try:
-        with np.load(path, allow_pickle=False) as file:
+        file = np.load(path, allow_pickle=False)
+        if isinstance(file, np.ndarray):
+            raise ValueError('a single array, where an .npz is accepted')
+        with file:
             kind = by_name[str(file['kind'])]
-            return kind(**{f.name: file[f.name] for f in fields(kind)})
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as e:
-        if isinstance(e, FileNotFoundError):
-            raise
+            arrays = {f.name: np.asarray(file[f.name]) for f in fields(kind)}
+        _check(arrays, kind.layouts)
+    except FileNotFoundError:
+        raise
+    except UNREADABLE as error:
         raise UserError(
             f'{str(path)!r} cannot be read as the predictions of a run '
-            f'({e}); train again, or evaluate another run.'
+            f'({error}); train again, or give another run.'
         ) from None
+    return kind(**arrays)
+
+
+def _check(arrays: dict[str, np.ndarray], layouts: dict[str, Layout]) -> None:
+    """Raise a ValueError unless every array is as its layout says."""
+    sizes: dict[str, int] = {}  # each letter's, as first met
+    for name, array in arrays.items():
+        layout = layouts[name]
+        if array.ndim == len(layout.axes):
+            for axis, size in zip(layout.axes, array.shape):
+                if isinstance(axis, str):
+                    sizes.setdefault(axis, size)
+        expected = tuple(sizes.get(axis, axis) for axis in layout.axes)
+        if array.shape != expected:
+            accepted = str(expected).replace("'", '')
+            raise ValueError(
+                f'{name} has the shape {array.shape}, where {accepted} is '
+                'accepted'
+            )
+        if not array.size and 'P' not in layout.axes:
+            raise ValueError(f'{name} is empty, where 1 or more is accepted')
+    for name, array in arrays.items():
+        _check_values(name, array, layouts[name], sizes)
+
+
+def _check_values(
+    name: str, array: np.ndarray, layout: Layout, sizes: dict[str, int]
+) -> None:
+    if array.dtype.kind not in DTYPES[layout.values]:
+        raise ValueError(
+            f'{name} has values of type {array.dtype}, where '
+            f'{layout.values} are accepted'
+        )
+    if layout.values == 'finite numbers':
+        strange = array[~np.isfinite(array)]
+        end = ''
+    elif layout.below:
+        size = sizes[layout.below]
+        strange = array[(array < 0) | (array >= size)]
+        end = f' from 0 to {size - 1}'
+    else:
+        return
+    if len(strange):
+        raise ValueError(
+            f'{name} has the value {strange[0]}, where {layout.values}{end} '
+            'are accepted'
+        )

@@ -27,10 +27,16 @@ def load_record(path: str | Path) -> dict:
         )
     try:
         record = json.loads(file.read_text())
-        record['config'], record['seed']
-    except (ValueError, KeyError, TypeError) as error:
+        record['config']
+        seed = record['seed']
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(
             f'{str(file)!r} is not the record of a run ({error!r}); give a '
             'work dir of kd_det.'
         ) from None
+    if type(seed) is not int:
+        raise UserError(
+            f'{str(file)!r} has the seed {seed!r}; an integer is accepted: '
+            'write the seed that the run was trained with.'
+        )
     return record

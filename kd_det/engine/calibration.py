@@ -169,6 +169,8 @@ def _trimmed(cfg: Config, folder: str) -> Config:
     """Return the run with nothing in it but training."""
     cfg = copy.deepcopy(cfg)
     cfg.work_dir = folder
+    # MMEngine keeps its visualisers by this name, and theirs writes here
+    cfg.experiment_name = osp.basename(folder)
     cfg.resume = False
     cfg.log_level = 'WARNING'
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None

@@ -59,7 +59,13 @@ class DistillModel(BaseModel):
         classes: tuple[str, ...] = (),
     ) -> None:
         model_cfg = read_spec(student, 'student')[0]
-        parts = check_parts(student.get('inherit') or ())
+        parts = check_parts(student.get('inherit', ()))
+        if not parts and student.get('inherit_from') is not None:
+            raise UserError(
+                f'student.inherit_from={student["inherit_from"]!r} without '
+                'student.inherit takes nothing over; name the parts, e.g. '
+                "inherit=('neck', 'bbox_head'), or leave it out."
+            )
         distillers = {} if distillers is None else distillers
         if not isinstance(distillers, dict) or not (distillers or parts):
             raise UserError(
@@ -288,7 +294,7 @@ def _source_of(student: dict, teachers: dict) -> str:
     who = student.get('inherit_from')
     if who is None and len(teachers) == 1:
         return next(iter(teachers))
-    if who not in teachers:
+    if not isinstance(who, str) or who not in teachers:
         raise UserError(
             f'student.inherit_from={who!r}; accepted are '
             f'{", ".join(teachers)}{nearest(str(who), teachers) or "."}'

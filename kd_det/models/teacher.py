@@ -165,7 +165,10 @@ def _where(ckpt: str, keys: str | None, source: str) -> str:
     if keys is not None:
         how = f'{PAGE} ("Load a public teacher") says where it comes from'
     elif source and '::' not in source:
-        how = f'train it first, with the config {osp.normpath(source)!r}'
+        how = (
+            f'train it first, with {osp.normpath(source)!r} or a config of '
+            'your own that inherits from it'
+        )
     else:
         how = 'give the path of a .pth file'
     return (

@@ -1,6 +1,7 @@
 """The comparison of two runs, against pycocotools on the same draws."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -176,7 +177,9 @@ def test_refusals(write, capsys, tmp_path):
     refused(capsys, "There is no '", a, str(tmp_path / 'nowhere'))
     silent = write('silent')
     refused(capsys, 'the run had no validation', a, silent)
-    refused(capsys, '--resamples 0', a, b, '--resamples', '0')
+    for number in ('0', '1000000000000'):
+        message = f'--resamples {number}; 1 to 100000 is accepted.'
+        refused(capsys, message, a, b, '--resamples', number)
     refused(
         capsys,
         'before --with have the seeds 0, 1, those behind it 0;',
@@ -196,6 +199,183 @@ def test_refusals(write, capsys, tmp_path):
     refused(capsys, 'cannot be read as the predictions', b, a)
     (tmp_path / 'b/run.json').write_text('[]')
     refused(capsys, 'is not the record of a run', b, a)
+
+
+@pytest.mark.parametrize('seed', [None, '0', 0.5, True])
+def test_a_seed_is_an_integer(write, capsys, seed):
+    """Also where two runs of a side are sorted by it."""
+    toy = toy_predictions()
+    runs = [write(name, toy, seed=seed) for name in 'ab']
+    message = f"a/run.json' has the seed {seed!r}; an integer is accepted"
+    refused(capsys, message, *runs, '--with', *runs)
+
+
+NAN = float('nan')
+CLASSIFIED = ClassPredictions(
+    np.array(['ant', 'bee']), np.array([0, 1, 1]), np.array([0, 0, 1])
+)
+
+
+def one(name, value):
+    """The toy's array with its first number replaced."""
+    array = getattr(toy_predictions(), name).copy()
+    array.flat[0] = value
+    return {name: array}
+
+
+@pytest.mark.parametrize(
+    ('changed', 'message'),
+    [
+        (
+            dict(boxes=np.zeros((180, 3))),
+            'boxes has the shape (180, 3), where (180, 4) is accepted',
+        ),
+        (
+            dict(boxes=np.zeros((179, 4))),
+            'boxes has the shape (179, 4), where (180, 4) is accepted',
+        ),
+        (
+            dict(images=np.int32(3)),
+            'images has the shape (), where (P,) is accepted',
+        ),
+        (
+            dict(scores=np.ones(12)),
+            'scores has the shape (12,), where (180,) is accepted',
+        ),
+        (
+            dict(true_areas=np.ones(1)),
+            'true_areas has the shape (1,), where (90,) is accepted',
+        ),
+        (dict(image_ids=np.zeros(0, int)), 'image_ids is empty'),
+        (
+            one('images', 30),
+            'images has the value 30, where integers from 0 to 29 are',
+        ),
+        (
+            one('true_images', -1),
+            'true_images has the value -1, where integers from 0 to 29 are',
+        ),
+        (
+            one('labels', 4),
+            'labels has the value 4, where integers from 0 to 3 are',
+        ),
+        (
+            one('true_labels', -1),
+            'true_labels has the value -1, where integers from 0 to 3 are',
+        ),
+        (
+            dict(labels=np.zeros(180)),
+            'labels has values of type float64, where integers are',
+        ),
+        (
+            dict(crowds=np.zeros(90, int)),
+            'crowds has values of type int64, where booleans are',
+        ),
+        (
+            dict(classes=np.arange(4)),
+            'classes has values of type int64, where strings are',
+        ),
+        (
+            one('scores', NAN),
+            'scores has the value nan, where finite numbers are accepted',
+        ),
+        (one('boxes', np.inf), 'boxes has the value inf, where finite'),
+        (one('true_boxes', NAN), 'true_boxes has the value nan, where'),
+        (one('true_areas', NAN), 'true_areas has the value nan, where'),
+    ],
+)
+def test_boxes_that_do_not_fit(tmp_path, changed, message):
+    replace(toy_predictions(), **changed).save(tmp_path / FILE)
+    with pytest.raises(UserError) as caught:
+        load_predictions(tmp_path / FILE)
+    assert message in str(caught.value)
+    assert FILE in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('changed', 'message'),
+    [
+        (
+            dict(labels=np.zeros(0, int), true_labels=np.zeros(0, int)),
+            'labels is empty, where 1 or more is accepted',
+        ),
+        (
+            dict(true_labels=np.array([0, 1])),
+            'true_labels has the shape (2,), where (3,) is accepted',
+        ),
+        (dict(labels=np.array(1)), 'labels has the shape (), where (I,)'),
+        (
+            dict(labels=np.array([0, NAN, 1])),
+            'labels has values of type float64, where integers are',
+        ),
+        (
+            dict(labels=np.array([0, 2, 1])),
+            'labels has the value 2, where integers from 0 to 1 are',
+        ),
+    ],
+)
+def test_classes_that_do_not_fit(write, capsys, changed, message):
+    """Through the command: an error in one line, no traceback."""
+    good = write('good', CLASSIFIED)
+    bad = write('bad', replace(CLASSIFIED, **changed))
+    refused(capsys, message, good, bad)
+
+
+def test_a_single_array_is_no_archive(write, capsys, tmp_path):
+    runs = [write(name, CLASSIFIED) for name in 'ab']
+    with open(tmp_path / 'b' / FILE, 'wb') as file:
+        np.save(file, np.zeros(3))
+    refused(capsys, 'a single array, where an .npz is accepted', *runs)
+
+
+def test_damaged_bytes_are_refused_or_harmless(tmp_path):
+    """Whatever is damaged: NumPy, zipfile and zlib raise many errors."""
+    path = tmp_path / FILE
+    CLASSIFIED.save(path)
+    whole = path.read_bytes()
+    draw = np.random.default_rng(0)
+    refusals = 0
+    for _ in range(1000):
+        damaged = bytearray(whole)
+        damaged[draw.integers(len(whole))] = draw.integers(256)
+        path.write_bytes(damaged)
+        try:
+            loaded = load_predictions(path)
+        except UserError as error:
+            refusals += 1
+            assert '\n' not in str(error)
+        else:
+            assert np.array_equal(loaded.labels, CLASSIFIED.labels)
+    assert refusals > 500
+
+
+def test_no_box_is_predicted(write):
+    """An empty list of boxes is a result, not damage."""
+    toy = toy_predictions()
+    nothing = replace(
+        toy,
+        images=toy.images[:0],
+        labels=toy.labels[:0],
+        scores=toy.scores[:0],
+        boxes=toy.boxes[:0],
+    )
+    text = compare_runs(
+        [write('toy', toy)], [write('nothing', nothing)], resamples=2
+    )
+    assert '    0.00  ' in text
+
+
+def test_a_class_that_no_draw_has(write, tmp_path):
+    true = np.array([0] * 30 + [1])
+    runs = [
+        write(name, ClassPredictions(CLASSIFIED.classes, true, true))
+        for name in 'ab'
+    ]
+    drawn = np.random.default_rng(0).multinomial(31, [1 / 31] * 31)
+    assert drawn[-1] == 0  # the only bee
+    text, found = compared(runs[:1], runs[1:], tmp_path, resamples=1)
+    assert found['scores'][2]['interval'] is None
+    assert 'in no draw' in text
 
 
 def test_no_pickle_is_executed(tmp_path):

@@ -96,11 +96,11 @@ def supplies():
     """Made once; a teacher does not change: the next pair may have it too."""
     last = {}
 
-    def reuse(spec: dict, classes: tuple[str, ...]) -> FrozenTeacher:
+    def reuse(spec: dict, *rest: tuple[str, ...]) -> FrozenTeacher:
         key = str(spec)
         if key not in last:
             last.clear()  # the large ones would add up
-            last[key] = FrozenTeacher(spec, classes)
+            last[key] = FrozenTeacher(spec, *rest)
         return last[key]
 
     with (

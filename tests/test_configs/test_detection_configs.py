@@ -583,7 +583,7 @@ def test_page_has_its_examples():
         'nd_frcnn_r101_pvtv2b0',
         'baseline_frcnn_x50',
     }
-    assert PAGE.read_text().count('```python') == len(SNIPPETS)
+    assert PAGE.read_text().count('# configs/') == len(SNIPPETS)
 
 
 def test_page_counts_the_parameters():

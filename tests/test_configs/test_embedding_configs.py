@@ -264,10 +264,10 @@ def teachers(tmp_path_factory):
         torch.save(dict(state_dict=model.state_dict()), path)
         return path
 
-    def reuse(spec: dict, classes: tuple = ()) -> FrozenTeacher:
+    def reuse(spec: dict, *rest: tuple[str, ...]) -> FrozenTeacher:
         if str(spec) not in last:
             last.clear()
-            last[str(spec)] = FrozenTeacher(spec, classes)
+            last[str(spec)] = FrozenTeacher(spec, *rest)
         return last[str(spec)]
 
     with (

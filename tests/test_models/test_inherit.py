@@ -390,6 +390,13 @@ def change(**student):
     ('student', 'message'),
     [
         (change(inherit='neck'), "student.inherit='neck'; a tuple of names"),
+        (change(inherit=''), "student.inherit=''; a tuple of names"),
+        (change(inherit=False), 'student.inherit=False; a tuple of names'),
+        (change(inherit_from='a'), "inherit_from='a' without student.inherit"),
+        (
+            change(inherit=('neck',), inherit_from=['teacher']),
+            r"student.inherit_from=\['teacher'\]; accepted are teacher",
+        ),
         (change(inherit=(3,)), r'student.inherit=\(3,\); a tuple of names'),
         (
             change(inherit=('bbox_head',)),

@@ -56,7 +56,7 @@ def changed(teacher, tmp_path_factory):
     ('change', 'message'),
     [
         (dict(keys='akamaster'), 'cifar_networks.md .*says where it comes'),
-        (dict(), "train it first, with the config '.*base.py', or pass"),
+        (dict(), "train it first, with '.*base.py' or a config of your own"),
         (dict(cfg='mmdet::' + SOURCE), 'give the path of a .pth file, or'),
     ],
 )
@@ -74,7 +74,7 @@ def test_the_config_to_train_is_a_path_to_type(teacher):
     spec = dict(teacher, ckpt='data/teachers/x.th', cfg=crooked)
     with pytest.raises(FileNotFoundError) as caught:
         FrozenTeacher(spec)
-    assert f"with the config '{path}'" in str(caught.value)
+    assert f"with '{path}'" in str(caught.value)
 
 
 def test_what_it_knows(frozen, teacher):

@@ -194,7 +194,7 @@ def claimed_score(source: str) -> str:
     Args:
         source: Config name such as ``'mmdet::faster_rcnn/x.py'``.
     """
-    if '::' not in source:
+    if '::' not in source or source.startswith('kd_det::'):
         return ''
     package, path = _get_package_and_cfg_path(source)
     try:

@@ -331,6 +331,7 @@ def test_auto_weight_without_the_hook(tmp_path, root):
         (0, 'loss_kd: auto_weight: share=0; a finite number above 0'),
         (-1.0, 'share=-1.0; a finite number above 0'),
         (math.nan, 'share=nan; a finite number above 0'),
+        (True, 'share=True; a finite number above 0'),
         ('half', "share='half'; a finite number above 0"),
         (dict(share=0.5, step=0), 'step=0; an integer, 1 or above'),
         (dict(share=0.5, factor=0), 'factor=0; a finite number above 0'),

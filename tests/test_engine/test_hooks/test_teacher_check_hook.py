@@ -177,6 +177,7 @@ def test_claims_of_mmdetection():
     name = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
     assert claimed_score(name) == 'box AP 37.4 on COCO'
     assert claimed_score('mmdet::_base_/models/faster-rcnn_r50_fpn.py') == ''
+    assert claimed_score('kd_det::nd_frcnn_r101_r18.py') == ''
     assert claimed_score('configs/x.py') == claimed_score('') == ''
 
 
