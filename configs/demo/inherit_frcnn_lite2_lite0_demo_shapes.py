@@ -1,4 +1,4 @@
-"""The demo's student with the teacher's neck and heads to begin with: no loss."""
+"""The demo's student that begins with the teacher's neck and heads."""
 
 _base_ = './inheritkd_frcnn_lite2_lite0_demo_shapes.py'
 model = dict(distillers=dict(_delete_=True))
