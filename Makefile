@@ -1,6 +1,7 @@
 # kd_det: `make demo` and `make test` set up everything they need.
 
-VENV ?= .venv
+# also when it is empty
+override VENV := $(or $(VENV),.venv)
 export VENV
 PYTEST_ARGS ?=
 

@@ -24,14 +24,20 @@ fi
 if [ -n "$PIP_DRY_RUN" ] && [[ "$*" == "-m pip install"* ]]; then
     exec {sys.executable} "$@"
 fi
+last=${{{{!#}}}} before=${{{{@:(-2):1}}}}
 case "$*" in
 "-m venv "*)
-    mkdir -p "${{{{!#}}}}/bin"
-    touch "${{{{!#}}}}/pyvenv.cfg"
-    cp "$0" "${{{{!#}}}}/bin/python" ;;
+    mkdir -p "$last/bin"
+    touch "$last/pyvenv.cfg"
+    cp "$0" "$last/bin/python" ;;
+"-m pip download"*) # ... folder name==version
+    tar -czf "$before/onedl_mmcv-${{{{last##*=}}}}.tar.gz" -C $here/sdist . ;;
+"-m pip wheel"*) # ... folder source
+    mkdir -p "$before"
+    cp "$last/setup.py" "$before/${{{{last##*/}}}}-py3.whl" ;;
 "-m pip list"*) printf 'torch==9.9\\ntorchvision==8.8\\n' ;;
 *"import torch"*CUDA_HOME*) echo cp311-9.9 ;;
--m* | *"import torch"* | "-c import cv2"* | -) ;;
+-m* | *"import torch"* | "-c import cv2"* | - | tools/demo.py) ;;
 *) exec {sys.executable} "$@" ;;
 esac
 """
@@ -58,15 +64,17 @@ class Desk:
         path.write_text(script)
         path.chmod(0o755)
 
-    def setup(self, **variables: str) -> subprocess.CompletedProcess:
-        """Run `make setup`."""
+    def setup(
+        self, *arguments: str, **variables: str
+    ) -> subprocess.CompletedProcess:
+        """Run `make setup`, or make with other arguments."""
         path = f'{self.folder / "bin"}{os.pathsep}{os.environ["PATH"]}'
         env = {k: os.environ[k] for k in ('HOME',) if k in os.environ}
         env |= {'PATH': path, 'PYTHON': str(self.folder / 'bin/python')}
-        env |= {'VENV': 'venv', 'WHEELS': str(self.folder / 'wheels')}
+        env |= {'VENV': self.venv.name, 'WHEELS': str(self.folder / 'wheels')}
         (self.folder / 'calls').write_text('')
         return subprocess.run(
-            ['make', '--no-print-directory', 'setup'],
+            ['make', '--no-print-directory', *(arguments or ['setup'])],
             cwd=self.folder,
             env=env | variables,
             capture_output=True,
@@ -115,7 +123,15 @@ def test_four_stages_and_then_nothing_to_do(desk):
     assert desk.pip() == []
 
 
-def test_a_new_pin_renews_the_environment(desk):
+def test_an_empty_venv_is_the_default_one(desk):
+    finished(desk.setup('demo', 'VENV='))
+    assert (desk.folder / '.venv/kd_det.stamp').exists()
+    assert 'tools/demo.py' in (desk.folder / 'calls').read_text()
+
+
+@pytest.mark.parametrize('venv', ['venv', 'my [venv]'])
+def test_a_new_pin_renews_the_environment(desk, venv):
+    desk.venv = desk.folder / venv
     finished(desk.setup())
     with (desk.folder / 'constraints.txt').open('a') as file:
         file.write('another==1.0\n')
@@ -143,16 +159,31 @@ def test_an_interrupted_setup_goes_on(desk):
 def test_another_torch(desk):
     finished(desk.setup(TORCH='torch==9.9 --index-url there'))
     torch, rest, _ = desk.pip()
-    assert torch == 'install torch==9.9 --index-url there torchvision'
+    assert torch.startswith('install --force-reinstall torch==9.9 --index-url')
+    assert torch.endswith(' there torchvision')
     assert rest == 'install -c venv/constraints.txt -e .[dev]'
     pins = (desk.venv / 'constraints.txt').read_text().splitlines()
     assert {'torch==9.9', 'torchvision==8.8'} < set(pins)
     assert f'numpy=={re.search("^numpy==(.*)", CONSTRAINTS, re.M)[1]}' in pins
     assert not [p for p in pins if p.startswith(('nvidia-', 'cuda-'))]
 
-    # the same version may be another build
+
+def test_another_build_of_torch_replaces_the_old_one_in_one_step(desk):
+    finished(desk.setup(TORCH='torch==9.9'))
+    (desk.folder / 'fails').write_text('--force-reinstall torch\nno index\n')
+    for _ in range(2):  # the second one still knows what is installed
+        assert desk.setup().returncode
+        (torch,) = desk.pip()
+        assert torch == (
+            'install --force-reinstall torch torchvision -c constraints.txt'
+        )
+    (desk.folder / 'fails').unlink()
     finished(desk.setup())
-    assert desk.pip()[0] == 'uninstall -y torch torchvision'
+    assert desk.pip()[1] == 'install -c constraints.txt -e .[dev]'
+    with (desk.folder / 'constraints.txt').open('a') as file:
+        file.write('another==1.0\n')
+    finished(desk.setup())
+    assert desk.pip()[0] == 'install -c constraints.txt -e .[dev]'
 
 
 # The wheel of an earlier set-up, so that nothing is compiled.
@@ -177,6 +208,19 @@ def test_compiled_operators(desk, asked):
     assert desk.pip()[-1] == f'install --no-deps --force-reinstall {wheel}'
 
 
+def test_torch_chooses_the_standard_that_operators_are_compiled_for(desk):
+    desk.command('c++', 'cat >/dev/null')
+    version = re.search('^onedl-mmcv==(.*)', CONSTRAINTS, re.M)[1]
+    source = desk.folder / f'sdist/onedl_mmcv-{version}/setup.py'
+    source.parent.mkdir(parents=True)
+    source.write_text("flags = ['-Wall', '-std=c++17']\n")
+    finished(desk.setup(OPS='compiled'))
+    (wheel,) = (desk.folder / 'wheels/cp311-9.9').iterdir()
+    assert wheel.name == f'onedl_mmcv-{version}-py3.whl'
+    assert wheel.read_text() == "flags = ['-Wall', ]\n"
+    assert desk.pip()[-1].endswith(str(wheel))
+
+
 def test_compiling_without_a_gpu_toolkit(desk):
     desk.command('c++', 'cat >/dev/null')
     (desk.folder / 'fails').write_text('CUDA_HOME\n')
@@ -187,15 +231,22 @@ REFUSALS = {
     'python': (dict(PYTHON='/nowhere/python3'), 'does not run'),
     'operators': (dict(OPS='fast'), "OPS is 'fast'"),
     'compiler': (dict(OPS='compiled', CXX='false'), 'no C\\+\\+20 compiler'),
+    'no Python': (dict(PYTHON='true'), 'true .it does not run as Python'),
+    'echo': (dict(PYTHON='echo'), 'echo .it does not run as Python'),
     'place': (dict(VENV='tools'), 'tools is there and is no virtual env'),
+    'link': (dict(VENV='link'), 'link is there and is no virtual env'),
+    'file': (dict(VENV='setup.py/x'), 'setup.py/x cannot be made'),
+    'unwritable': (dict(VENV='/proc/x'), '/proc/x cannot be made'),
 }
 
 
 @pytest.mark.parametrize('case', REFUSALS)
 def test_refused_before_anything_is_made(desk, case):
     variables, sentence = REFUSALS[case]
+    (desk.folder / 'link').symlink_to('nowhere')
     before = sorted(desk.folder.rglob('*'))
-    assert re.search(sentence, refused(desk.setup(**variables)))
+    run = desk.setup(**variables)
+    assert re.search(sentence, refused(run)) and not run.stdout
     made = set(desk.folder.rglob('*')) - set(before)
     assert {path.name for path in made} <= {'calls'}
 

@@ -46,7 +46,7 @@ print(f"{python}-{torch.__version__}" + ("-gpu" if gpu else ""))
         "a toolkit (nvcc) to compile for it: install the toolkit or hide the" \
         "GPU, CUDA_VISIBLE_DEVICES="
     shelf=$WHEELS/$fit
-    if compgen -G "$shelf/onedl_mmcv-$mmcv-*.whl" >/dev/null; then
+    if found "$shelf/onedl_mmcv-$mmcv"-*.whl; then
         how_long="from $shelf: 5 s"
     else
         # Compiling took 16 minutes of processor time where it was measured.
@@ -57,15 +57,21 @@ print(f"{python}-{torch.__version__}" + ("-gpu" if gpu else ""))
 }
 
 install_compiled_mmcv() {
-    if ! compgen -G "$shelf/onedl_mmcv-$mmcv-*.whl"; then
+    local source=$TMPDIR/onedl_mmcv-$mmcv
+    if ! found "$shelf/onedl_mmcv-$mmcv"-*.whl; then
         pip install -c constraints.txt ninja setuptools wheel packaging
         mkdir -p "$shelf"
         # Beside its final place, so that the move is atomic.
         partial=$shelf/partial.$$
         trap 'rm -rf "$partial"' EXIT
-        # No pip cache, no ready-made wheel: neither knows the torch it fits.
-        pip wheel -v --no-cache-dir --no-binary onedl-mmcv --no-deps \
-            --no-build-isolation -w "$partial" "onedl-mmcv==$mmcv"
+        # The source: no ready-made wheel knows the torch that it has to fit.
+        pip download --no-binary onedl-mmcv --no-deps --no-build-isolation \
+            -d "$TMPDIR" "onedl-mmcv==$mmcv"
+        tar -xzf "$source.tar.gz" -C "$TMPDIR"
+        # MMCV demands C++17 and the headers of torch may need C++20.  Where no
+        # standard is named, torch adds the one that it needs.
+        sed -i.bak "s/'-std=c++17'//" "$source/setup.py"
+        pip wheel -v --no-deps --no-build-isolation -w "$partial" "$source"
         mv "$partial"/onedl_mmcv-*.whl "$shelf/"
     fi
     pip install --no-deps --force-reinstall "$shelf"/onedl_mmcv-"$mmcv"-*.whl

@@ -16,15 +16,16 @@ export PIP_PROGRESS_BAR=off PYTHONNOUSERSITE=1
 unset PYTHONPATH PYTHONHOME
 
 py=$VENV/bin/python
-packages="$VENV/lib/python3.*/site-packages" # a pattern, for compgen
 log=$VENV/setup.log
 stamp=$VENV/kd_det.stamp
-wish=$VENV/kd_det.wish # the TORCH that was asked for last
+wish=$VENV/kd_det.wish # the TORCH that was installed last
 
 die() {
     echo "setup: $*" >&2
     exit 2
 }
+
+found() { [ -e "$1" ]; } # found PATTERN, all but its wildcards quoted
 
 pinned() { sed -n "s/^$1==//p" constraints.txt; }
 
@@ -119,21 +120,19 @@ make_venv() {
 }
 
 install_packages() {
-    local pins=constraints.txt
-    # Another build of the same version would count as installed.
-    if [ -e "$wish" ] && [ "$(cat "$wish")" != "$TORCH" ]; then
-        pip uninstall -y torch torchvision
+    local pins=constraints.txt force=
+    local torch=${TORCH:-torch torchvision -c constraints.txt}
+    # Another build of the same version would count as installed.  Forced, pip
+    # still removes the old one only when the new one is fetched.
+    [ "$(cat "$wish" 2>/dev/null)" = "$TORCH" ] || force=--force-reinstall
+    if [ -n "$TORCH$force" ]; then
+        # In a step of its own: its options are for torch alone.
+        [[ $torch == *torchvision* ]] || torch="$torch torchvision"
+        # Unquoted: TORCH may hold several requirements and options.
+        (set -f && pip install $force $torch)
     fi
     echo "$TORCH" >"$wish"
     if [ -n "$TORCH" ]; then
-        # In a step of its own: its options are for torch alone.
-        (
-            set -f # unquoted: TORCH may hold several requirements and options
-            case $TORCH in
-            *torchvision*) pip install $TORCH ;;
-            *) pip install $TORCH torchvision ;;
-            esac
-        )
         pins=$VENV/constraints.txt
         grep -v -E '^(torch|torchvision|triton|cuda-.*|nvidia-.*)==' \
             constraints.txt >"$pins"
@@ -156,7 +155,7 @@ torchvision.ops.nms(torch.rand(2, 4), torch.rand(2), 0.5)' >>"$log" 2>&1
 # MMCV without operators, which kd_det then takes from torchvision.  A compiled
 # one, of an older set-up or from pip's cache, may fit another torch.
 install_plain_mmcv() {
-    if compgen -G "$packages/mmcv/_ext*"; then
+    if found "$VENV"/lib/python3.*/site-packages/mmcv/_ext*; then
         pip install --no-deps --no-cache-dir --force-reinstall \
             "onedl-mmcv==$(pinned onedl-mmcv)"
     fi
@@ -180,9 +179,10 @@ END
 
 new=
 [ -d "$VENV" ] || new=yes
+fault=$({ mkdir -p "$VENV" && : >>"$log"; } 2>&1) || die "$VENV cannot be" \
+    "made (${fault##*: }): choose another place, VENV=..."
 echo "setup: making $VENV with $python: about 2 minutes and the downloads"
 rm -f "$stamp"
-mkdir -p "$VENV"
 stage 'virtual environment: 5 s' make_venv
 stage "${TORCH:-torch}, MMDetection, MMPretrain, mmrazor, tools, kd_det:
       3 GB to fetch, then 2 minutes" install_packages

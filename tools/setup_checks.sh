@@ -2,15 +2,18 @@
 
 # Print why the interpreter $1 will not do, or nothing when it will.
 python_fault() {
-    "$1" -c '
+    local answer
+    answer=$("$1" -c '
 import sys
 if not (3, 10) <= sys.version_info[:2] <= (3, 13):
     print("it is Python %d.%d" % sys.version_info[:2])
     sys.exit()
 from importlib.util import find_spec
-if not (find_spec("venv") and find_spec("ensurepip")):
-    print("it lacks the venv module")
-' 2>/dev/null || echo 'it does not run'
+fits = find_spec("venv") and find_spec("ensurepip")
+print("it fits" if fits else "it lacks the venv module")
+' 2>/dev/null </dev/null) || answer=
+    [[ $answer == 'it '* ]] || answer='it does not run as Python'
+    [ "$answer" = 'it fits' ] || echo "$answer"
 }
 
 find_python() {
@@ -39,7 +42,7 @@ version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])'; }
 
 check_place() {
     local have want
-    if [ -e "$VENV" ] && [ -n "$(ls -A "$VENV")" ]; then
+    if [ -n "$(ls -A "$VENV" 2>/dev/null)" ]; then
         [ -e "$VENV/pyvenv.cfg" ] || [ -e "$log" ] || die "$VENV is there" \
             "and is no virtual environment: choose another place, VENV=..."
     fi
@@ -54,10 +57,12 @@ check_place() {
 # The environment takes 6.5 GB.  While pip installs it needs the packages as
 # well, 3.2 GB, and once more if it keeps them for the next environment.
 check_disk() {
-    local need=10 folder=$VENV free
+    local need=10 folder=$VENV free packages
+    packages=("$VENV"/lib/python3.*/site-packages)
     if [ -n "$TORCH" ]; then
         need=4 # it may be one for the CPU
-    elif compgen -G "$packages/torch-$(pinned torch).dist-info" >/dev/null; then
+    elif [ -e "${packages[0]}/torch-$(pinned torch).dist-info" ] &&
+        ! grep -qs . "$wish"; then
         need=1 # most is here already
     fi
     until [ -d "$folder" ]; do folder=$(dirname "$folder"); done

@@ -6,6 +6,8 @@ from torch import Tensor
 
 from kd_det.compat.mmcv_ops.precision import at_least_float32
 
+FAR = 1e6  # cells, further away than any map reaches
+
 
 def deform_conv_forward(
     input: Tensor,
@@ -32,7 +34,7 @@ def deform_conv_forward(
         input: (B, C, H, W).
         weight: (D, C / ``group``, ``kH``, ``kW``).
         offset: (B, ``deformable_group`` · kH · kW · 2, h, w), how far each
-            tap is shifted: y, x.
+            tap is shifted: y, x. A tap shifted by NaN reads 0.
         output: (B, D, h, w).
         columns, ones: MMCV's scratch memory.
         dW, dH: The stride.
@@ -220,9 +222,17 @@ def _backward(grad, input, weight, offset, mask, bias, geometry, groups):
 
 
 def _arguments(input, weight, offset, mask, bias) -> tuple[Tensor, ...]:
-    """Return torchvision's, in which no mask and no bias are zeros."""
+    """Return torchvision's, in which no mask and no bias are zeros.
+
+    torchvision crashes at an offset of NaN and has no finite gradient at an
+    infinite one. Both become ``FAR``, where it reads 0 as MMCV does.
+    """
     if mask is None:
         mask = input.new_zeros((len(input), 1))
     if bias is None:
         bias = input.new_zeros(len(weight))
-    return at_least_float32(input, weight, offset, mask, bias)
+    input, weight, offset, mask, bias = at_least_float32(
+        input, weight, offset, mask, bias
+    )
+    offset = offset.nan_to_num(nan=FAR).clamp(-FAR, FAR)
+    return input, weight, offset, mask, bias

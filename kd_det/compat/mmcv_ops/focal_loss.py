@@ -1,5 +1,7 @@
 """Focal loss on sigmoids and on a softmax."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -31,7 +33,7 @@ def sigmoid_focal_loss_forward(
     """
     (logits,) = at_least_float32(input)
     p, q = logits.sigmoid(), (-logits).sigmoid()
-    log_p, log_q = F.logsigmoid(logits), F.logsigmoid(-logits)
+    log_p, log_q = _log_sigmoid(logits), _log_sigmoid(-logits)
     positive = -alpha * q.pow(gamma) * log_p
     negative = -(1 - alpha) * p.pow(gamma) * log_q
     loss = torch.where(_is_label(target, p), positive, negative)
@@ -49,7 +51,7 @@ def sigmoid_focal_loss_backward(
     """Write into ``grad_input`` the derivative of each class's loss."""
     (logits,) = at_least_float32(input)
     p, q = logits.sigmoid(), (-logits).sigmoid()
-    log_p, log_q = F.logsigmoid(logits), F.logsigmoid(-logits)
+    log_p, log_q = _log_sigmoid(logits), _log_sigmoid(-logits)
     positive = -alpha * q.pow(gamma) * (q - gamma * p * log_p)
     negative = (1 - alpha) * p.pow(gamma) * (p - gamma * q * log_q)
     grad = torch.where(_is_label(target, p), positive, negative)
@@ -99,6 +101,15 @@ def softmax_focal_loss_backward(
     factor = alpha * (gamma * slope * p * log_p - q.pow(gamma))
     factor = _labelled(factor, weight, target)[:, None]
     grad_input.copy_(factor * (_is_label(target, softmax).float() - softmax))
+
+
+def _log_sigmoid(logits: Tensor) -> Tensor:
+    """Return log p, at least that of the smallest normal float32.
+
+    It is finite at infinite logits, as in MMCV: half precision overflows.
+    """
+    smallest = math.log(torch.finfo(torch.float32).tiny)
+    return F.logsigmoid(logits).clamp(min=smallest)
 
 
 def _is_label(target: Tensor, scores: Tensor) -> Tensor:

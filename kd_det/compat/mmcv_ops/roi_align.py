@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from kd_det.compat.mmcv_ops.precision import at_least_float32
 from kd_det.compat.mmcv_ops.roi_align_linear import linear_backward
+from kd_det.compat.mmcv_ops.rois import check_images, within_reach
 
 MAX = 0  # MMCV's number of the pool mode; 1 is the mean
 
@@ -28,7 +29,8 @@ def roi_align_forward(
 
     Args:
         input: (B, C, H, W), the map.
-        rois: (R, 5), index in the batch, x1, y1, x2, y2.
+        rois: (R, 5), index in the batch, x1, y1, x2, y2. One with a corner
+            that is NaN, infinite or beyond 1e6 pixels pools zeros.
         output: (R, C, ``aligned_height``, ``aligned_width``).
         argmax_y, argmax_x: As ``output``, for the maximum only; which sample
             of the bin it was.
@@ -37,8 +39,18 @@ def roi_align_forward(
             the bin has cells, rounded up.
         pool_mode: 0 the maximum, 1 the mean.
         aligned: Whether a cell's centre is at half a cell.
+
+    Raises:
+        ValueError: An index is outside the batch. It is not looked for on a
+            GPU, which would have to wait.
     """
     feats, boxes = at_least_float32(input, rois)
+    if not boxes.is_cuda:
+        check_images(boxes, len(feats))
+    if not feats.numel():
+        output.zero_()
+        return
+    boxes = within_reach(boxes)
     if pool_mode != MAX:
         pooled = _pool(
             feats,
@@ -77,7 +89,10 @@ def roi_align_backward(
     aligned: bool,
 ) -> None:
     """Write into ``grad_input`` the gradient of :func:`roi_align_forward`."""
+    if not grad_input.numel():
+        return
     grad, boxes = at_least_float32(grad_output, rois)
+    boxes = within_reach(boxes)
     shape = grad_input.shape
     if pool_mode != MAX:
         grad_input.copy_(

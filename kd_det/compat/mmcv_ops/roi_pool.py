@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kd_det.compat.mmcv_ops.precision import at_least_float32
+from kd_det.compat.mmcv_ops.rois import check_images, within_reach
 
 
 def roi_pool_forward(
@@ -24,13 +25,23 @@ def roi_pool_forward(
     Args:
         input: (B, C, H, W), the map.
         rois: (R, 5), index in the batch, x1, y1, x2, y2, the last pixels
-            included.
+            included. One with a corner that is NaN, infinite or beyond
+            1e6 pixels pools zeros.
         output: (R, C, ``pooled_height``, ``pooled_width``); 0 for a bin
             without a cell, and for a RoI that ends before it begins.
         argmax: As ``output``; the index of that cell in H·W, or -1.
         spatial_scale: From the RoIs' pixels to cells of the map.
+
+    Raises:
+        ValueError: An index is outside the batch.
     """
     (boxes,) = at_least_float32(rois)
+    check_images(boxes, len(input))
+    if not input.numel():
+        output.zero_()
+        argmax.fill_(-1)
+        return
+    boxes = within_reach(boxes)
     low = boxes[:, 1:3] * spatial_scale
     high = (boxes[:, 3:] + 1) * spatial_scale
     height, width = input.shape[2:]

@@ -206,3 +206,52 @@ def test_channels_last(device):
     torch.testing.assert_close(*outputs)
     for one, other in zip(*grads):
         torch.testing.assert_close(one, other)
+
+
+BAD_SHIFTS = """
+for bad, dtype in itertools.product(
+    (nan, inf, -inf, 1e30, -1e30), (torch.float32, torch.float64)
+):
+    feats = torch.randn(2, 3, 6, 7, dtype=dtype, requires_grad=True)
+    weight = torch.randn(4, 3, 3, 3, dtype=dtype, requires_grad=True)
+    lacking = torch.ones(9, dtype=dtype)
+    lacking[4] = 0
+    kernel = weight * lacking.view(3, 3)
+    wanted = torch.nn.functional.conv2d(feats, kernel, padding=1)
+    inputs = feats, weight
+    slopes = torch.autograd.grad(wanted.square().sum(), inputs)
+    for taps in (8,), (9,), (8, 9):  # y, x of the central one
+        shift = torch.zeros(2, 18, 6, 7, dtype=dtype)
+        shift[:, taps] = bad
+        shift.requires_grad_()
+        mask = torch.ones(2, 9, 6, 7, dtype=dtype, requires_grad=True)
+        for output in (
+            mmcv.ops.deform_conv2d(feats, shift, weight, 1, 1),
+            mmcv.ops.modulated_deform_conv2d(
+                feats, shift, mask, weight, None, 1, 1
+            ),
+        ):
+            same(output, wanted)
+            loss = output.square().sum()
+            *grads, moved = torch.autograd.grad(loss, (*inputs, shift))
+            for grad, slope in zip(grads, slopes):
+                same(grad, slope, rtol=1e-4, atol=1e-4)
+            assert moved.isfinite().all() and not moved[:, 8:10].any()
+"""
+
+
+def test_a_tap_shifted_by_nan_or_far_away_reads_zero(alone):
+    """As if the convolution lacked the tap; torchvision's crashes."""
+    alone(BAD_SHIFTS)
+
+
+def test_nan_features_and_masks_reach_the_output(device):
+    feats, offset, mask, weight, bias = example(SETTINGS[0], device=device)
+    for tensor in (feats, mask):
+        kept = tensor[0, 0, 0, 0].clone()
+        tensor[0, 0, 0, 0] = math.nan
+        output = modulated_deform_conv2d(
+            feats, offset * 0, mask, weight, bias, *SETTINGS[0]
+        )
+        assert output.isnan().any()
+        tensor[0, 0, 0, 0] = kept

@@ -127,3 +127,26 @@ def test_half_precision(device, dtype):
     assert torch.equal(loss, wide.to(dtype))
     loss.sum().backward()
     assert narrow.grad.dtype == dtype and narrow.grad.isfinite().all()
+
+
+@pytest.mark.parametrize('gamma', [0.0, 0.5, 2.0])
+@pytest.mark.parametrize('dtype', [torch.float16, torch.float32])
+def test_infinite_logits(device, gamma, dtype):
+    """Half precision overflows: log p is then that of the least float32."""
+    row = [math.inf, -math.inf]
+    logits = torch.tensor([row, row[::-1]], device=device, dtype=dtype)
+    logits.requires_grad_()
+    labels = torch.tensor([0, 0], device=device)
+    loss = sigmoid_focal_loss(logits, labels, gamma, 0.25, None, 'none')
+    most = 126 * math.log(2)
+    wanted = torch.tensor([[0, 0], [0.25 * most, 0.75 * most]], device=device)
+    torch.testing.assert_close(loss, wanted.to(dtype))
+    loss.sum().backward()
+    assert logits.grad.tolist() == [[0, 0], [-0.25, 0.75]]
+
+
+def test_a_nan_logit_is_not_hidden(device):
+    logits, labels = example(device)
+    logits[3, 2] = math.nan
+    loss = sigmoid_focal_loss(logits, labels, 2.0, 0.25, None, 'none')
+    assert loss.isnan().nonzero().tolist() == [[3, 2]]

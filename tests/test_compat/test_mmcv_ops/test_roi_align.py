@@ -190,3 +190,50 @@ def test_channels_last(device, mode):
         grads.append(own.grad)
     assert torch.equal(*pooled)
     torch.testing.assert_close(*grads)
+
+
+BAD_ROIS = """
+feats = torch.randn(2, 3, 6, 7, requires_grad=True)
+good = torch.tensor([[1, 0.5, 1, 5, 4]])
+for bad, corner, mode, ratio, aligned in itertools.product(
+    (nan, inf, -inf, 1e30), range(1, 5), ('avg', 'max'), (0, 2), (True, False)
+):
+    row = torch.tensor([[0, 1, 1, 4, 4.0]])
+    row[0, corner] = bad
+    pooled, grads = [], []
+    for rois in good, torch.cat((row, good)):
+        pooled.append(
+            mmcv.ops.roi_align(feats, rois, 2, 1.0, ratio, mode, aligned)
+        )
+        loss = pooled[-1].square().sum()
+        grads += torch.autograd.grad(loss, feats)
+    assert not pooled[1][0].any()
+    same(pooled[1][1:], pooled[0])
+    same(*grads)
+"""
+
+
+def test_a_roi_that_is_not_finite_pools_zeros(alone):
+    """The others are as without it; torchvision's crashes."""
+    alone(BAD_ROIS)
+
+
+@pytest.mark.parametrize('mode', ['avg', 'max'])
+@pytest.mark.parametrize('index', [-1.0, 2.0, math.nan])
+def test_an_image_that_the_batch_lacks(mode, index):
+    feats, rois = example()
+    rois[3, 0] = index
+    message = f'image index {index:g} and the batch has 2 image'
+    with pytest.raises(ValueError, match=message):
+        roi_align(feats, rois, 2, 0.5, 2, mode, True)
+
+
+@pytest.mark.parametrize('mode', ['avg', 'max'])
+@pytest.mark.parametrize('shape', [(2, 0, 5, 7), (2, 3, 0, 7)])
+def test_a_map_without_channels_or_cells(device, mode, shape):
+    feats = torch.zeros(shape, device=device, requires_grad=True)
+    rois = example(torch.float32)[1].to(device)
+    pooled = roi_align(feats, rois, 2, 0.5, 2, mode, True)
+    assert pooled.shape == (5, shape[1], 2, 2) and not pooled.any()
+    pooled.sum().backward()
+    assert feats.grad.shape == shape

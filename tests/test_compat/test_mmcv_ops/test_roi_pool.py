@@ -109,3 +109,37 @@ def test_channels_last(device):
     for each in (feats, own):
         roi_pool(each, rois, 3, 0.5).square().sum().backward()
     assert torch.equal(feats.grad, own.grad)
+
+
+@pytest.mark.parametrize('bad', [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize('corner', [1, 2, 3, 4])
+def test_a_roi_that_is_not_finite_pools_zeros(device, bad, corner):
+    feats, rois = (t.to(device) for t in example())
+    feats.requires_grad_()
+    wanted = roi_pool(feats, rois[1:], 3, 0.5)
+    wanted.sum().backward()
+    slope, feats.grad = feats.grad, None
+    rois[0, corner] = bad
+    pooled = roi_pool(feats, rois, 3, 0.5)
+    pooled.sum().backward()
+    assert not pooled[0].any()
+    assert torch.equal(pooled[1:], wanted)
+    assert torch.equal(feats.grad, slope)
+
+
+@pytest.mark.parametrize('index', [-1.0, 2.0, math.nan])
+def test_an_image_that_the_batch_lacks(device, index):
+    feats, rois = (t.to(device) for t in example())
+    rois[3, 0] = index
+    message = f'image index {index:g} and the batch has 2 image'
+    with pytest.raises(ValueError, match=message):
+        roi_pool(feats, rois, 2, 0.5)
+
+
+@pytest.mark.parametrize('shape', [(2, 0, 5, 7), (2, 3, 0, 7)])
+def test_a_map_without_channels_or_cells(device, shape):
+    feats = torch.zeros(shape, device=device, requires_grad=True)
+    pooled = roi_pool(feats, example()[1].float().to(device), 2, 0.5)
+    assert pooled.shape == (4, shape[1], 2, 2) and not pooled.any()
+    pooled.sum().backward()
+    assert feats.grad.shape == shape
