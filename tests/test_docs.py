@@ -97,7 +97,8 @@ def folder(tmp_path_factory, shapes, exported):
     (root / 'exported').symlink_to(exported)
     for name in ('data', 'mine'):
         (root / name).mkdir()
-    (root / 'data/shapes').symlink_to(shapes)
+    for name in ('shapes', 'fruit'):
+        (root / 'data' / name).symlink_to(shapes)
     for page in PAGES:
         for block in blocks(page, 'python'):
             name = config_name(block)
