@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from kd_det.compat import config_names, mmrazor
+from kd_det.config_errors import CUSTOM_IMPORT, reason_of
 from kd_det.errors import UserError, nearest
 from kd_det.shipped import config_path
 
@@ -47,6 +48,7 @@ def load_config(path: str, options: dict | None = None) -> Config:
         )
     try:
         cfg = Config.fromfile(path)
+        [*cfg.values()]  # imports what a config with imports names
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f'Config {path!r} inherits from '
@@ -55,10 +57,12 @@ def load_config(path: str, options: dict | None = None) -> Config:
         ) from None
     except UserError as error:  # a base kd_det::NAME that is not there
         raise UserError(f'Config {path!r}: {error}') from None
-    except (OSError, SyntaxError, ValueError, TypeError, KeyError) as error:
+    except (Exception, SystemExit) as error:  # a config is a program
+        if CUSTOM_IMPORT in str(error):
+            raise  # kd_det.engine.sentences explains it
         raise UserError(
-            f'Config {path!r} cannot be read ({error}); mend it, or give '
-            'another .py config.'
+            f'Config {path!r} cannot be read ({reason_of(error, path)}); '
+            'correct it, or give another .py config.'
         ) from None
     options = options or {}
     for key in options:

@@ -145,6 +145,13 @@ def test_absent(tmp_path):
     ('text', 'message'),
     [
         ('model = dict(', 'never closed'),
+        ('\nx = dict(type=ture)', "NameError in line 2: name 'ture'"),
+        ('x = 1 / 0', 'ZeroDivisionError in line 1: division by zero'),
+        ('from nopackage import x', "No module named 'nopackage'"),
+        ('import sys\nsys.exit(3)', 'SystemExit in line 2: 3'),
+        ("_base_ = 'config.py'", 'RecursionError: a file inherits from its'),
+        ('_base_ = 5', '_base_ has 5; the path of a config, or a list'),
+        ("_base_ = 'foo::a/x.py'", 'cannot be read .*foo'),
         ("_base_ = 'mmdet::nope'", 'cannot be read'),
         ("_base_ = 'nopackage::x.py'", 'cannot be read'),
         ('x = 1', 'has no model'),
@@ -154,6 +161,43 @@ def test_absent(tmp_path):
 def test_no_config_of_a_run(tmp_path, text, message):
     with pytest.raises(UserError, match=f'config.py.*{message}'):
         load_config(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ('name', 'text', 'message'),
+    [
+        ('config.yaml', 'a: [1\nb: }', 'ParserError: .*line 2'),
+        ('config.json', '{"a": ', 'JSONDecodeError: .*line 1 column 7'),
+        ('config.json', '[1]', 'AttributeError'),
+    ],
+)
+def test_other_formats(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=f'{name}.*cannot.*{message}') as found:
+        load_config(str(tmp_path / name))
+    assert '\n' not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('\nx = ture', "NameError in line 2 of '.*base.py': name 'ture'"),
+        ('\nx = (', "SyntaxError in line 2 of '.*base.py': '\\(' was never"),
+    ],
+)
+def test_the_file_at_fault_is_named(tmp_path, text, message):
+    (tmp_path / 'base.py').write_text(text)
+    with pytest.raises(UserError, match=f'config.py.*{message}'):
+        load_config(write(tmp_path, "\n\n_base_ = 'base.py'"))
+
+
+def test_a_module_of_custom_imports_with_an_error(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / 'broken_parts.py').write_text('\nx = ture\n')
+    config = write(tmp_path, "custom_imports = dict(imports=['broken_parts'])")
+    message = "NameError in line 2 of '.*broken_parts.py'"
+    with pytest.raises(UserError, match=message):
+        load_config(config)
 
 
 def test_options_that_do_not_fit(plain):

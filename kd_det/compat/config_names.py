@@ -7,6 +7,7 @@ MMDetection's types. So the one function that resolves a base is wrapped.
 
 from mmengine.config import Config
 
+from kd_det.errors import UserError
 from kd_det.shipped import PREFIX, config_path
 
 
@@ -17,6 +18,11 @@ def install() -> None:
         return
 
     def get_cfg_path(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        if not isinstance(cfg_path, str):
+            raise UserError(
+                f'_base_ has {cfg_path!r}; the path of a config, or a list '
+                'of paths, is accepted.'
+            )
         if cfg_path.startswith(PREFIX):
             return config_path(cfg_path), None
         return stock(cfg_path, filename)

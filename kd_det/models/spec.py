@@ -10,6 +10,7 @@ from mmengine.hub import get_config
 from mmengine.registry import MODELS
 
 from kd_det.config import set_num_classes
+from kd_det.config_errors import CUSTOM_IMPORT, reason_of
 from kd_det.errors import UserError, nearest
 from kd_det.shipped import config_path
 
@@ -162,12 +163,18 @@ def _load(source: str, side: str) -> Config:
     is_package = '::' in source
     try:
         return get_config(source) if is_package else Config.fromfile(source)
-    except (OSError, ValueError, KeyError, SyntaxError) as error:
+    except UserError as error:
+        raise UserError(f'The {side} config {source!r}: {error}') from None
+    except (Exception, SystemExit) as error:  # a config is a program
+        if CUSTOM_IMPORT in str(error):
+            raise  # kd_det.engine.sentences explains it
         where = (
             f'package {source.partition("::")[0]!r} has no such config; '
             f'write a name such as {EXAMPLE!r}'
             if is_package
-            else f'looked in {osp.abspath(source)!r}: {error}'
+            and isinstance(error, (OSError, LookupError, ValueError))
+            else f'looked in {osp.abspath(source)!r}: '
+            f'{reason_of(error, source)}'
         )
         raise UserError(
             f'The {side} config {source!r} cannot be read: {where}.'

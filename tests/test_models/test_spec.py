@@ -150,6 +150,9 @@ def test_wrong_specs(spec, message):
     ('text', 'message'),
     [
         ('model = dict(', 'cannot be read.*never closed'),
+        ('\nx = ture', 'cannot be read.*NameError in line 2: name'),
+        ('raise SystemExit(3)', 'cannot be read.*SystemExit in line 1: 3'),
+        ('_base_ = 5', '_base_ has 5'),
         ('x = 1', 'has no model'),
         ("model = 'x'", 'has no model'),
         ('model = dict(a=1)', 'has no model'),
