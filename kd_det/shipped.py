@@ -1,5 +1,6 @@
 """Files that come with the package and are no modules: the configs."""
 
+import os
 from pathlib import Path
 
 from kd_det.errors import UserError, nearest
@@ -44,8 +45,10 @@ def config_path(name: str) -> str:
         return name
     inner = name.removeprefix(PREFIX)
     folder = shipped('configs')
-    if (folder / inner).is_file():
-        return str(folder / inner)
+    plain = os.path.normpath(inner)
+    inside = not plain.startswith(('..', '/'))
+    if inside and os.path.isfile(folder / plain):
+        return str(folder / plain)
     known = [p.relative_to(folder).as_posix() for p in folder.rglob('*.py')]
     same = [k for k in known if k.rpartition('/')[2] == inner]  # less a folder
     hint = nearest(inner, same or known, PREFIX)

@@ -148,7 +148,21 @@ def test_none_or_several_checkpoints(tmp_path, monkeypatch, files):
         locate('pip://some_weights')
 
 
-@pytest.mark.parametrize('name', ['no_such_weights', ''])
-def test_not_installed(name):
-    with pytest.raises(UserError, match=f"'pip://{name}' are not installed"):
-        locate(f'pip://{name}')
+def test_lists_of_import_paths_are_no_checkpoints(tmp_path, monkeypatch):
+    distribution(tmp_path, monkeypatch)
+    record = tmp_path / 'some_weights-1.0.dist-info/RECORD'
+    record.write_text('__editable__.some_weights.pth,,\n')
+    with pytest.raises(UserError, match='holds 0 checkpoints'):
+        locate('pip://some_weights')
+    record.write_text('distutils.pth,,\nsome_weights/a.pth,,\n')
+    assert locate('pip://some_weights') == str(tmp_path / 'some_weights/a.pth')
+
+
+def test_not_installed():
+    with pytest.raises(UserError, match="install 'no_such_weights'"):
+        locate('pip://no_such_weights')
+
+
+def test_no_name():
+    with pytest.raises(UserError, match="'pip://' name no distribution"):
+        locate('pip://')

@@ -67,6 +67,10 @@ def test_the_work_dir_has_the_name_of_the_file(monkeypatch, tmp_path):
         (PAIR.removesuffix('.py'), f"; did you mean 'kd_det::{PAIR}'?"),
         ('', f'; see {CONFIGS}.'),
         ('xyzzy', f'; see {CONFIGS}.'),
+        ('x' * 300, f'; see {CONFIGS}.'),
+        ('../tests/tiny.py', f'; see {CONFIGS}.'),
+        (f'demo/../../{Path(__file__).name}', f'; see {CONFIGS}.'),
+        (str(Path(__file__)), f'; see {CONFIGS}.'),
     ],
 )
 def test_an_unknown_name(name, hint, tmp_path):
