@@ -5,10 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
-from kd_det.files import atomic_write, sha256_of
+from kd_det.errors import UserError
+from kd_det.files import atomic_write, check_output, sha256_of
 
 HANG = """
 import sys, time
@@ -77,6 +79,81 @@ def test_a_folder_is_no_file(tmp_path):
     with pytest.raises(OSError), atomic_write(tmp_path / 'folder'):
         pass
     assert os.listdir(tmp_path) == ['folder']
+
+
+def test_a_link_stays_and_its_target_is_written(tmp_path):
+    target, link = tmp_path / 'target', tmp_path / 'link'
+    link.symlink_to('target')
+    for old in (None, b'old'):  # a link to nothing, then to a file
+        if old:
+            target.write_bytes(old)
+        with atomic_write(link) as file:
+            file.write(b'new')
+        assert link.is_symlink() and target.read_bytes() == b'new'
+
+
+def test_a_pipe_is_written_to(tmp_path):
+    pipe, read = tmp_path / 'pipe', []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    check_output(pipe)
+    with atomic_write(pipe) as file:
+        file.write(b'content')
+    reader.join(10)
+    assert read == [b'content'] and pipe.is_fifo()
+
+
+def test_an_open_descriptor_is_written_to():
+    out, into = os.pipe()
+    check_output(f'/dev/fd/{into}')
+    with atomic_write(f'/dev/fd/{into}') as file:
+        file.write(b'content')
+    os.close(into)
+    assert os.read(out, 99) == b'content'
+    os.close(out)
+
+
+def test_the_longest_name(tmp_path):
+    path = tmp_path / ('é' * 127)  # 254 of 255 bytes
+    check_output(path)
+    with atomic_write(path):
+        pass
+    assert path.is_file()
+
+
+@pytest.mark.parametrize(
+    ('name', 'reason'),
+    [
+        ('folder', 'is a folder; give the name of a file'),
+        ('new/', 'is a folder'),
+        ('file/out', "file' is a file and no folder"),
+        ('file/a/b', "file' is a file and no folder"),
+        ('x' * 300, 'has a name of more than 255 bytes'),
+        ('new/' + 'x' * 300 + '/out', 'has a name of more than 255 bytes'),
+    ],
+)
+def test_outputs_that_cannot_be(tmp_path, name, reason):
+    (tmp_path / 'folder').mkdir()
+    (tmp_path / 'file').touch()
+    with pytest.raises(UserError, match=f'^--out .*{reason}'):
+        check_output(f'{tmp_path}/{name}')
+    assert sorted(os.listdir(tmp_path)) == ['file', 'folder']
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason='root may write everywhere')
+def test_a_folder_that_is_read_only(tmp_path):
+    tmp_path.chmod(0o555)
+    with pytest.raises(UserError, match='is read-only; give another path'):
+        check_output(tmp_path / 'new/out')
+
+
+def test_sound_outputs_leave_no_trace(tmp_path):
+    (tmp_path / 'file').write_bytes(b'old')
+    for name in ('file', 'new', 'a/b/new'):
+        check_output(tmp_path / name)
+    assert os.listdir(tmp_path) == ['file']
+    assert (tmp_path / 'file').read_bytes() == b'old'
 
 
 def test_sha256(tmp_path):

@@ -20,7 +20,7 @@ from kd_det.analysis.predictions import (
 )
 from kd_det.analysis.run_record import load_record
 from kd_det.errors import UserError
-from kd_det.files import atomic_write
+from kd_det.files import atomic_write, check_output
 
 CONFIDENCE = 0.95
 MOST_RESAMPLES = 100_000  # scores kept: 0.8 GB with 1000 classes
@@ -63,8 +63,11 @@ def compare_runs(
     Raises:
         FileNotFoundError: A folder has no ``run.json`` or no predictions.
         UserError: The validation images differ, or the seeds do; a file is
-            damaged; or another number of draws.
+            damaged; another number of draws; or ``out`` cannot be
+            written.
     """
+    if out:
+        check_output(out)
     if not 1 <= resamples <= MOST_RESAMPLES:
         raise UserError(
             f'--resamples {resamples}; 1 to {MOST_RESAMPLES} is accepted.'

@@ -40,6 +40,7 @@ from kd_det.engine.pretrained_checks import check_pretrained
 from kd_det.engine.refusal import FirstStep, nothing_left
 from kd_det.engine.scratch_checks import warn_of_frozen
 from kd_det.errors import UserError
+from kd_det.files import check_output
 from kd_det.models import EmbeddingModel
 from kd_det.models.distill_model import teacher_specs
 from kd_det.models.spec import read_spec
@@ -311,7 +312,7 @@ def centroids(
         The file written.
 
     Raises:
-        UserError: The config has no distiller, or nowhere to write.
+        UserError: The config has no distiller, or nowhere to write to.
     """
     check_data(cfg, ('train',))
     if 'teacher' not in cfg.model:
@@ -333,6 +334,7 @@ def centroids(
         raise UserError(
             f'Distiller {name!r} names no centroid file; pass --out FILE.npz.'
         )
+    check_output(out)
     spec.centroids = f'{out}.new'  # an old file must not be verified
     model = MODELS.build(cfg.model).to(get_device())
     distiller = model.distill[name]

@@ -15,6 +15,7 @@ from mmengine.visualization import Visualizer
 
 from kd_det.engine.hooks.initial_weights_hook import FILE as DIGEST
 from kd_det.errors import UserError
+from kd_det.files import first_existing
 
 
 class FirstStep(Hook):
@@ -59,7 +60,7 @@ def check_folder(
     Raises:
         UserError: It cannot be made, or not be written.
     """
-    there = _first_there(Path(path))
+    there = first_existing(path)
     if not there.is_dir():
         raise UserError(
             f'The {what} {path!r} cannot be a folder, since {str(there)!r} '
@@ -87,7 +88,7 @@ def nothing_left(cfg: Config, step: FirstStep | None = None) -> Iterator[None]:
     """
     check_folder(cfg.work_dir)
     folder = Path(osp.abspath(cfg.work_dir))
-    above = _first_there(folder)
+    above = first_existing(folder)
     before = {*os.listdir(folder)} if folder.is_dir() else set()
     copy = folder / osp.basename(cfg.filename or 'config.py')
     old = copy.read_bytes() if copy.is_file() else None
@@ -116,13 +117,6 @@ def _forget_visualizers(kind: type[Visualizer]) -> None:
     kind._instance_dict.clear()  # MMEngine hands them out by name
     for heir in kind.__subclasses__():
         _forget_visualizers(heir)
-
-
-def _first_there(path: Path) -> Path:
-    path = Path(osp.abspath(path))
-    while not path.exists():
-        path = path.parent
-    return path
 
 
 def _remove(path: Path) -> None:

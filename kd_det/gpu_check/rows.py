@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 
 import torch
 
+from kd_det.files import atomic_write
+
 GPU_ONLY = 'needs a GPU'
 
 
@@ -72,9 +74,8 @@ def line(row: Row) -> str:
 def save(rows: list[Row], about: dict, path: str) -> None:
     """Write the table as JSON, with what it is of."""
     content = dict(about, rows=[asdict(row) for row in rows])
-    with open(path, 'w') as file:
-        json.dump(content, file, indent=1)
-        file.write('\n')
+    with atomic_write(path) as file:
+        file.write(f'{json.dumps(content, indent=1)}\n'.encode())
 
 
 def judged(name: str, errors: dict[str, float], limit: float) -> Row:
