@@ -3,10 +3,13 @@
 import copy
 import os.path as osp
 import tempfile
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from statistics import median
 
 from mmengine.config import Config
+from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
@@ -17,8 +20,9 @@ from kd_det.engine.gradient_shares import (
     loss_scale_of,
     step_shares,
 )
-from kd_det.errors import UserError
-from kd_det.files import atomic_write
+from kd_det.engine.progress import track
+from kd_det.errors import UserError, counted
+from kd_det.files import atomic_write, check_output
 from kd_det.models import DistillModel
 
 STEPS = 100
@@ -55,8 +59,11 @@ class _Done(Exception):
 class _Calibrate(Hook):
     """Hold the shares at the target while training, then measure batches."""
 
-    def __init__(self, target: float, steps: int, batches: int) -> None:
+    def __init__(
+        self, target: float, steps: int, batches: int, progress: Iterator[int]
+    ) -> None:
         self.target, self.steps, self.batches = target, steps, batches
+        self.progress = progress
         # 1, 2, 4, …: shares move fast at first
         self.held = {2**i for i in range(steps.bit_length())}
         self.handle = None
@@ -69,6 +76,7 @@ class _Calibrate(Hook):
             self._stand_still(runner)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        next(self.progress, None)
         step = runner.iter + 1
         if step > self.steps or step in self.held:
             self.handle = self.model.register_forward_hook(
@@ -142,8 +150,16 @@ def calibrate(
             'The config has no distiller, so that there is no weight to '
             "find; add one such as distillers=dict(roi=dict(type='…', …))."
         )
-    hook = _Calibrate(target, steps, batches)
-    with tempfile.TemporaryDirectory() as folder:
+    silent = get_rank() != 0
+    if not silent:
+        first = 'Training a throw-away copy for ' + counted(steps, 'step')
+        print(
+            f'{first}, then measuring {counted(batches, "batch", "batches")}.',
+            flush=True,
+        )
+    progress = track(range(steps + batches), 'Calibration', silent=silent)
+    hook = _Calibrate(target, steps, batches, progress)
+    with closing(progress), tempfile.TemporaryDirectory() as folder:
         runner = Runner.from_cfg(_trimmed(cfg, folder))
         for key in ('val_dataloader', 'test_dataloader'):
             runner.cfg[key] = cfg.get(key)  # class means need a pipeline
@@ -158,7 +174,7 @@ def calibrate(
         try:
             runner.train()
         except _Done:
-            pass
+            next(progress, None)  # the last batch is done, too
     return {
         key: _summary(key, loss, hook.found, target)
         for key, loss in hook.losses.items()
@@ -257,7 +273,8 @@ def check_child(config: str, out: str) -> None:
         out: The file to write.
 
     Raises:
-        UserError: It is no name of a config, or that of its base.
+        UserError: It is no name of a config, or that of its base, or cannot
+            be written.
     """
     if not out.endswith('.py'):
         raise UserError(
@@ -268,6 +285,7 @@ def check_child(config: str, out: str) -> None:
             f'--out {out!r} is the config itself, whose child is to be '
             'written; give another name.'
         )
+    check_output(out)
 
 
 def write_child(
@@ -286,8 +304,7 @@ def write_child(
         target: That it was given.
         base: What the child calls the config; the path to it by default.
     """
-    folder = osp.dirname(osp.abspath(out))
-    name = base or osp.relpath(cfg.filename, folder).replace(osp.sep, '/')
+    name = base or _relative(cfg.filename, out)
     distillers: dict[str, dict] = {}
     for key, one in found.items():
         distiller, _, loss = key.partition('.')
@@ -297,7 +314,7 @@ def write_child(
         distillers.setdefault(distiller, dict(losses={}))
         distillers[distiller]['losses'][loss] = own
     lines = (
-        f'"""`{osp.basename(cfg.filename)}`, its losses weighted by '
+        '"""The losses of the base, weighted by '
         f'`kd_det calibrate --target {target:g}`."""',
         '',
         f'_base_ = {name!r}',
@@ -306,6 +323,21 @@ def write_child(
     )
     with atomic_write(out) as file:
         file.write('\n'.join(lines).encode())
+
+
+def _relative(config: str, out: str) -> str:
+    """Return the path from a file to its base, by whatever name it is read.
+
+    MMEngine takes ``..`` as text. Where a link stands in the way, the text
+    holds for one name of the file only, and the path is absolute.
+    """
+    config = osp.abspath(config)
+    folder, name = osp.split(config)
+    path = osp.relpath(config, osp.dirname(osp.abspath(out)))
+    real = osp.relpath(
+        osp.join(osp.realpath(folder), name), osp.dirname(osp.realpath(out))
+    )
+    return (path if path == real else config).replace(osp.sep, '/')
 
 
 def _unwrapped(runner) -> DistillModel:

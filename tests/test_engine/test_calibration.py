@@ -1,18 +1,21 @@
 """The weights of ``kd_det calibrate``, tried in a run."""
 
+import io
 from statistics import median
 
 import ie_toy as toy
 import pytest
+import rich.progress
 import share_toy
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from rich.console import Console
 from tiny import spare_time
 
 from kd_det.cli import main
-from kd_det.engine import launch
-from kd_det.engine.calibration import calibrate
+from kd_det.engine import launch, progress
+from kd_det.engine.calibration import Calibration, calibrate, write_child
 from kd_det.engine.gradient_shares import step_shares
 from kd_det.errors import UserError
 
@@ -113,6 +116,38 @@ def test_the_copy_trains_with_losses_at_the_target(tmp_path, root):
     )
 
 
+def test_progress(tmp_path, root, monkeypatch, capsys):
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=70)
+    monkeypatch.setattr(progress, 'get_console', lambda: console)
+    monkeypatch.setattr(rich.progress, 'get_console', lambda: console)
+    calibrate(config(tmp_path, root), steps=1, batches=2)
+    assert capsys.readouterr().out.splitlines()[0] == (
+        'Training a throw-away copy for 1 step, then measuring 2 batches.'
+    )
+    assert 'Calibration' in file.getvalue() and '100%' in file.getvalue()
+
+
+@pytest.mark.parametrize(
+    'out', ['child.py', 'new/child.py', 'link/child.py', 'link/new/child.py']
+)
+def test_a_child_finds_its_base_by_any_name(tmp_path, root, out):
+    (tmp_path / 'far/real').mkdir(parents=True)
+    (tmp_path / 'link').symlink_to('far/real')
+    base = tmp_path / """it's a "base" \\N{x}.py"""
+    cfg = config(tmp_path, root)
+    cfg.dump(base)
+    cfg = Config.fromfile(base)
+    found = {'logit.loss_kd': Calibration(1.0, 1.0, 1.0, 1.0, 0.0, 7.0)}
+    write_child(cfg, str(tmp_path / out), found, 0.5)
+    for name in (tmp_path / out, (tmp_path / out).resolve()):
+        child = Config.fromfile(name)
+        assert child.model.distillers.logit.losses.loss_kd.loss_weight == 7
+        assert child.model.teacher == cfg.model.teacher
+    relative = str(tmp_path) not in (tmp_path / out).read_text()
+    assert relative == ('link' not in out)
+
+
 def test_class_means_are_made_first(tmp_path):
     root = toy.images(tmp_path, 20)  # of every class
     file = tmp_path / 'bank.npz'
@@ -182,6 +217,7 @@ def test_names_of_the_child(tmp_path, root):
     for out, message in (
         ('child.txt', 'a config ends in .py'),
         (str(path), 'is the config itself'),
+        (f'{path}/child.py', 'is a file and no folder'),
     ):
         with pytest.raises(UserError, match=message):
             launch.calibrated(cfg, out=out)
