@@ -1,6 +1,7 @@
 """``kd_det COMMAND``: what it lists, imports, accepts and refuses."""
 
 import argparse
+import os
 import subprocess
 import sys
 
@@ -90,3 +91,59 @@ def test_a_broken_library_points_to_env(tmp_path):
     assert done.stderr.count('\n') == 1
     assert 'OSError: no libcudart' in done.stderr
     assert '`kd_det env`' in done.stderr
+
+
+@pytest.mark.parametrize(
+    ('words', 'unbuffered'),
+    [(['--help'], ''), (['--help'], '1'), (['train', '--help'], '')],
+)
+def test_a_reader_that_has_left(words, unbuffered):
+    out, into = os.pipe()
+    os.close(out)
+    done = subprocess.run(
+        [sys.executable, '-m', 'kd_det', *words],
+        stdout=into,
+        stderr=subprocess.PIPE,
+        env=dict(os.environ, PYTHONUNBUFFERED=unbuffered),
+        check=False,
+    )
+    os.close(into)
+    assert (done.returncode, done.stderr) == (141, b'')
+
+
+def test_another_broken_pipe_is_a_bug():
+    code = (
+        'import os; from kd_det.cli import run_tool\n'
+        'out, into = os.pipe(); os.close(out)\n'
+        "run_tool(lambda: os.write(into, b'x'))"
+    )
+    assert 'BrokenPipeError' in python('-c', code, code=1).stderr
+
+
+def test_a_deleted_working_directory(tmp_path):
+    code = (
+        'import os, sys; from kd_det.cli import main\n'
+        'os.chdir(sys.argv[1]); os.rmdir(sys.argv[1])\n'
+        "main(argv=['compare', 'a', 'b'])"
+    )
+    done = python('-c', code, str(tmp_path), code=2)
+    assert done.stderr.startswith('error: The working directory has been del')
+    assert done.stderr.count('\n') == 1
+
+
+def test_without_docstrings():
+    text = python('-OO', '-m', 'kd_det').stdout
+    assert all(f'\n  {command}\n' in text for command in cli.COMMANDS)
+    text = python('-OO', '-m', 'kd_det', 'train', '--help').stdout
+    assert text.startswith('usage: kd_det train ')
+
+
+@pytest.mark.parametrize('command', ['compare', 'check-gpu'])
+def test_an_output_is_checked_before_the_work(command, tmp_path):
+    words = dict(compare=('a', 'b')).get(command, ('--device', 'cpu'))
+    done = started(command, *words, '--out', str(tmp_path), code=2)
+    assert done.stdout == ''
+    assert done.stderr == (
+        f'error: --out {str(tmp_path)!r} is a folder; give the name of a '
+        'file.\n'
+    )

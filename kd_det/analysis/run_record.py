@@ -23,7 +23,7 @@ def load_record(path: str | Path) -> dict:
     if not file.is_file():
         raise FileNotFoundError(
             f'There is no {str(file)!r}; give the work dir of a training '
-            'that has ended (kd_det writes the file at its end).'
+            f'that has ended (kd_det writes {FILE} there at its end).'
         )
     try:
         record = json.loads(file.read_text())

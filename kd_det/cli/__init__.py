@@ -3,9 +3,12 @@
 import argparse
 import importlib
 import os
+import select
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
+from typing import TextIO
 
 import kd_det
 from kd_det.errors import UserError, nearest
@@ -79,14 +82,14 @@ def overview() -> str:
     """Return the text of ``kd_det --help``."""
     width = max(map(len, COMMANDS))
     lines = [
-        f'  {command:{width}}  {module_of(command).__doc__.splitlines()[0]}'
+        f'  {command:{width}}  {_summary(module_of(command))}'.rstrip()
         for command in COMMANDS
     ]
     return '\n'.join(
         [
             'usage: kd_det COMMAND ...',
             '',
-            kd_det.__doc__,
+            _summary(kd_det),
             '',
             'commands:',
             *lines,
@@ -98,15 +101,38 @@ def overview() -> str:
     )
 
 
+def _summary(module: ModuleType) -> str:
+    # `python -OO` leaves docstrings out
+    return (module.__doc__ or '').partition('\n')[0]
+
+
 def run_tool(main: Callable[[], object]) -> None:
     """Call ``main``; print a user's error as one sentence and exit with 2.
 
     As with ``python -m``, modules of the working directory can be imported:
-    ``custom_imports`` names them.
+    ``custom_imports`` names them. When the reader of the output has left
+    (``| head``), the rest is dropped and the exit code is a shell's.
     """
-    sys.path.insert(0, os.getcwd())
     try:
+        try:
+            _run(main)
+        finally:
+            if sys.stdout is not None:  # closed by `>&-`
+                sys.stdout.flush()
+    except BrokenPipeError:
+        if not _has_no_reader(sys.stdout):  # it was another pipe
+            raise
+        # Python flushes again when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+
+
+def _run(main: Callable[[], object]) -> None:
+    try:
+        sys.path.insert(0, _working_directory())
         main()
+    except BrokenPipeError:
+        raise
     except (UserError, FileNotFoundError) as error:
         sys.exit(_report(error))
     except Exception as error:
@@ -117,6 +143,21 @@ def run_tool(main: Callable[[], object]) -> None:
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         sys.exit(130)  # as shells do
+
+
+def _working_directory() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        raise UserError(
+            'The working directory has been deleted; change to another.'
+        ) from None
+
+
+def _has_no_reader(file: TextIO) -> bool:
+    poll = select.poll()
+    poll.register(file.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _sentence_of(error: Exception) -> str | None:

@@ -19,18 +19,20 @@ class Options(argparse.Action):
         action(parser, namespace, values, option_string)
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+def add_run_arguments(
+    parser: argparse.ArgumentParser,
+    work_dir: str = 'where to write (work_dirs/<config name>)',
+) -> None:
     """Add the config and what changes how it is read.
 
     Args:
         parser: What it parses is for ``kd_det.engine.launch.prepare_from``.
+        work_dir: Help of ``--work-dir``.
     """
     parser.add_argument(
         'config', help='config file, or kd_det::NAME for one of this package'
     )
-    parser.add_argument(
-        '--work-dir', help='where to write (work_dirs/<config name>)'
-    )
+    parser.add_argument('--work-dir', help=work_dir)
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],

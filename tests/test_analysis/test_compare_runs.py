@@ -175,6 +175,7 @@ def test_refusals(write, capsys, tmp_path):
     refused(capsys, 'got 1 RUN without --with; two are', a)
     refused(capsys, 'got 3 RUN without --with', a, b, b)
     refused(capsys, "There is no '", a, str(tmp_path / 'nowhere'))
+    refused(capsys, 'writes run.json there', a, str(tmp_path / 'nowhere'))
     silent = write('silent')
     refused(capsys, 'the run had no validation', a, silent)
     for number in ('0', '1000000000000'):
