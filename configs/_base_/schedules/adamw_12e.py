@@ -3,12 +3,5 @@
 _base_ = './adamw_8e.py'
 max_epochs = 12
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=100),
-    dict(
-        type='CosineAnnealingLR',
-        by_epoch=True,
-        T_max=max_epochs,
-        convert_to_iter_based=True,
-    ),
-]
+param_scheduler = _base_.param_scheduler
+param_scheduler[1].T_max = max_epochs
