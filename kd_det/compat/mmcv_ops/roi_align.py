@@ -41,12 +41,10 @@ def roi_align_forward(
         aligned: Whether a cell's centre is at half a cell.
 
     Raises:
-        ValueError: An index is outside the batch. It is not looked for on a
-            GPU, which would have to wait.
+        ValueError: An index is outside the batch.
     """
     feats, boxes = at_least_float32(input, rois)
-    if not boxes.is_cuda:
-        check_images(boxes, len(feats))
+    check_images(boxes, len(feats))
     if not feats.numel():
         output.zero_()
         return

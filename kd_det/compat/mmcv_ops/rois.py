@@ -3,11 +3,15 @@
 import torch
 from torch import Tensor
 
+from kd_det.functional._common import holds
+
 FAR = 1e6  # pixels, further away than any map reaches
 
 
 def check_images(rois: Tensor, batch: int) -> None:
     """Refuse RoIs of an image that the batch lacks.
+
+    On a GPU it is asserted there, without waiting for the answer.
 
     Args:
         rois: (R, 5), index in the batch, x1, y1, x2, y2.
@@ -17,10 +21,11 @@ def check_images(rois: Tensor, batch: int) -> None:
         ValueError: An index is NaN, negative, or ``batch`` or more.
     """
     images = rois[:, 0]
-    wrong = images[~((images >= 0) & (images < batch))]
-    if len(wrong):
+    fits = (images >= 0) & (images < batch)
+    if not holds(fits, 'rois have an image index outside the batch'):
+        wrong = images[~fits][0].item()
         raise ValueError(
-            f'rois have the image index {wrong[0].item():g} and the batch '
+            f'rois have the image index {wrong:g} and the batch '
             f'has {batch} image(s): the first column of rois must be the '
             "image's place in the batch, counted from 0"
         )
