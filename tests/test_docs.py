@@ -437,4 +437,4 @@ def test_readme_variables_are_those_of_the_makefile():
     rows = set(re.findall(r'^\| `([A-Z_]+)` \|', table, re.M))
     listed = re.findall(r"^\t@echo '  ([A-Z_]+) ", MAKEFILE, re.M)
     assert rows == set(listed)
-    assert 'VENV ?= .venv\n' in MAKEFILE
+    assert 'VENV := $(or $(VENV),.venv)\n' in MAKEFILE

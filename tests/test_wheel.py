@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 import kd_det
+from kd_det.datasets import SHAPES_CLASSES
 
 ROOT = Path(__file__).parents[1]
 # what `git archive` has of them, without caches and builds
@@ -27,25 +28,29 @@ SOURCES = (
 )
 # PYTHONPATH may name the repository
 ENVIRONMENT = {k: v for k, v in os.environ.items() if 'PYTHON' not in k}
-PAIR = """
-_base_ = 'kd_det::demo/nd_frcnn_r34_r18_demo_shapes.py'
+PAIR = f"""
+_base_ = 'kd_det::detection/nd_frcnn_r50_r18_slim_bccd.py'
 data_root = 'shapes'
-thin = dict(
-    backbone=dict(base_channels=8), neck=dict(in_channels=[8, 16, 32, 64])
-)
+classes = {SHAPES_CLASSES}
 model = dict(
     teacher=dict(
-        ckpt='work_dirs/baseline_frcnn_r34_demo_shapes/epoch_1.pth', **thin
+        ckpt='work_dirs/baseline_frcnn_r50_slim_bccd/epoch_1.pth',
+        backbone=dict(base_channels=8),
+        neck=dict(in_channels=[32, 64, 128, 256]),
     ),
-    student=dict(**thin),
+    student=dict(
+        backbone=dict(base_channels=8), neck=dict(in_channels=[8, 16, 32, 64])
+    ),
     distillers=dict(roi=dict(centroids='means.npz')),
 )
 train_cfg = dict(max_epochs=1)
 """
-TEACHER = 'kd_det::demo/baseline_frcnn_r34_demo_shapes.py'
+TEACHER = 'kd_det::detection/baseline_frcnn_r50_slim_bccd.py'
 SMALL = (
     *('--cfg-options', 'data_root=shapes', 'train_cfg.max_epochs=1'),
-    *('model.backbone.base_channels=8', 'model.neck.in_channels=8,16,32,64'),
+    f'classes={",".join(SHAPES_CLASSES)}',
+    'model.backbone.base_channels=8',
+    'model.neck.in_channels=32,64,128,256',
 )
 STOCK = """
 import sys
@@ -166,7 +171,7 @@ def test_a_pair_from_data_to_stock_mmdetection(bin_folder, desk):
 
 
 def test_a_name_that_is_wrong(bin_folder, desk):
-    wrong = TEACHER.replace('demo/', '')
+    wrong = TEACHER.replace('detection/', '')
     said = start(bin_folder / 'kd_det', 'train', wrong, cwd=desk, code=2)
     assert said == (
         f'error: kd_det has no config {wrong.removeprefix("kd_det::")!r}; '

@@ -12,8 +12,9 @@ def test_initial_weights(tmp_path, monkeypatch):
     info = tmp_path / 'some_weights-1.0.dist-info'
     info.mkdir()
     (info / 'METADATA').write_text('Name: some_weights\nVersion: 1.0\n')
-    (info / 'RECORD').write_text('w.pth,,')
-    (tmp_path / 'w.pth').write_bytes(b'in the distribution')
+    (info / 'RECORD').write_text('some_weights/w.pth,,')
+    (tmp_path / 'some_weights').mkdir()
+    (tmp_path / 'some_weights/w.pth').write_bytes(b'in the distribution')
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / 'big.pth').write_bytes(b'of the teacher')
     (tmp_path / 'base.py').write_text(
