@@ -26,11 +26,7 @@ def reason_of(error: BaseException, path: str) -> str:
     file = osp.abspath(read[-1] if read else path)
     lines = [n for frame, n in frames if frame.f_code.co_filename == file]
     text = str(error)
-    traceback.clear_frames(error.__traceback__)  # they hold files open
-    # or there were no more files to open, before Python had enough
-    if isinstance(error, RecursionError) or len(read) > 10 * len({*read}):
-        text = 'a file inherits from itself by _base_, or calls itself'
-    elif isinstance(error, SyntaxError):  # MMEngine wraps that of Python
+    if isinstance(error, SyntaxError):  # MMEngine wraps that of Python
         own = error.__context__ or error
         lines, text = [own.lineno] if own.lineno else [], own.msg
     elif 'import_modules_from_strings' in calls:  # the module's own error

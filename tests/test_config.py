@@ -149,7 +149,7 @@ def test_absent(tmp_path):
         ('x = 1 / 0', 'ZeroDivisionError in line 1: division by zero'),
         ('from nopackage import x', "No module named 'nopackage'"),
         ('import sys\nsys.exit(3)', 'SystemExit in line 2: 3'),
-        ("_base_ = 'config.py'", 'Error: a file inherits from itself'),
+        ("_base_ = 'config.py'", "'config.py' in _base_ and so inherits"),
         ('_base_ = 5', '_base_ has 5; the path of a config, or a list'),
         ("_base_ = 'foo::a/x.py'", 'cannot be read .*foo'),
         ("_base_ = 'mmdet::nope'", 'cannot be read'),
@@ -161,6 +161,13 @@ def test_absent(tmp_path):
 def test_no_config_of_a_run(tmp_path, text, message):
     with pytest.raises(UserError, match=f'config.py.*{message}'):
         load_config(write(tmp_path, text))
+
+
+def test_bases_in_a_circle(tmp_path):
+    (tmp_path / 'other.py').write_text("_base_ = 'config.py'")
+    path = write(tmp_path, "_base_ = 'other.py'")
+    with pytest.raises(UserError, match="other.py' has 'config.py' in _base"):
+        load_config(path)
 
 
 @pytest.mark.parametrize(

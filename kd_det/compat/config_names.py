@@ -5,6 +5,9 @@ and would give the configs of a package its scope, in which ours do not name
 MMDetection's types. So the one function that resolves a base is wrapped.
 """
 
+import os.path as osp
+import sys
+
 from mmengine.config import Config
 
 from kd_det.errors import UserError
@@ -24,8 +27,24 @@ def install() -> None:
                 'of paths, is accepted.'
             )
         if cfg_path.startswith(PREFIX):
-            return config_path(cfg_path), None
-        return stock(cfg_path, filename)
+            path, scope = config_path(cfg_path), None
+        else:
+            path, scope = stock(cfg_path, filename)
+        if osp.abspath(path) in _being_read():
+            raise UserError(
+                f'{filename!r} has {cfg_path!r} in _base_ and so inherits '
+                'from itself; take it out.'
+            )
+        return path, scope
 
     get_cfg_path.of_kd_det = True
     Config._get_cfg_path = staticmethod(get_cfg_path)
+
+
+def _being_read() -> set[str]:
+    """Return the configs whose bases MMEngine is reading now."""
+    found, frame = set(), sys._getframe()
+    while frame := frame.f_back:
+        if frame.f_code is Config._file2dict.__code__:
+            found.add(osp.abspath(frame.f_locals['filename']))
+    return found
