@@ -53,7 +53,7 @@ def compared(first, second, tmp_path, **kwargs):
 
 
 def test_bootstrap_draws_whole_images_for_all_runs(write, tmp_path):
-    """Two seeds a side: every draw evaluated anew by pycocotools."""
+    """Two seeds a side: every draw scored afresh by pycocotools."""
     before = [untied(seed, 9) for seed in (0, 1)]
     after = [untied(seed, 4) for seed in (2, 3)]
     # in any order: it is the seed that pairs
