@@ -1,11 +1,11 @@
-"""The teacher: slim GFL EfficientNet-Lite2, 12 epochs.
+"""The teacher: slim GFL EfficientNet-Lite2, 16 epochs.
 
 From ImageNet weights; `data_root` and `classes` name any COCO-layout folder.
 """
 
 _base_ = [
     '../_base_/models/gfl_lite2_slim.py',
-    '../_base_/datasets/coco_folder.py',
-    '../_base_/schedules/adamw_12e.py',
+    '../_base_/datasets/coco_folder_augmented.py',
+    '../_base_/schedules/adamw_16e.py',
     '../_base_/cpu_runtime.py',
 ]

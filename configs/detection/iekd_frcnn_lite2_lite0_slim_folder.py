@@ -9,7 +9,7 @@ classes = None
 model = dict(
     teacher=dict(
         cfg='{{ fileDirname }}/baseline_frcnn_lite2_slim_folder.py',
-        ckpt='work_dirs/baseline_frcnn_lite2_slim_folder/epoch_12.pth',
+        ckpt='work_dirs/baseline_frcnn_lite2_slim_folder/epoch_16.pth',
         fuse_conv_bn=False,
     ),
     student=dict(cfg='{{ fileDirname }}/baseline_frcnn_lite0_slim_folder.py'),

@@ -7,7 +7,7 @@ _base_ = './inherit_gfl_lite2_lite0_slim_folder.py'
 model = dict(
     teacher=dict(
         cfg='{{ fileDirname }}/baseline_yolox_lite2_slim_folder.py',
-        ckpt='work_dirs/baseline_yolox_lite2_slim_folder/epoch_12.pth',
+        ckpt='work_dirs/baseline_yolox_lite2_slim_folder/epoch_16.pth',
     ),
     student=dict(cfg='{{ fileDirname }}/baseline_yolox_lite0_slim_folder.py'),
 )

@@ -14,7 +14,7 @@ model = dict(
     type='DistillModel',
     teacher=dict(
         cfg='{{ fileDirname }}/baseline_frcnn_lite2_slim_folder.py',
-        ckpt='work_dirs/baseline_frcnn_lite2_slim_folder/epoch_12.pth',
+        ckpt='work_dirs/baseline_frcnn_lite2_slim_folder/epoch_16.pth',
         channels_last=True,
         dtype='bfloat16',
     ),

@@ -11,7 +11,7 @@ _base_ = [
 model = dict(
     teacher=dict(
         cfg='{{ fileDirname }}/baseline_gfl_lite2_slim_folder.py',
-        ckpt='work_dirs/baseline_gfl_lite2_slim_folder/epoch_12.pth',
+        ckpt='work_dirs/baseline_gfl_lite2_slim_folder/epoch_16.pth',
     ),
     student=dict(cfg='{{ fileDirname }}/baseline_gfl_lite0_slim_folder.py'),
     distillers=dict(_delete_=True, **_base_.pop('method').distillers),

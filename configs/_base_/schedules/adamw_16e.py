@@ -1,4 +1,4 @@
-"""`adamw_8e.py` for 16 epochs: for teachers trained from scratch."""
+"""`adamw_8e.py` for 16 epochs: for teachers."""
 
 _base_ = './adamw_8e.py'
 max_epochs = 16

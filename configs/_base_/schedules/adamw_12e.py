@@ -1,7 +1,0 @@
-"""`adamw_8e.py` for 12 epochs: for teachers from ImageNet weights."""
-
-_base_ = './adamw_8e.py'
-max_epochs = 12
-train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
-param_scheduler = _base_.param_scheduler
-param_scheduler[1].T_max = max_epochs
