@@ -1,18 +1,16 @@
 """The math of the losses as plain functions: torch only, per sample."""
 
+from kd_det.functional.at import attention_transfer_loss
 from kd_det.functional.centroids import class_centroids
 from kd_det.functional.cka import linear_cka
-from kd_det.functional.dense import ld_loss, sigmoid_kd_loss
-from kd_det.functional.features import (
-    attention_transfer_loss,
-    factor_transfer_loss,
-    feature_matching_loss,
-    hcl_loss,
-    pkd_loss,
-    softmax_regression_loss,
-)
-from kd_det.functional.inheritance import exploration_loss, inheritance_loss
-from kd_det.functional.logits import dist_loss, dkd_loss, kd_loss, nkd_loss
+from kd_det.functional.darkrank import darkrank_loss
+from kd_det.functional.dense_kd import sigmoid_kd_loss
+from kd_det.functional.dist import dist_loss
+from kd_det.functional.dkd import dkd_loss
+from kd_det.functional.ft import factor_transfer_loss
+from kd_det.functional.iekd import exploration_loss, inheritance_loss
+from kd_det.functional.kd import kd_loss
+from kd_det.functional.ld import ld_loss
 from kd_det.functional.nd import (
     fdr_cosine_loss,
     fdr_infonce_loss,
@@ -20,11 +18,17 @@ from kd_det.functional.nd import (
     norm_loss,
     sifn_loss,
 )
-from kd_det.functional.overhaul import ofd_loss, ofd_margin
-from kd_det.functional.ranking import darkrank_loss
-from kd_det.functional.relational import rkd_angle_loss, rkd_distance_loss
+from kd_det.functional.nkd import nkd_loss
+from kd_det.functional.ofd import ofd_loss, ofd_margin
+from kd_det.functional.pkd import pkd_loss
 from kd_det.functional.retrieval import recall_at_k
+from kd_det.functional.reviewkd import hcl_loss
+from kd_det.functional.rkd import rkd_angle_loss, rkd_distance_loss
 from kd_det.functional.sdd import region_pool, sdd_loss, sdd_weights
+from kd_det.functional.srrl import (
+    feature_matching_loss,
+    softmax_regression_loss,
+)
 
 __all__ = [
     'attention_transfer_loss',

@@ -142,6 +142,23 @@ def check_labels(labels: Tensor, num_classes: int) -> Tensor:
     return labels
 
 
+def check_logits(student: Tensor, teacher: Tensor, tau: float) -> None:
+    """Raise unless two sets of logits have one shape, and tau is positive."""
+    check_shapes(
+        student_logits=(student, 'N K'), teacher_logits=(teacher, 'N K')
+    )
+    check_positive('tau', tau)
+
+
+def check_labelled_logits(
+    student: Tensor, teacher: Tensor, labels: Tensor, tau: float
+) -> Tensor:
+    """Return the labels as int64 after :func:`check_logits` and theirs."""
+    check_logits(student, teacher, tau)
+    check_shapes(student_logits=(student, 'N K'), labels=(labels, 'N'))
+    return check_labels(labels, student.shape[1])
+
+
 def holds(condition: Tensor, message: str) -> bool:
     """Return whether a condition holds in every entry.
 

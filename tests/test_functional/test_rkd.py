@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from kd_det.functional import relational, rkd_angle_loss, rkd_distance_loss
+from kd_det.functional import rkd, rkd_angle_loss, rkd_distance_loss
 
 LOSSES = [rkd_distance_loss, rkd_angle_loss]
 both = pytest.mark.parametrize('loss', LOSSES)
@@ -115,7 +115,7 @@ class TestOracle:
         # 1, 2 and all 9 of the vertices at a time.
         s, t = draw(N, 7), draw(N, 5, seed=1)
         expected = gradient(explicit_angle_loss, s, t)
-        monkeypatch.setattr(relational, 'ANGLES_AT_ONCE', at_once)
+        monkeypatch.setattr(rkd, 'ANGLES_AT_ONCE', at_once)
         close(rkd_angle_loss(s, t), explicit_angle_loss(s, t))
         close(gradient(rkd_angle_loss, s, t), expected)
 
@@ -198,7 +198,7 @@ class TestInvariants:
 
     def test_r7_mean_of_the_ratios(self):
         # A teacher on which all ratios are 1: unit vectors, sqrt(2) apart.
-        psi = relational._relative_distances(draw(N, 7))
+        psi = rkd._relative_distances(draw(N, 7))
         close(psi.sum() / (N * (N - 1)), 1)
         close(psi.mean(), (N - 1) / N)
 
@@ -227,10 +227,10 @@ class TestInvariants:
 
     def test_r9_angles_are_cosines(self):
         x = draw(N, 7)
-        gram, distances = relational._geometry(x)
+        gram, distances = rkd._geometry(x)
         vertices = torch.arange(N)
-        inner = relational._inner_products(gram, vertices)
-        angles = relational._scaled(inner, relational._inverse(distances))
+        inner = rkd._inner_products(gram, vertices)
+        angles = rkd._scaled(inner, rkd._inverse(distances))
         expected = torch.nn.functional.cosine_similarity(
             (x[None] - x[:, None])[:, :, None],
             (x[None] - x[:, None])[:, None],
@@ -346,7 +346,7 @@ class TestTraps:
     def test_t7_memory(self, monkeypatch):
         # No tensor of the angle loss exceeds a chunk, or N * (N or D).
         n, width = 64, 256
-        monkeypatch.setattr(relational, 'ANGLES_AT_ONCE', 8 * n**2)
+        monkeypatch.setattr(rkd, 'ANGLES_AT_ONCE', 8 * n**2)
         largest = 0
 
         class Watch(torch.utils._python_dispatch.TorchDispatchMode):

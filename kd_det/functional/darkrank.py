@@ -9,7 +9,7 @@ from kd_det.functional._common import (
     check_shapes,
     float32_math,
 )
-from kd_det.functional.relational import pair_distances
+from kd_det.functional.rkd import pair_distances
 
 
 @float32_math

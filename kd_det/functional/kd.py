@@ -1,0 +1,43 @@
+"""KD: the softened predictions of the teacher."""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from kd_det.functional._common import (
+    check_logits,
+    float32_math,
+)
+
+
+@float32_math
+def kd_loss(
+    student_logits: Tensor, teacher_logits: Tensor, tau: float = 1.0
+) -> Tensor:
+    r"""Hinton's distillation: the KL divergence of softened predictions.
+
+    .. math::
+        \ell_i = \tau^2 \sum_k p^t_{ik} \log \frac{p^t_{ik}}{p^s_{ik}},
+        \qquad p = \operatorname{softmax}(z / \tau)
+
+    Args:
+        student_logits: Shape (N, K).
+        teacher_logits: Shape (N, K); detached.
+        tau: Temperature.
+
+    Returns:
+        Shape (N,).
+
+    Raises:
+        ValueError: If the shapes differ or ``tau`` is not above 0.
+
+    Paper: https://arxiv.org/abs/1503.02531
+    """
+    check_logits(student_logits, teacher_logits, tau)
+    log_s = F.log_softmax(student_logits / tau, dim=1)
+    log_t = F.log_softmax(teacher_logits.detach() / tau, dim=1)
+    return kl(log_s, log_t) * tau**2
+
+
+def kl(log_s: Tensor, log_t: Tensor) -> Tensor:
+    """Return the KL divergence (N,) of log-probabilities (N, K)."""
+    return (log_t.exp() * (log_t - log_s)).sum(1)
