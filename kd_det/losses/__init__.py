@@ -1,15 +1,17 @@
 """Distillation losses: modules around ``kd_det.functional``."""
 
+from kd_det.losses.at import AttentionTransferLoss
 from kd_det.losses.base import DistillLoss
 from kd_det.losses.darkrank import DarkRankLoss
-from kd_det.losses.dense import DenseKDLoss, LDLoss, SigmoidKDLoss
+from kd_det.losses.dense_kd import DenseKDLoss, SigmoidKDLoss
 from kd_det.losses.dist import DISTLoss
 from kd_det.losses.dkd import DKDLoss
+from kd_det.losses.fitnet import FitNetLoss
 from kd_det.losses.ft import FactorTransferLoss
-from kd_det.losses.halves import ExploreMapLoss, InheritMapLoss
-from kd_det.losses.hints import AttentionTransferLoss, FitNetLoss
 from kd_det.losses.iekd import ExplorationLoss, InheritanceLoss
+from kd_det.losses.iekd_maps import ExploreMapLoss, InheritMapLoss
 from kd_det.losses.kd import HardKDLoss, KDLoss
+from kd_det.losses.ld import LDLoss
 from kd_det.losses.logit_loss import LogitLoss
 from kd_det.losses.mmrazor import MMRazorLoss
 from kd_det.losses.nd import (

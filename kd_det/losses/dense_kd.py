@@ -1,4 +1,4 @@
-"""Losses on the predictions of one-stage detectors."""
+"""KD of the class logits of one-stage detectors."""
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -6,7 +6,7 @@ from torch import Tensor
 
 from kd_det.checks import check_not_negative, check_positive
 from kd_det.errors import UserError
-from kd_det.functional import ld_loss, sigmoid_kd_loss
+from kd_det.functional import sigmoid_kd_loss
 from kd_det.losses.base import DistillLoss
 from kd_det.losses.kd import KDLoss
 from kd_det.registry import MODELS
@@ -100,38 +100,3 @@ class DenseKDLoss(DistillLoss):
         if get_world_size() > 1:
             all_reduce(count, op='mean')
         return self.weigh(loss.sum() / count.clamp(min=1))
-
-
-@MODELS.register_module()
-class LDLoss(DistillLoss):
-    r"""Localisation distillation on the distributions of box edges.
-
-    .. math:: L = \frac{\tau^2}{4 N} \sum_n \sum_{e=1}^4
-        \mathrm{KL}(p^t_{ne}(\tau) \,\|\, p^s_{ne}(\tau))
-
-    over the N locations on objects, for heads such as GFL's that predict a
-    distribution of each edge's distance.
-
-    Args:
-        tau: Temperature, above 0.
-        loss_weight: Constant factor of the loss.
-
-    Raises:
-        UserError: ``tau`` is not above 0.
-
-    Paper: https://arxiv.org/abs/2102.12252
-
-    Differs from the authors' code: every location on an object weighs the
-    same; theirs weighs it by the student's class score and adds locations
-    near objects (the valuable region).
-    """
-
-    def __init__(self, tau: float = 10.0, loss_weight: float = 0.25) -> None:
-        super().__init__(loss_weight)
-        self.tau = check_positive(self, 'tau', tau)
-
-    def forward(
-        self, student_corners: Tensor, teacher_corners: Tensor
-    ) -> Tensor:
-        """Return the weighted loss of logits (N, 4, B) as a scalar."""
-        return self.mean(ld_loss(student_corners, teacher_corners, self.tau))

@@ -1,11 +1,10 @@
-"""Losses on hints: maps of some layers, as they are or as attention."""
+"""FitNet: the feature maps of some layers, as they are."""
 
 from collections.abc import Sequence
 
 from torch import Tensor
 
 from kd_det.errors import UserError
-from kd_det.functional import attention_transfer_loss
 from kd_det.functional._common import float32_math
 from kd_det.losses.base import DistillLoss
 from kd_det.losses.levels import check_levels, same_sizes
@@ -53,44 +52,6 @@ class FitNetLoss(DistillLoss):
                 'the distiller.'
             )
         return self.mean(_hint(student_feats, teacher_feats))
-
-
-@MODELS.register_module()
-class AttentionTransferLoss(DistillLoss):
-    r"""Compare where maps carry their energy, summed over the levels.
-
-    .. math::
-        L = \sum_{levels} \frac{1}{N H W} \sum_n \|q(s_n) - q(t_n)\|^2,
-        \quad q(f) = \frac{a}{\|a\|}, \quad a_{hw} = \frac1C \sum_c f_{chw}^2
-
-    The channels may differ. Where the spatial sizes do, the larger map is
-    average-pooled to the smaller.
-
-    Args:
-        loss_weight: Constant factor of the loss.
-
-    Paper: https://arxiv.org/abs/1612.03928
-
-    Differs from the paper: the squared norm divided by H W, as in the
-    authors' code, where the paper has the norm.
-    """
-
-    entrywise = False
-    bounded = True  # by 2 / (H W) a level
-
-    def forward(self, student_feats: Maps, teacher_feats: Maps) -> Tensor:
-        """Return the weighted loss of maps (N, C, H, W) as a scalar.
-
-        Raises:
-            UserError: The two sides have not as many maps.
-        """
-        check_levels(self, student_feats, teacher_feats)
-        return self.mean(
-            sum(
-                attention_transfer_loss(student, teacher)
-                for student, teacher in zip(student_feats, teacher_feats)
-            )
-        )
 
 
 @float32_math
