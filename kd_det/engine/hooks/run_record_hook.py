@@ -21,16 +21,19 @@ from kd_det.engine import run_facts
 from kd_det.files import atomic_write
 from kd_det.registry import HOOKS
 
+NOT_KEPT = ('lr', 'time', 'memory')  # of the log of training
+
 
 @HOOKS.register_module()
 class RunRecordHook(Hook):
     """Write ``run.json`` and ``predictions.npz`` when a training ends.
 
     The first has the config's name, options, seed, commit, versions, data,
-    initial weights, time, and the scores of the last validation, of a
-    detector by class too. The second has what that validation predicted,
-    and the truth. ``kd_det compare`` reads both. ``kd_det train`` adds this
-    hook by itself.
+    initial weights, time, the mean of each logged quantity over the last
+    epoch, and the scores of the last validation, of a detector by class
+    too. The second has what that validation predicted, and the truth.
+    ``kd_det compare`` reads both. ``kd_det train`` adds this hook by
+    itself.
 
     Example:
         >>> custom_hooks = [dict(type='kd_det.RunRecordHook')]
@@ -135,6 +138,7 @@ class RunRecordHook(Hook):
             epochs=runner.epoch,
             iterations=runner.iter,
             **self._time(),
+            trained=_last_epoch(runner),
             **self._validation,
             **scores,
         )
@@ -150,6 +154,19 @@ class RunRecordHook(Hook):
             key: round(self._before[key] + now - self._began[key], 2)
             for key, now in self._clocks().items()
         }
+
+
+def _last_epoch(runner) -> dict[str, float]:
+    """Return the mean of what training logged over its last epoch."""
+    share = min(1.0, len(runner.train_dataloader) / max(runner.iter, 1))
+    values = {}
+    for name, buffer in runner.message_hub.log_scalars.items():
+        stage, _, name = name.partition('/')
+        if stage == 'train' and not name.endswith(NOT_KEPT):
+            # what a hook logs every few steps has a shorter history
+            logged = len(buffer.data[0])
+            values[name] = float(buffer.mean(max(1, round(logged * share))))
+    return values
 
 
 def sample_of(output) -> tuple:

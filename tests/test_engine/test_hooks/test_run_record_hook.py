@@ -98,6 +98,16 @@ def test_the_scores_are_those_of_the_validation(run, shapes):
     assert len(predictions.boxes) > 0
 
 
+def test_the_means_of_the_last_epoch(run):
+    hub = torch.load(run / 'epoch_2.pth', weights_only=False)['message_hub']
+    trained = load_record(run)['trained']
+    for name in ('loss', 'loss_rpn_bbox', 'acc'):
+        values = hub['log_scalars'][f'train/{name}'].data[0]
+        assert len(values) == 12  # two epochs
+        assert trained[name] == pytest.approx(values[-6:].mean())
+    assert not {'lr', 'time', 'data_time', 'memory'} & {*trained}
+
+
 def test_boxes_of_mmdets_metric(tmp_path):
     """Ids with gaps, and a category that is none of the classes."""
     toy = toy_predictions(num_images=8)
@@ -176,6 +186,8 @@ def test_classifiers(tmp_path, capsys):
         logged = record['logged']['accuracy/top1']
         assert logged == pytest.approx(100 * accuracy, abs=1e-4)
         assert record['data']['train']['images'] == 60
+        # one batch an epoch, of which the log shows the mean
+        assert 0 <= record['trained']['accuracy_top-1'] <= 100
         assert record['data']['train']['images_sha256'] is None
     capsys.readouterr()
     main(argv=['compare', str(tmp_path / 'short'), str(tmp_path / 'long')])
