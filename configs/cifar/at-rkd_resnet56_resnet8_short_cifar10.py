@@ -1,4 +1,4 @@
-"""AT and RKD: ResNet-56 -> ResNet-8 on CIFAR-10 in 30 epochs."""
+"""AT and RKD: ResNet-56 -> ResNet-8 on 480 images of CIFAR-10."""
 
 _base_ = ['_base_/at-rkd.py', '_base_/resnet56_resnet8_short_cifar10.py']
 model = _base_.pop('method')

@@ -1,4 +1,4 @@
-"""DKD++: ResNet-56 -> ResNet-20 on CIFAR-10 in 30 epochs."""
+"""DKD++: ResNet-56 -> ResNet-20 on 480 images of CIFAR-10."""
 
 _base_ = [
     '_base_/dkdpp_short.py',

@@ -1,4 +1,4 @@
-"""DML: ResNet-56 and ResNet-20 on CIFAR-10 in 30 epochs."""
+"""DML: ResNet-56 and ResNet-20 on 480 images of CIFAR-10."""
 
 _base_ = ['_base_/dml.py', '_base_/recipe_short_cifar10.py']
 model = _base_.pop('method')

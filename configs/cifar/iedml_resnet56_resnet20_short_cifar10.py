@@ -1,4 +1,4 @@
-"""IE-DML: ResNet-56 and ResNet-20 on CIFAR-10 in 30 epochs."""
+"""IE-DML: ResNet-56 and ResNet-20 on 480 images of CIFAR-10."""
 
 _base_ = ['_base_/iedml.py', '_base_/recipe_short_cifar10.py']
 model = _base_.pop('method')

@@ -1,4 +1,4 @@
-"""KD++: ResNet-56 -> ResNet-8 on CIFAR-10 in 30 epochs."""
+"""KD++: ResNet-56 -> ResNet-8 on 480 images of CIFAR-10."""
 
 _base_ = [
     '_base_/kdpp_short.py',

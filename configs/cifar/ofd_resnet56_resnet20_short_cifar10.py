@@ -1,4 +1,4 @@
-"""OFD: ResNet-56 -> ResNet-20 on CIFAR-10 in 30 epochs."""
+"""OFD: ResNet-56 -> ResNet-20 on 480 images of CIFAR-10."""
 
 _base_ = ['_base_/ofd.py', '_base_/resnet56_resnet20_short_cifar10.py']
 model = _base_.pop('method')

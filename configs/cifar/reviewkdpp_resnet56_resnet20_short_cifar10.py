@@ -1,4 +1,4 @@
-"""ReviewKD++: ResNet-56 -> ResNet-20 on CIFAR-10 in 30 epochs."""
+"""ReviewKD++: ResNet-56 -> ResNet-20 on 480 images of CIFAR-10."""
 
 _base_ = [
     '_base_/reviewkdpp_short.py',

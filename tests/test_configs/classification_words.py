@@ -113,8 +113,8 @@ SRRL_TERMS = {'fm', 'sr'}
 SRRL_MODES = {'ce', 'kl'}
 SRRL_ABLATIONS = SRRL_TERMS | SRRL_MODES
 
-# the recipe of the ++ methods without ND, that of RKD's authors, 30 epochs,
-# zero-padded shortcuts
+# the recipe of the ++ methods without ND, that of RKD's authors, few
+# images, zero-padded shortcuts
 SETTINGS = {'ndrecipe', 'rkdrecipe', 'short', 'pad'}
 SETTINGS |= ie_tables.SETTINGS | SRRL_ABLATIONS
 

@@ -427,7 +427,7 @@ def warm_up(name: Name) -> dict[str, dict]:
     if name.data == 'imagenet':
         epochs = 5
     else:
-        epochs = 2.5 if name.setting == 'short' else 20
+        epochs = 8 if name.setting == 'short' else 20
     schedule = dict(type='WarmUp', epochs=epochs, origin=0 if nd else 1)
     losses = [*base_loss(name)] if name.is_pair else []
     if name.method == 'dkdpp' and name.data == 'imagenet':
@@ -455,7 +455,7 @@ def recipe(name: Name) -> dict:
         plan = dict(epochs=epochs, decay=5e-4, steps=steps, gamma=0.2)
         return dict(lr=0.1, batch=128, **plan)
     if name.setting == 'short':
-        return dict(lr=0.05, batch=64, epochs=30, decay=5e-4, steps=None)
+        return dict(lr=0.1, batch=32, epochs=100, decay=5e-4, steps=None)
     if name.by_nd:
         rate, batch = (0.02 if student in MOBILE else 0.1), 128
     else:

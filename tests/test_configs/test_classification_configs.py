@@ -41,7 +41,7 @@ each_method = pytest.mark.parametrize(
     'path', [*PAIRS, *PEERS], ids=lambda p: p.stem
 )
 
-HOW_IT_RUNS = ('ckpt', 'keys')
+HOW_IT_RUNS = ('ckpt', 'keys', 'fuse_conv_bn', 'channels_last', 'dtype')
 
 
 def networks_of(cfg: Config) -> list[dict]:

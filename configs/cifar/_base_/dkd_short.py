@@ -1,5 +1,5 @@
-"""`dkd.py` with a warm-up for 30 epochs: as long a part of them."""
+"""`dkd.py` with a warm-up for 100 epochs: as long a part of them."""
 
 _base_ = './dkd.py'
 custom_hooks = _base_.custom_hooks
-custom_hooks[-1].schedules.logit.loss_dkd.epochs = 2.5
+custom_hooks[-1].schedules.logit.loss_dkd.epochs = 8

@@ -1,5 +1,5 @@
-"""`dkdpp.py` with a warm-up for 30 epochs: as long a part of them."""
+"""`dkdpp.py` with a warm-up for 100 epochs: as long a part of them."""
 
 _base_ = './dkdpp.py'
 custom_hooks = _base_.custom_hooks
-custom_hooks[-1].schedules.logit.loss_dkd.epochs = 2.5
+custom_hooks[-1].schedules.logit.loss_dkd.epochs = 8

@@ -1,4 +1,4 @@
-"""ResNet-56 -> ResNet-20 on CIFAR-10 in 30 epochs, for ND."""
+"""ResNet-56 -> ResNet-20 on 480 images of CIFAR-10, for ND."""
 
 _base_ = './resnet56_resnet20_short_cifar10.py'
 model = dict(

@@ -1,4 +1,4 @@
-"""ResNet-56 -> ResNet-20 on CIFAR-10 in 30 epochs."""
+"""ResNet-56 -> ResNet-20 on 480 images of CIFAR-10."""
 
 _base_ = './recipe_short_cifar10.py'
 model = dict(
@@ -8,6 +8,9 @@ model = dict(
         cfg='{{ fileDirname }}/../baseline_resnet56_pad_cifar10.py',
         ckpt='data/teachers/resnet56-4bfd9763.th',
         keys='akamaster',
+        fuse_conv_bn=True,
+        channels_last=True,
+        dtype='bfloat16',
     ),
     student=dict(
         cfg='{{ fileDirname }}/../baseline_resnet20_short_cifar10.py'
