@@ -12,8 +12,8 @@ FILES = sorted(PACKAGE.rglob('*.py'))
 
 # A module imports what stands below it, and its own package.
 LAYERS = (
-    {'errors', 'random_state', 'batch_norm', 'masks', 'functional'},
-    {'checks', 'config_errors', 'files', 'shipped', 'pip_weights'},
+    {'errors', 'random_state', 'batch_norm', 'functional'},
+    {'checks', 'config_errors', 'files', 'masks', 'shipped', 'pip_weights'},
     {'compat'},
     {'registry', 'checkpoint', 'config'},
     {'datasets'},

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from kd_det import random_state
 from kd_det.centroids import CentroidBank
-from kd_det.distillers.classes import ClassMatch, match_classes
-from kd_det.distillers.connected import Connectors
+from kd_det.distillers.class_match import ClassMatch, match_classes
+from kd_det.distillers.connectors import Connectors
 from kd_det.distillers.wiring import build_losses, wire
 from kd_det.errors import UserError, nearest
 from kd_det.taps import FeatureTap

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from kd_det.distillers.kinds import advice, fitting
+from kd_det.distillers.advice import advice, distiller_for
 from kd_det.distillers.roi_levels import on_levels
 from kd_det.errors import UserError
 from kd_det.taps import FeatureTap, find_module
@@ -197,7 +197,7 @@ def count_heads(model: nn.Module, side: str, other: nn.Module) -> int:
         UserError: It has no box head with a class layer ``fc_cls``.
     """
     head = getattr(getattr(model, 'roi_head', None), 'bbox_head', None)
-    if fitting(model) == 'RoIDistiller':
+    if distiller_for(model) == 'RoIDistiller':
         return len(head) if isinstance(head, nn.ModuleList) else 1
     raise UserError(
         f'RoIDistiller reads the box head of a two-stage detector such as '

@@ -8,8 +8,8 @@ from kd_det.distillers.base import Distiller
 from kd_det.distillers.dense_boxes import box_regions
 from kd_det.distillers.dense_head import HEAD, DenseHead, probe_head, rows_of
 from kd_det.distillers.levels import match_strides
-from kd_det.distillers.padding import inside
 from kd_det.errors import UserError
+from kd_det.masks import inside
 from kd_det.registry import MODELS
 from kd_det.taps import FeatureTap, find_module
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from kd_det.distillers.kinds import advice
+from kd_det.distillers.advice import advice
 from kd_det.distillers.levels import probe
 from kd_det.errors import UserError
 

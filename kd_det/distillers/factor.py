@@ -7,7 +7,7 @@ from torch import nn
 from kd_det import random_state
 from kd_det.connectors.coder import LevelCoders
 from kd_det.connectors.split import ChannelSplit, check_split, inheriting
-from kd_det.distillers.margins import margins_at
+from kd_det.distillers.ofd_margins import margins_at
 from kd_det.distillers.teacher_factors import TeacherFactors
 from kd_det.errors import UserError
 from kd_det.masks import fitting, zero_outside

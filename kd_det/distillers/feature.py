@@ -11,9 +11,8 @@ from kd_det.distillers.levels import (
     table,
     with_sizes,
 )
-from kd_det.distillers.padding import common, mask_of
 from kd_det.errors import UserError
-from kd_det.masks import fitting, zero_outside
+from kd_det.masks import crop_to_common, fitting, mask_of, zero_outside
 from kd_det.registry import MODELS
 
 SIDES = ('student', 'teacher')
@@ -113,7 +112,7 @@ class FeatureDistiller(Distiller):
         ours, theirs = maps_of(student), maps_of(teacher)
         pairs = [(ours[i], theirs[j]) for i, j in self.levels]
         pairs = [
-            common(*pair, samples, stride) if alike else pair
+            crop_to_common(*pair, samples, stride) if alike else pair
             for pair, stride, alike in zip(pairs, self.strides, self.alike)
         ]
         mine, other = zip(*pairs)

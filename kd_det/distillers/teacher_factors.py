@@ -15,9 +15,8 @@ from kd_det.connectors.auto_encoder_file import (
 from kd_det.connectors.coder import AutoEncoder
 from kd_det.distillers.feature import FeatureDistiller
 from kd_det.distillers.levels import encode, is_deep, maps_of
-from kd_det.distillers.padding import mask_of
 from kd_det.errors import UserError
-from kd_det.masks import zero_outside
+from kd_det.masks import mask_of, zero_outside
 from kd_det.taps import FeatureTap
 
 

@@ -8,7 +8,7 @@ from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
 from mmengine.runner.checkpoint import get_state_dict
 
 from kd_det.config import leaf_datasets
-from kd_det.distillers.classes import few
+from kd_det.distillers.class_match import few
 from kd_det.engine.checks import class_names
 from kd_det.errors import UserError
 from kd_det.models.teacher import differences, stored_classes

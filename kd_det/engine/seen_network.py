@@ -11,8 +11,7 @@ from kd_det.analysis import features
 from kd_det.connectors.split import ChannelSplit
 from kd_det.distillers import FeatureDistiller
 from kd_det.distillers.levels import encode, is_deep, maps_of
-from kd_det.distillers.padding import mask_of
-from kd_det.masks import zero_outside
+from kd_det.masks import mask_of, zero_outside
 from kd_det.taps import FeatureTap
 
 

@@ -7,7 +7,7 @@ from mmengine.logging import print_log
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from kd_det.distillers.classes import ClassMatch, few, match_classes
+from kd_det.distillers.class_match import ClassMatch, few, match_classes
 from kd_det.errors import UserError, counted, nearest
 from kd_det.models.spec import read_spec
 from kd_det.models.teacher import FrozenTeacher, inside

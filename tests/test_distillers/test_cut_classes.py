@@ -9,7 +9,7 @@ from mmengine.registry import init_default_scope
 from test_distillers.test_classes import COCO, OURS, PAIRS, build, step
 from tiny import CLASSES, NUM
 
-from kd_det.distillers.classes import ClassMatch
+from kd_det.distillers.class_match import ClassMatch
 from kd_det.engine.centroid_pass import compute_bank
 from kd_det.errors import UserError
 from kd_det.functional import ld_loss, sigmoid_kd_loss

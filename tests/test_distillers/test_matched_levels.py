@@ -10,8 +10,8 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from kd_det.distillers.levels import Level, levels_at, match_levels, table
-from kd_det.distillers.padding import common
 from kd_det.errors import UserError
+from kd_det.masks import crop_to_common
 from kd_det.models.spec import read_spec
 from kd_det.registry import MODELS
 from kd_det.testing import tiny_batch, tiny_detector, tiny_pair
@@ -289,15 +289,15 @@ def test_only_padding_is_cut_off():
     larger = torch.rand(1, 2, 12, 16)
     for height, width in ((7, 12), (8, 13)):
         theirs = torch.rand(1, 3, height, width)
-        cut, kept = common(larger, theirs, samples, 8)
+        cut, kept = crop_to_common(larger, theirs, samples, 8)
         assert torch.equal(cut, larger[:, :, :height, :width])
         assert torch.equal(kept, theirs)
     for size in ((6, 13), (8, 11)):
         with pytest.raises(UserError, match=r'stride 8 is \(12, 16\), the'):
-            common(larger, torch.rand(1, 3, *size), samples, 8)
-    common(larger, larger[..., 1:, 1:], [SimpleNamespace()], 8)
+            crop_to_common(larger, torch.rand(1, 3, *size), samples, 8)
+    crop_to_common(larger, larger[..., 1:, 1:], [SimpleNamespace()], 8)
     with pytest.raises(UserError, match='padding cannot be why'):
-        common(larger, larger[..., 2:], [SimpleNamespace()], 8)
+        crop_to_common(larger, larger[..., 2:], [SimpleNamespace()], 8)
 
 
 TAPS = dict(student=['neck'], teacher=['neck'])

@@ -22,7 +22,7 @@ from tiny import (
 )
 
 from kd_det.checkpoint import load_checkpoint
-from kd_det.distillers.classes import ClassMatch
+from kd_det.distillers.class_match import ClassMatch
 from kd_det.engine.launch import student_of
 from kd_det.errors import UserError
 from kd_det.models.inherit import class_rows

@@ -8,7 +8,7 @@ import torch
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
-from kd_det.distillers.classes import ClassMatch, match_classes
+from kd_det.distillers.class_match import ClassMatch, match_classes
 from kd_det.errors import UserError
 from kd_det.functional import kd_loss
 from kd_det.registry import MODELS

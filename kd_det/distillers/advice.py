@@ -3,7 +3,7 @@
 from torch import nn
 
 
-def fitting(model: nn.Module) -> str:
+def distiller_for(model: nn.Module) -> str:
     """Return the name of the distiller for the head of a network."""
     head = getattr(getattr(model, 'roi_head', None), 'bbox_head', None)
     stages = [*head] if isinstance(head, nn.ModuleList) else [head]
@@ -23,8 +23,8 @@ def advice(model: nn.Module, other: nn.Module) -> str:
         model: The network that a distiller does not fit.
         other: The other side of the pair, which must fit too.
     """
-    fits = fitting(model)
-    if fitting(other) == fits:
+    fits = distiller_for(model)
+    if distiller_for(other) == fits:
         return f'for this network there is {fits}.'
     return (
         f'the heads of a {type(model).__name__} and a '
