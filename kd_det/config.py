@@ -59,7 +59,7 @@ def load_config(path: str, options: dict | None = None) -> Config:
         raise UserError(f'Config {path!r}: {error}') from None
     except (Exception, SystemExit) as error:  # a config is a program
         if CUSTOM_IMPORT in str(error):
-            raise  # kd_det.engine.sentences explains it
+            raise  # kd_det.preflight.explain explains it
         raise UserError(
             f'Config {path!r} cannot be read ({reason_of(error, path)}); '
             'correct it, or give another .py config.'

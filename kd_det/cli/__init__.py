@@ -162,7 +162,7 @@ def _has_no_reader(file: TextIO) -> bool:
 
 def _sentence_of(error: Exception) -> str | None:
     try:
-        from kd_det.engine.sentences import sentence_of
+        from kd_det.preflight.explain import sentence_of
     except Exception:  # whatever a broken library raises at its import
         return (
             'The libraries that kd_det needs cannot be imported '

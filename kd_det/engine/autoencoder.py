@@ -33,12 +33,12 @@ from kd_det.distillers import FactorDistiller
 from kd_det.engine.autoencoder_partial import keep, resume
 from kd_det.engine.autoencoder_progress import Progress, say
 from kd_det.engine.centroid_pass import package_versions
-from kd_det.engine.checks import check_data
 from kd_det.engine.provenance import training_files, training_sha256
 from kd_det.engine.worker_seeds import seed_workers
 from kd_det.errors import UserError
 from kd_det.losses.reconstruction import reconstruction
 from kd_det.models import DistillModel
+from kd_det.preflight.data import check_data
 from kd_det.registry import HOOKS, MODELS
 
 OPTIMIZER = dict(momentum=0.9, nesterov=True, weight_decay=5e-4)

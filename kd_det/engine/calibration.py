@@ -20,10 +20,10 @@ from kd_det.engine.gradient_shares import (
     loss_scale_of,
     step_shares,
 )
-from kd_det.engine.progress import track
 from kd_det.errors import UserError, counted
 from kd_det.files import atomic_write, check_output
 from kd_det.models import DistillModel
+from kd_det.progress import track
 
 STEPS = 100
 BATCHES = 16

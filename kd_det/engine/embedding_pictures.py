@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from kd_det.analysis import embeddings as pictures
 from kd_det.engine import launch
-from kd_det.engine.progress import track
 from kd_det.errors import UserError
+from kd_det.progress import track
 
 
 def analyze(

@@ -11,8 +11,6 @@ from mmengine.runner.checkpoint import get_state_dict
 from torch import nn
 
 from kd_det.checkpoint import load_checkpoint
-from kd_det.engine.checkpoint_checks import check_classes
-from kd_det.engine.checks import check_data
 from kd_det.engine.launch import student_of
 from kd_det.errors import UserError, counted
 from kd_det.evaluation.stock import (
@@ -23,6 +21,8 @@ from kd_det.evaluation.stock import (
 )
 from kd_det.files import atomic_write
 from kd_det.models.teacher import load_exactly
+from kd_det.preflight.checkpoints import check_classes
+from kd_det.preflight.data import check_data
 
 
 def export_student(

@@ -20,12 +20,12 @@ from kd_det.analysis.cka import KERNELS, MinibatchCKA
 from kd_det.checkpoint import load_checkpoint
 from kd_det.connectors.split import ChannelSplit
 from kd_det.distillers import FeatureDistiller
-from kd_det.engine.checks import check_data
 from kd_det.engine.refusal import check_folder
 from kd_det.engine.seen_network import SeenNetwork
 from kd_det.errors import UserError
 from kd_det.files import atomic_write
 from kd_det.models.teacher import load_exactly
+from kd_det.preflight.data import check_data
 from kd_det.registry import MODELS
 
 SPLIT_KEY = re.compile(r'distill\.[^.]+\.split\.((?:inherit|explore)\d+)$')

@@ -26,25 +26,25 @@ from kd_det.engine.calibration import (
     write_child,
 )
 from kd_det.engine.centroid_pass import compute_bank
-from kd_det.engine.checkpoint_checks import (
-    check_classes,
-    check_resumed_keys,
-    resumable,
-)
-from kd_det.engine.checks import check_data, class_names
 from kd_det.engine.class_pictures import ClassPictures, check_visualizer
 from kd_det.engine.connector_record import record_connectors
 from kd_det.engine.hooks.gradient_share_hook import check_auto_weights
 from kd_det.engine.hooks.run_record_hook import RunRecordHook
-from kd_det.engine.pretrained_checks import check_pretrained
 from kd_det.engine.refusal import FirstStep, nothing_left
-from kd_det.engine.scratch_checks import warn_of_frozen
 from kd_det.errors import UserError
 from kd_det.files import check_output
 from kd_det.models import EmbeddingModel
 from kd_det.models.distill_model import teacher_specs
 from kd_det.models.spec import read_spec
 from kd_det.models.teacher import load_exactly
+from kd_det.preflight.checkpoints import (
+    check_classes,
+    check_resumed_keys,
+    resumable,
+)
+from kd_det.preflight.data import check_data, class_names
+from kd_det.preflight.frozen_layers import warn_of_frozen
+from kd_det.preflight.pretrained_weights import check_pretrained
 from kd_det.registry import MODELS
 
 

@@ -167,7 +167,7 @@ def _load(source: str, side: str) -> Config:
         raise UserError(f'The {side} config {source!r}: {error}') from None
     except (Exception, SystemExit) as error:  # a config is a program
         if CUSTOM_IMPORT in str(error):
-            raise  # kd_det.engine.sentences explains it
+            raise  # kd_det.preflight.explain explains it
         where = (
             f'package {source.partition("::")[0]!r} has no such config; '
             f'write a name such as {EXAMPLE!r}'

@@ -13,8 +13,9 @@ from mmengine.runner import Runner
 from rich.console import Console
 from tiny import spare_time
 
+from kd_det import progress
 from kd_det.cli import main
-from kd_det.engine import launch, progress
+from kd_det.engine import launch
 from kd_det.engine.calibration import Calibration, calibrate, write_child
 from kd_det.engine.gradient_shares import step_shares
 from kd_det.errors import UserError

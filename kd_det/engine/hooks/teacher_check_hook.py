@@ -16,9 +16,9 @@ from mmengine.utils import get_installed_path
 from kd_det import random_state
 from kd_det.config import leaf_datasets
 from kd_det.distillers.class_match import ClassMatch, few, match_classes
-from kd_det.engine.progress import track
 from kd_det.errors import UserError, counted
 from kd_det.models import require_pair
+from kd_det.progress import track
 from kd_det.registry import HOOKS
 
 

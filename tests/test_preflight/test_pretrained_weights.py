@@ -8,8 +8,8 @@ from mmengine.runner.checkpoint import get_state_dict
 from tiny import build, pair_cfg
 
 from kd_det.checkpoint import use_safe_loading
-from kd_det.engine.pretrained_checks import check_pretrained
 from kd_det.errors import UserError
+from kd_det.preflight.pretrained_weights import check_pretrained
 
 
 @pytest.fixture

@@ -1,16 +1,10 @@
-"""What can be known to be wrong before anything is built."""
+"""Does a COCO json hold the classes, usable boxes and the images?"""
 
 import json
 import os
 import os.path as osp
 from collections.abc import Iterable
 
-from mmengine.config import Config
-from mmengine.fileio import list_from_file
-
-from kd_det.config import SPLITS, leaf_datasets
-from kd_det.engine.classification_checks import check_classification
-from kd_det.engine.dataset_types import is_classification, type_of
 from kd_det.errors import UserError, nearest
 
 # what MMDetection reads of a COCO json
@@ -20,62 +14,25 @@ NEEDED = {
 }
 
 
-def check_data(cfg: Config, splits: tuple[str, ...] = SPLITS) -> None:
-    """Check the data that a config names against its classes.
-
-    COCO annotation files, and what :func:`check_classification` knows.
+def check_coco(
+    leaf: dict, path: str, classes: tuple[str, ...], split: str
+) -> None:
+    """Check the annotation file and the images of a detection data set.
 
     Args:
-        cfg: The run's config.
-        splits: Which of ``train``, ``val``, ``test`` will be read.
+        leaf: The config of the data set.
+        path: Its annotation file.
+        classes: Its class names.
+        split: Which loader reads it, for messages.
 
     Raises:
-        FileNotFoundError: A file, a folder or an image is missing.
-        UserError: A type of data set is unknown; an annotation file is no
-            COCO json, its categories do not include the classes, stand in
-            another order, or no object uses them; see also
-            :func:`check_classification`.
+        FileNotFoundError: The file or an image is missing.
+        UserError: The file is no COCO json, its categories do not include
+            the classes, stand in another order, or no object uses them.
     """
-    seen = set()
-    for split in splits:
-        loader = cfg.get(f'{split}_dataloader')
-        for leaf in leaf_datasets(loader['dataset']) if loader else ():
-            kind = type_of(leaf)
-            _check_class_file(leaf)
-            if is_classification(kind):
-                check_classification(leaf, split)
-            if 'Coco' not in kind.__name__:
-                continue
-            folder, file = leaf.get('data_root'), leaf.get('ann_file')
-            path = osp.join(folder or '', file or '')
-            classes = class_names(leaf)
-            if (path, classes) not in seen:
-                seen.add((path, classes))
-                table = _check_annotations(path, classes, split)
-                names = [image['file_name'] for image in table['images']]
-                _check_images(leaf, path, names)
-
-
-def _check_class_file(leaf: dict) -> None:
-    classes = (leaf.get('metainfo') or {}).get('classes')
-    # MMEngine would read a file, and take any other text as the classes
-    if isinstance(classes, str) and not osp.isfile(classes):
-        raise UserError(
-            f'metainfo has classes={classes!r}, which is no file; write '
-            f'a tuple of names: classes=({classes!r},).'
-        )
-
-
-def class_names(leaf: dict) -> tuple[str, ...]:
-    """Return the class names of a data set's config, or ().
-
-    Args:
-        leaf: Config of a data set, no wrapper.
-    """
-    classes = (leaf.get('metainfo') or {}).get('classes')
-    if isinstance(classes, str):
-        classes = list_from_file(classes)
-    return tuple(classes or type_of(leaf).METAINFO.get('classes', ()))
+    table = _check_annotations(path, classes, split)
+    names = [image['file_name'] for image in table['images']]
+    _check_images(leaf, path, names)
 
 
 def _check_annotations(

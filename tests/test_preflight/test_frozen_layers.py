@@ -6,8 +6,8 @@ import pytest
 from mmengine.config import ConfigDict
 from tiny import pair_cfg, tiny_spec
 
-from kd_det.engine.scratch_checks import warn_of_frozen
 from kd_det.models.spec import read_spec
+from kd_det.preflight.frozen_layers import warn_of_frozen
 from kd_det.registry import MODELS
 
 LEARNS = dict(

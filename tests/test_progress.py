@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from kd_det.engine import progress
+from kd_det import progress
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 from mmengine.registry import init_default_scope
 from tiny import CLASSES, other_annotations, run_cfg
 
-from kd_det.engine.checks import check_data
 from kd_det.errors import UserError
+from kd_det.preflight.data import check_data
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from mmengine.model import is_model_wrapper
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from kd_det.engine.pretrained_checks import pretrained
+from kd_det.preflight.pretrained_weights import pretrained
 
 
 def warn_of_frozen(runner) -> None:

@@ -9,9 +9,9 @@ from mmengine.runner.checkpoint import get_state_dict
 
 from kd_det.config import leaf_datasets
 from kd_det.distillers.class_match import few
-from kd_det.engine.checks import class_names
 from kd_det.errors import UserError
 from kd_det.models.teacher import differences, stored_classes
+from kd_det.preflight.data import class_names
 
 
 def check_classes(cfg: Config, state: dict, path: str, split: str) -> None:

@@ -10,8 +10,8 @@ from image_folders import loader_cfg, write_cub, write_image, write_tree
 from mmengine.registry import DATASETS, init_default_scope
 
 from kd_det.datasets.cifar_files import CIFAR10_LAYOUT, CIFAR100_LAYOUT
-from kd_det.engine.checks import check_data
 from kd_det.errors import UserError
+from kd_det.preflight.data import check_data
 
 CLASSES = ('dress', 'hat', 'shirt')
 

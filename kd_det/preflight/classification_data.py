@@ -6,8 +6,8 @@ import os.path as osp
 from mmengine.fileio import list_dir_or_file, list_from_file
 
 from kd_det.datasets.cifar_files import read_class_names, split_files
-from kd_det.engine.dataset_types import make, type_of
 from kd_det.errors import UserError, nearest
+from kd_det.preflight.dataset_types import make, type_of
 
 PAGES = {
     'ImageNet': 'https://image-net.org',
