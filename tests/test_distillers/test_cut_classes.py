@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.registry import init_default_scope
-from test_distillers.test_classes import COCO, OURS, PAIRS, build, step
+from test_distillers.test_class_match import COCO, OURS, PAIRS, build, step
 from tiny import CLASSES, NUM
 
 from kd_det.distillers.class_match import ClassMatch
