@@ -5,7 +5,7 @@ from tiny import CLASSES, batch_of, build, pair_cfg, spare_time, tiny_spec
 
 import kd_det.registry  # noqa: F401  MMCV finds its operators
 from kd_det.datasets import make_shapes
-from kd_det.engine.centroid_pass import compute_bank
+from kd_det.precompute.centroids import compute_bank
 from kd_det.testing import save_teacher, tiny_run
 
 

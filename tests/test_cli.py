@@ -10,7 +10,7 @@ import pytest
 import kd_det
 from kd_det import cli
 from kd_det.cli.arguments import add_run_arguments
-from kd_det.engine.centroid_pass import SOURCES
+from kd_det.precompute.centroids import SOURCES
 
 
 def python(*words: str, code: int = 0) -> subprocess.CompletedProcess:

@@ -44,10 +44,10 @@ from kd_det.centroids import CentroidBank
 from kd_det.checkpoint import load_checkpoint
 from kd_det.connectors.auto_encoder_file import load_auto_encoder
 from kd_det.engine import launch
-from kd_det.engine.autoencoder import AutoEncoderStage
-from kd_det.engine.centroid_pass import compute_bank
-from kd_det.engine.gradient_shares import step_shares
 from kd_det.errors import UserError
+from kd_det.precompute.autoencoder import AutoEncoderStage
+from kd_det.precompute.centroids import compute_bank
+from kd_det.precompute.gradient_shares import step_shares
 from kd_det.registry import MODEL_WRAPPERS
 from kd_det.testing import save_teacher, tiny_run
 

@@ -29,6 +29,7 @@ LAYERS = (
     {'distillers'},
     {'models'},
     {'evaluation', 'analysis', 'preflight'},
+    {'precompute'},
     {'engine'},
     {'testing'},
     {'gpu_check'},

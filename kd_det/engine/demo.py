@@ -18,13 +18,13 @@ from kd_det import pip_weights
 from kd_det.config import load_config
 from kd_det.datasets import make_shapes
 from kd_det.engine import launch
-from kd_det.engine.centroid_pass import package_versions
 from kd_det.engine.demo_results import evaluate, table, write_results
 from kd_det.engine.demo_rows import ALONE, ROWS, TEACHER, Row
 from kd_det.engine.hooks.initial_weights_hook import FILE as WEIGHTS_FILE
 from kd_det.engine.stages import Stage, Stages, duration
 from kd_det.errors import UserError
 from kd_det.files import sha256_of
+from kd_det.precompute.centroids import package_versions
 
 IMAGES = dict(num_train=480, num_val=120)
 THREADS = 4  # at most: more are no faster with networks this small

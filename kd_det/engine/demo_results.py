@@ -16,10 +16,10 @@ from torch import nn
 import kd_det
 from kd_det.analysis.pictures import Boxes, draw_comparison
 from kd_det.engine import launch
-from kd_det.engine.centroid_pass import package_versions
 from kd_det.engine.demo_rows import ALONE, PICTURED, ROWS, TEACHER
 from kd_det.engine.stages import duration
 from kd_det.files import atomic_write
+from kd_det.precompute.centroids import package_versions
 
 METRICS = dict(mAP='bbox_mAP', AP50='bbox_mAP_50', AP75='bbox_mAP_75')
 WARM_UP = 10  # images before times are taken

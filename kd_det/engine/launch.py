@@ -15,17 +15,6 @@ from mmengine.runner import Runner
 
 from kd_det.checkpoint import load_checkpoint, use_safe_loading
 from kd_det.config import leaf_datasets, load_config, specs_that_train
-from kd_det.engine.autoencoder import require_auto_encoders
-from kd_det.engine.calibration import (
-    BATCHES,
-    STEPS,
-    Calibration,
-    calibrate,
-    check_child,
-    table_of,
-    write_child,
-)
-from kd_det.engine.centroid_pass import compute_bank
 from kd_det.engine.class_pictures import ClassPictures, check_visualizer
 from kd_det.engine.connector_record import record_connectors
 from kd_det.engine.hooks.gradient_share_hook import check_auto_weights
@@ -37,6 +26,17 @@ from kd_det.models import EmbeddingModel
 from kd_det.models.distill_model import teacher_specs
 from kd_det.models.spec import read_spec
 from kd_det.models.teacher import load_exactly
+from kd_det.precompute.autoencoder import require_auto_encoders
+from kd_det.precompute.calibration import (
+    BATCHES,
+    STEPS,
+    Calibration,
+    calibrate,
+    check_child,
+    table_of,
+    write_child,
+)
+from kd_det.precompute.centroids import compute_bank
 from kd_det.preflight.checkpoints import (
     check_classes,
     check_resumed_keys,
@@ -359,7 +359,7 @@ def calibrated(
 
     Args:
         cfg: From :func:`prepare`.
-        target: See :func:`kd_det.engine.calibration.calibrate`.
+        target: See :func:`kd_det.precompute.calibration.calibrate`.
         steps: See there.
         batches: See there.
         out: Child config to write.

@@ -10,9 +10,9 @@ from test_distillers.test_class_match import COCO, OURS, PAIRS, build, step
 from tiny import CLASSES, NUM
 
 from kd_det.distillers.class_match import ClassMatch
-from kd_det.engine.centroid_pass import compute_bank
 from kd_det.errors import UserError
 from kd_det.functional import ld_loss, sigmoid_kd_loss
+from kd_det.precompute.centroids import compute_bank
 from kd_det.registry import MODELS
 from kd_det.testing import save_teacher, tiny_detector, tiny_pair, tiny_run
 

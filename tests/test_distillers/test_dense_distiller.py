@@ -11,9 +11,9 @@ from tiny import CLASSES, NUM
 from kd_det.centroids import CentroidBank
 from kd_det.distillers.dense_boxes import box_regions
 from kd_det.distillers.dense_head import probe_head
-from kd_det.engine.centroid_pass import compute_bank
 from kd_det.errors import UserError
 from kd_det.models.spec import read_spec
+from kd_det.precompute.centroids import compute_bank
 from kd_det.registry import MODELS
 from kd_det.testing import tiny_batch, tiny_detector, tiny_pair, tiny_run
 

@@ -3,8 +3,8 @@
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
-from kd_det.engine.autoencoder import AutoEncoderStage, with_auto_encoder
 from kd_det.models import require_pair
+from kd_det.precompute.autoencoder import AutoEncoderStage, with_auto_encoder
 from kd_det.registry import HOOKS
 
 
@@ -18,7 +18,7 @@ class AutoEncoderHook(Hook):
     interruption leaves is used.
 
     Args:
-        epochs: See :class:`kd_det.engine.autoencoder.AutoEncoderStage`.
+        epochs: See :class:`kd_det.precompute.autoencoder.AutoEncoderStage`.
         lr: See there.
         p: See there.
         seed: See there.

@@ -7,9 +7,9 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
 from kd_det.centroids import CentroidBank
-from kd_det.engine.centroid_pass import compute_bank
-from kd_det.engine.provenance import training_files, training_sha256
 from kd_det.models import require_pair
+from kd_det.precompute.centroids import compute_bank
+from kd_det.precompute.provenance import training_files, training_sha256
 from kd_det.registry import HOOKS
 
 
@@ -24,7 +24,7 @@ class CentroidHook(Hook):
     Args:
         source: ``'gt'`` or ``'proposals'``, for a file that is missing.
             None takes proposals where a loss needs a background centroid.
-        augmented: See :func:`kd_det.engine.centroid_pass.compute_bank`.
+        augmented: See :func:`kd_det.precompute.centroids.compute_bank`.
 
     Raises:
         UserError: A bank does not fit.

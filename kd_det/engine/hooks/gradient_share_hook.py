@@ -8,14 +8,14 @@ from mmengine.model import is_model_wrapper
 from torch import nn
 
 from kd_det.checks import check_positive
-from kd_det.engine.gradient_shares import (
+from kd_det.errors import UserError
+from kd_det.losses import DistillLoss
+from kd_det.models import DistillModel, MutualModel
+from kd_det.precompute.gradient_shares import (
     GradientShare,
     loss_scale_of,
     step_shares,
 )
-from kd_det.errors import UserError
-from kd_det.losses import DistillLoss
-from kd_det.models import DistillModel, MutualModel
 from kd_det.registry import HOOKS
 
 

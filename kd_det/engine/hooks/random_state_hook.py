@@ -7,7 +7,6 @@ from torch.utils.data import DataLoader
 
 from kd_det import random_state
 from kd_det.engine.resumed_batches import ResumedBatches, ResumedIterator
-from kd_det.engine.worker_seeds import seed_workers
 from kd_det.registry import HOOKS
 
 
@@ -49,7 +48,7 @@ class RandomStateHook(Hook):
     def before_train(self, runner) -> None:
         """Seed the workers by epoch and see whether a resume is possible."""
         loader = runner.train_dataloader
-        seed_workers(loader)
+        random_state.seed_workers(loader)
         if loader.num_workers > 0 and (
             loader.persistent_workers or _counts_iterations(runner)
         ):

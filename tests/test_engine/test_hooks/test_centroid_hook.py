@@ -22,9 +22,9 @@ from tiny import (
 )
 
 from kd_det.centroids import CentroidBank
-from kd_det.engine.centroid_pass import compute_bank
 from kd_det.errors import UserError
 from kd_det.models.spec import read_spec
+from kd_det.precompute.centroids import compute_bank
 
 HOOK = dict(type='kd_det.CentroidHook')
 

@@ -15,9 +15,9 @@ from share_toy import HOOK, KEYS, LOSSES, run
 from tiny import spare_time
 
 from kd_det.engine import launch
-from kd_det.engine.gradient_shares import step_shares
 from kd_det.engine.hooks import GradientShareHook
 from kd_det.errors import UserError
+from kd_det.precompute.gradient_shares import step_shares
 
 EVERY = dict(HOOK, steps=(1, 4, 6))
 NAMES = ('logit.kd', 'factor.inh', 'factor.exp')

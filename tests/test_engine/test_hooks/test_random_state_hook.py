@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, RandomSampler
 
 from kd_det.checkpoint import load_checkpoint
 from kd_det.datasets import SHAPES_CLASSES
-from kd_det.engine.worker_seeds import seed_worker
+from kd_det.random_state import seed_worker
 from kd_det.testing import tiny_pair, tiny_run
 
 BY_EPOCH = dict(type='CheckpointHook', interval=1)

@@ -20,10 +20,10 @@ from torch.nn.functional import pad
 
 from kd_det import random_state
 from kd_det.centroids import CentroidBank
-from kd_det.engine.centroid_pass import compute_bank, norm_table
-from kd_det.engine.provenance import training_files, training_sha256
 from kd_det.errors import UserError
 from kd_det.files import sha256_of
+from kd_det.precompute.centroids import compute_bank, norm_table
+from kd_det.precompute.provenance import training_files, training_sha256
 from kd_det.testing import save_teacher
 
 SCALE = (96, 96)  # of images of 64 pixels: the boxes must follow

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from kd_det.engine.gradient_shares import gradient_shares, step_shares
 from kd_det.errors import UserError
+from kd_det.precompute.gradient_shares import gradient_shares, step_shares
 
 
 def losses_of(model, data):

@@ -16,9 +16,9 @@ from tiny import spare_time
 from kd_det import progress
 from kd_det.cli import main
 from kd_det.engine import launch
-from kd_det.engine.calibration import Calibration, calibrate, write_child
-from kd_det.engine.gradient_shares import step_shares
 from kd_det.errors import UserError
+from kd_det.precompute.calibration import Calibration, calibrate, write_child
+from kd_det.precompute.gradient_shares import step_shares
 
 
 @pytest.fixture(scope='module', autouse=True)

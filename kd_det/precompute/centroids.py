@@ -16,8 +16,8 @@ from kd_det import random_state
 from kd_det.centroids import CentroidBank
 from kd_det.config import leaf_datasets
 from kd_det.distillers import Distiller
-from kd_det.engine.provenance import training_files, training_sha256
 from kd_det.errors import UserError
+from kd_det.precompute.provenance import training_files, training_sha256
 from kd_det.progress import track
 
 SOURCES = ('gt', 'proposals')

@@ -9,7 +9,7 @@ from image_folders import loader_cfg, write_cub, write_tree
 from mmengine.registry import DATASETS, init_default_scope
 
 from kd_det.datasets.cifar_files import CIFAR10_LAYOUT
-from kd_det.engine.provenance import training_files, training_sha256
+from kd_det.precompute.provenance import training_files, training_sha256
 
 CLASSES = ('dress', 'hat')
 

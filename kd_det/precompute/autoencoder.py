@@ -30,14 +30,13 @@ from kd_det.connectors.auto_encoder_file import (
 )
 from kd_det.connectors.coder import AutoEncoder
 from kd_det.distillers import FactorDistiller
-from kd_det.engine.autoencoder_partial import keep, resume
-from kd_det.engine.autoencoder_progress import Progress, say
-from kd_det.engine.centroid_pass import package_versions
-from kd_det.engine.provenance import training_files, training_sha256
-from kd_det.engine.worker_seeds import seed_workers
 from kd_det.errors import UserError
 from kd_det.losses.reconstruction import reconstruction
 from kd_det.models import DistillModel
+from kd_det.precompute.autoencoder_partial import keep, resume
+from kd_det.precompute.autoencoder_progress import Progress, say
+from kd_det.precompute.centroids import package_versions
+from kd_det.precompute.provenance import training_files, training_sha256
 from kd_det.preflight.data import check_data
 from kd_det.registry import HOOKS, MODELS
 
@@ -301,7 +300,7 @@ def _loader(cfg: dict, seed: int) -> DataLoader:
     # workers that live on would not draw what a resumed training draws
     settings = dict(cfg['train_dataloader'], persistent_workers=False)
     loader = Runner.build_dataloader(settings, seed=seed)
-    seed_workers(loader)
+    random_state.seed_workers(loader)
     if not len(loader):
         raise UserError(
             f'The train_dataloader has no batch: {len(loader.dataset)} '

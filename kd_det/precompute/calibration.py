@@ -15,14 +15,14 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from kd_det.checks import check_count, check_positive
-from kd_det.engine.gradient_shares import (
+from kd_det.errors import UserError, counted
+from kd_det.files import atomic_write, check_output
+from kd_det.models import DistillModel
+from kd_det.precompute.gradient_shares import (
     GradientShare,
     loss_scale_of,
     step_shares,
 )
-from kd_det.errors import UserError, counted
-from kd_det.files import atomic_write, check_output
-from kd_det.models import DistillModel
 from kd_det.progress import track
 
 STEPS = 100

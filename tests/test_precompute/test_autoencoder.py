@@ -13,12 +13,13 @@ from tiny import spare_time
 from torch.utils.data import BatchSampler
 
 from kd_det.connectors.auto_encoder_file import load_auto_encoder
-from kd_det.engine import autoencoder, launch
-from kd_det.engine.autoencoder import AutoEncoderStage, train_auto_encoders
-from kd_det.engine.provenance import training_sha256
+from kd_det.engine import launch
 from kd_det.errors import UserError
 from kd_det.files import sha256_of
 from kd_det.losses.reconstruction import reconstruction
+from kd_det.precompute import autoencoder
+from kd_det.precompute.autoencoder import AutoEncoderStage, train_auto_encoders
+from kd_det.precompute.provenance import training_sha256
 
 CONFIG = 'iekd_resnet56_resnet20_short_cifar10'
 

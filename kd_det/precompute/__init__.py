@@ -1,0 +1,1 @@
+"""What is computed before a run: class means, auto-encoders, weights."""
