@@ -106,3 +106,29 @@ def sha256_of(path: str | Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def check_folder(
+    path: str, what: str = 'work dir', option: str = '--work-dir'
+) -> None:
+    """Stop if a folder cannot be made: a file stands in its way.
+
+    Args:
+        path: The folder.
+        what: What to call it.
+        option: What names another.
+
+    Raises:
+        UserError: It cannot be made, or not be written.
+    """
+    there = first_existing(path)
+    if not there.is_dir():
+        raise UserError(
+            f'The {what} {path!r} cannot be a folder, since {str(there)!r} '
+            f'is a file; give another with {option}.'
+        )
+    if not os.access(there, os.W_OK):
+        raise UserError(
+            f'The {what} {path!r} cannot be written, since {str(there)!r} '
+            f'is read-only; give another with {option}.'
+        )

@@ -7,7 +7,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from kd_det.analysis.predictions import BoxPredictions
+from kd_det.evaluation.predictions import BoxPredictions
 
 CLASSES = np.array(['cat', 'dog', 'owl', 'yak'])  # no yak is true
 

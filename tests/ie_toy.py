@@ -10,8 +10,8 @@ from mmengine.registry import init_default_scope
 from mmpretrain.datasets.categories import CIFAR10_CATEGORIES
 from mmpretrain.structures import DataSample
 
+from kd_det.api import launch
 from kd_det.datasets.cifar_files import CIFAR10_LAYOUT
-from kd_det.engine import launch
 from kd_det.registry import MODELS
 from kd_det.testing import save_teacher
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from kd_det.engine import launch
+from kd_det.api import launch
 from kd_det.models.spec import read_spec
 from kd_det.registry import MODELS
 

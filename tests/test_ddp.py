@@ -37,14 +37,14 @@ from tiny import (
 )
 from torch import nn
 
-from kd_det.analysis.predictions import FILE as PREDICTIONS
-from kd_det.analysis.predictions import load_predictions
-from kd_det.analysis.run_record import load_record
+from kd_det.api import launch
 from kd_det.centroids import CentroidBank
 from kd_det.checkpoint import load_checkpoint
 from kd_det.connectors.auto_encoder_file import load_auto_encoder
-from kd_det.engine import launch
+from kd_det.engine.run_record import load_record
 from kd_det.errors import UserError
+from kd_det.evaluation.predictions import FILE as PREDICTIONS
+from kd_det.evaluation.predictions import load_predictions
 from kd_det.precompute.autoencoder import AutoEncoderStage
 from kd_det.precompute.centroids import compute_bank
 from kd_det.precompute.gradient_shares import step_shares

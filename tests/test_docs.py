@@ -22,11 +22,11 @@ from torch.distributed.run import get_args_parser
 import kd_det.distillers
 import kd_det.functional
 import kd_det.losses
+from kd_det.api.export import export_student
 from kd_det.config import load_config
 from kd_det.datasets import SHAPES_CLASSES
+from kd_det.demo.results import table
 from kd_det.engine import hooks
-from kd_det.engine.demo_results import table
-from kd_det.engine.export import export_student
 from kd_det.engine.schedules import SCHEDULES
 from kd_det.losses import DistillLoss
 from kd_det.models.spec import read_spec

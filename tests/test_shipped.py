@@ -7,8 +7,8 @@ import pytest
 from mmengine.config import Config
 
 from kd_det import shipped
+from kd_det.api import launch
 from kd_det.config import load_config
-from kd_det.engine import launch
 from kd_det.errors import UserError
 from kd_det.models.spec import read_spec
 

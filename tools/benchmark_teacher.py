@@ -2,9 +2,9 @@
 
 import argparse
 
+from kd_det.api import launch
 from kd_det.cli import run_tool
 from kd_det.cli.arguments import add_run_arguments
-from kd_det.engine import launch
 from kd_det.engine.benchmark import teacher_switches
 from kd_det.engine.comparison import table
 

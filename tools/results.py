@@ -15,9 +15,9 @@ import shutil
 from pathlib import Path
 
 from kd_det.analysis.compare_runs import t_interval
-from kd_det.analysis.run_record import load_record
 from kd_det.cli import run_tool
-from kd_det.engine.demo_results import table as demo_table
+from kd_det.demo.results import table as demo_table
+from kd_det.engine.run_record import load_record
 from kd_det.errors import UserError
 
 ROOT = Path(__file__).parents[1]

@@ -10,16 +10,16 @@ from rich.console import Console
 from rich.progress import track
 from scipy.stats import t as student_t
 
-from kd_det.analysis.coco_ap import ResampledAP
-from kd_det.analysis.predictions import FILE as PREDICTIONS
-from kd_det.analysis.predictions import (
+from kd_det.engine.run_record import load_record
+from kd_det.errors import UserError
+from kd_det.evaluation.coco_ap import ResampledAP
+from kd_det.evaluation.predictions import FILE as PREDICTIONS
+from kd_det.evaluation.predictions import (
     BoxPredictions,
     ClassPredictions,
     Predictions,
     load_predictions,
 )
-from kd_det.analysis.run_record import load_record
-from kd_det.errors import UserError
 from kd_det.files import atomic_write, check_output
 
 CONFIDENCE = 0.95

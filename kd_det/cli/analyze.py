@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from kd_det.engine import launch
-    from kd_det.engine.feature_analysis import analyze
+    from kd_det.analysis.compare_features import analyze
+    from kd_det.api import launch
 
     analyze(
         launch.prepare_from(args),

@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from kd_det.engine import launch
-    from kd_det.engine.embedding_pictures import analyze
+    from kd_det.analysis.embedding_report import analyze
+    from kd_det.api import launch
 
     analyze(
         launch.prepare_from(args),

@@ -26,7 +26,7 @@ def add_run_arguments(
     """Add the config and what changes how it is read.
 
     Args:
-        parser: What it parses is for ``kd_det.engine.launch.prepare_from``.
+        parser: What it parses is for ``kd_det.api.launch.prepare_from``.
         work_dir: Help of ``--work-dir``.
     """
     parser.add_argument(

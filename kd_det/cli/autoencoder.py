@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from kd_det.engine import launch
+    from kd_det.api import launch
     from kd_det.precompute.autoencoder import train_auto_encoders
 
     train_auto_encoders(launch.prepare_from(args))

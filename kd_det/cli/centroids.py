@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from kd_det.engine import launch
+    from kd_det.api import launch
 
     cfg = launch.prepare_from(args)
     launch.centroids(cfg, args.source, args.augmented, args.out, args.seed)

@@ -18,6 +18,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from kd_det.engine import demo
+    from kd_det.demo import demo
 
     demo.run(args.work_dir, args.seed, args.fresh)

@@ -18,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from kd_det.engine import launch
-    from kd_det.engine.export import export_student
+    from kd_det.api import launch
+    from kd_det.api.export import export_student
 
     cfg = launch.prepare_from(args)
     export_student(

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from kd_det.engine import launch
-    from kd_det.engine.self_distillation import self_distill
+    from kd_det.api import launch
+    from kd_det.api.self_distill import self_distill
 
     self_distill(launch.prepare_from(args), args.generations, args.seed)

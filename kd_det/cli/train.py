@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from kd_det.engine import launch
+    from kd_det.api import launch
 
     cfg = launch.prepare_from(args)
     launch.train(cfg, args.amp, args.resume, args.auto_scale_lr, args.seed)

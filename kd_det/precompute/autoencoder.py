@@ -230,7 +230,7 @@ def train_auto_encoders(cfg: Config) -> list[str]:
     """Make or check the auto-encoders that a config names; stage 1 alone.
 
     Args:
-        cfg: Of a pair, from :func:`kd_det.engine.launch.prepare`.
+        cfg: Of a pair, from :func:`kd_det.api.launch.prepare`.
 
     Returns:
         The files.

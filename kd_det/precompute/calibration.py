@@ -124,7 +124,7 @@ def calibrate(
     stands still, and the median over some batches is taken.
 
     Args:
-        cfg: From :func:`kd_det.engine.launch.prepare`.
+        cfg: From :func:`kd_det.api.launch.prepare`.
         target: Share that each loss shall have.
         steps: Of training; 0 measures the student as it begins.
         batches: To measure on.

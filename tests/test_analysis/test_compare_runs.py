@@ -8,13 +8,13 @@ import pytest
 from coco_toy import pycocotools_scores, toy_predictions
 
 from kd_det.analysis.compare_runs import compare_runs, t_interval
-from kd_det.analysis.predictions import (
+from kd_det.cli import main
+from kd_det.errors import UserError
+from kd_det.evaluation.predictions import (
     FILE,
     ClassPredictions,
     load_predictions,
 )
-from kd_det.cli import main
-from kd_det.errors import UserError
 
 
 @pytest.fixture

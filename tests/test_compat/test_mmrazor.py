@@ -9,9 +9,9 @@ from mmengine.runner.checkpoint import get_state_dict
 from razor import mmrazor_cfg, shipped_distiller
 from tiny import build, pair_cfg, run_cfg, tiny_spec
 
+from kd_det.api import launch
 from kd_det.checkpoint import load_checkpoint
 from kd_det.compat import mmrazor as bridge
-from kd_det.engine import launch
 from kd_det.errors import UserError
 from kd_det.models.teacher import load_exactly
 

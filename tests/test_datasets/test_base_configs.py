@@ -21,8 +21,8 @@ from mmengine.registry import (
 from tiny import spare_time
 
 import kd_det.registry  # noqa: F401  MMCV finds its operators
+from kd_det.api import launch
 from kd_det.datasets.cifar_files import CIFAR10_LAYOUT, CIFAR100_LAYOUT
-from kd_det.engine import launch
 
 BASES = Path(__file__).parents[2] / 'configs/_base_'
 SETS = {path.stem: path for path in (BASES / 'datasets').glob('*.py')}

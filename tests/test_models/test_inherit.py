@@ -21,9 +21,9 @@ from tiny import (
     tiny_spec,
 )
 
+from kd_det.api.launch import student_of
 from kd_det.checkpoint import load_checkpoint
 from kd_det.distillers.class_match import ClassMatch
-from kd_det.engine.launch import student_of
 from kd_det.errors import UserError
 from kd_det.models.inherit import class_rows
 from kd_det.registry import MODELS

@@ -12,8 +12,8 @@ from mmengine.runner import Runner
 from tiny import spare_time
 from torch.utils.data import BatchSampler
 
+from kd_det.api import launch
 from kd_det.connectors.auto_encoder_file import load_auto_encoder
-from kd_det.engine import launch
 from kd_det.errors import UserError
 from kd_det.files import sha256_of
 from kd_det.losses.reconstruction import reconstruction

@@ -14,8 +14,8 @@ from rich.console import Console
 from tiny import spare_time
 
 from kd_det import progress
+from kd_det.api import launch
 from kd_det.cli import main
-from kd_det.engine import launch
 from kd_det.errors import UserError
 from kd_det.precompute.calibration import Calibration, calibrate, write_child
 from kd_det.precompute.gradient_shares import step_shares

@@ -4,8 +4,8 @@ import pytest
 import torch
 from tiny import CLASSES, pair_cfg, run_cfg, tiny_spec
 
-from kd_det.engine import launch
-from kd_det.engine.export import export_student
+from kd_det.api import launch
+from kd_det.api.export import export_student
 from kd_det.errors import UserError
 from kd_det.models.spec import read_spec
 from kd_det.testing import save_teacher

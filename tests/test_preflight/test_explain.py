@@ -9,9 +9,9 @@ import torch
 from mmengine.registry import MODELS as ROOT
 from tiny import pair_cfg, run_cfg, tiny_spec
 
+from kd_det.api import launch
 from kd_det.cli import run_tool
 from kd_det.config import load_config
-from kd_det.engine import launch
 from kd_det.models.spec import read_spec
 from kd_det.registry import MODELS
 

@@ -9,15 +9,15 @@ import numpy as np
 from mmengine.dist import collect_results, is_main_process
 from mmengine.hooks import Hook
 
-from kd_det.analysis.coco_ap import coco_scores
-from kd_det.analysis.predictions import FILE as PREDICTIONS
-from kd_det.analysis.predictions import (
+from kd_det.engine import run_facts
+from kd_det.engine.run_record import FILE
+from kd_det.evaluation.coco_ap import coco_scores
+from kd_det.evaluation.predictions import FILE as PREDICTIONS
+from kd_det.evaluation.predictions import (
     BoxPredictions,
     ClassPredictions,
     Predictions,
 )
-from kd_det.analysis.run_record import FILE
-from kd_det.engine import run_facts
 from kd_det.files import atomic_write
 from kd_det.registry import HOOKS
 

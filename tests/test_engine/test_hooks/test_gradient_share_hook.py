@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from share_toy import HOOK, KEYS, LOSSES, run
 from tiny import spare_time
 
-from kd_det.engine import launch
+from kd_det.api import launch
 from kd_det.engine.hooks import GradientShareHook
 from kd_det.errors import UserError
 from kd_det.precompute.gradient_shares import step_shares

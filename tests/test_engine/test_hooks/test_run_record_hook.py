@@ -16,15 +16,15 @@ from pycocotools.coco import COCO
 from tiny import CLASSES, pair_cfg, run_cfg
 
 import kd_det
-from kd_det.analysis.coco_ap import coco_scores
 from kd_det.analysis.compare_runs import compare_runs
-from kd_det.analysis.predictions import FILE as PREDICTIONS
-from kd_det.analysis.predictions import load_predictions
-from kd_det.analysis.run_record import load_record
+from kd_det.api import launch
 from kd_det.cli import main
-from kd_det.engine import launch
 from kd_det.engine.hooks.run_record_hook import boxes_of, sample_of
 from kd_det.engine.run_facts import commit
+from kd_det.engine.run_record import load_record
+from kd_det.evaluation.coco_ap import coco_scores
+from kd_det.evaluation.predictions import FILE as PREDICTIONS
+from kd_det.evaluation.predictions import load_predictions
 from kd_det.registry import METRICS
 
 

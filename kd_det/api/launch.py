@@ -16,13 +16,12 @@ from mmengine.runner import Runner
 from kd_det.checkpoint import load_checkpoint, use_safe_loading
 from kd_det.config import leaf_datasets, load_config, specs_that_train
 from kd_det.engine.class_pictures import ClassPictures, check_visualizer
-from kd_det.engine.connector_record import record_connectors
+from kd_det.engine.cleanup import FirstStep, nothing_left
 from kd_det.engine.hooks.gradient_share_hook import check_auto_weights
 from kd_det.engine.hooks.run_record_hook import RunRecordHook
-from kd_det.engine.refusal import FirstStep, nothing_left
 from kd_det.errors import UserError
 from kd_det.files import check_output
-from kd_det.models import EmbeddingModel
+from kd_det.models import DistillModel, EmbeddingModel
 from kd_det.models.distill_model import teacher_specs
 from kd_det.models.spec import read_spec
 from kd_det.models.teacher import load_exactly
@@ -219,6 +218,27 @@ def _set_seed(cfg: Config, seed: int) -> None:
             f'--seed {seed}: an integer from 0 to {2**32 - 1} is accepted.'
         )
     cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
+
+
+def record_connectors(runner: Runner) -> None:
+    """Write the connectors as they were built into the dumped config.
+
+    The work dir's config then has the channels that the probe of both
+    networks found, and the connectors that were taken by themselves: another
+    run of it builds the same ones, or stops where a network has changed.
+
+    Args:
+        runner: Before training; any that trains no pair is left alone.
+    """
+    model = runner.model
+    model = model.module if is_model_wrapper(model) else model
+    if not isinstance(model, DistillModel):
+        return
+    for name, distiller in model.distill.items():
+        if distiller.connectors.cfgs:
+            own = runner.cfg.model.distillers[name]
+            own.connectors = dict(distiller.connectors.cfgs)
+    runner.dump_config()
 
 
 def student_of(cfg: Config) -> Config:

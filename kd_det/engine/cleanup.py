@@ -15,7 +15,7 @@ from mmengine.visualization import Visualizer
 
 from kd_det.engine.hooks.initial_weights_hook import FILE as DIGEST
 from kd_det.errors import UserError
-from kd_det.files import first_existing
+from kd_det.files import check_folder, first_existing
 
 
 class FirstStep(Hook):
@@ -44,32 +44,6 @@ class FirstStep(Hook):
         """
         return not self.taken and (
             not self.begun or isinstance(error, UserError)
-        )
-
-
-def check_folder(
-    path: str, what: str = 'work dir', option: str = '--work-dir'
-) -> None:
-    """Stop if a folder cannot be made: a file stands in its way.
-
-    Args:
-        path: The folder.
-        what: What to call it.
-        option: What names another.
-
-    Raises:
-        UserError: It cannot be made, or not be written.
-    """
-    there = first_existing(path)
-    if not there.is_dir():
-        raise UserError(
-            f'The {what} {path!r} cannot be a folder, since {str(there)!r} '
-            f'is a file; give another with {option}.'
-        )
-    if not os.access(there, os.W_OK):
-        raise UserError(
-            f'The {what} {path!r} cannot be written, since {str(there)!r} '
-            f'is read-only; give another with {option}.'
         )
 
 

@@ -8,8 +8,8 @@ import torch
 from mmengine.registry import init_default_scope
 from tiny import CLASSES, run_cfg, spare_time
 
-from kd_det.engine import launch
-from kd_det.engine.feature_analysis import analyze, titles
+from kd_det.analysis.compare_features import analyze, titles
+from kd_det.api import launch
 from kd_det.errors import UserError
 from kd_det.functional import linear_cka
 from kd_det.registry import MODELS

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kd_det.engine.stages import Stage, Stages, duration
+from kd_det.api.steps import Stage, Stages, duration
 from kd_det.errors import UserError
 
 ONE, TWO = Stage('one', 'first thing', 60), Stage('two', 'second thing', 120)

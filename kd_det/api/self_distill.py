@@ -7,8 +7,8 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.dist import get_world_size
 
-from kd_det.engine import launch
-from kd_det.engine.stages import Stage, Stages
+from kd_det.api import launch
+from kd_det.api.steps import Stage, Stages
 from kd_det.errors import UserError
 from kd_det.files import sha256_of
 from kd_det.models.spec import BEGINS

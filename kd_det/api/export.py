@@ -10,10 +10,10 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import get_state_dict
 from torch import nn
 
+from kd_det.api.launch import student_of
 from kd_det.checkpoint import load_checkpoint
-from kd_det.engine.launch import student_of
 from kd_det.errors import UserError, counted
-from kd_det.evaluation.stock import (
+from kd_det.evaluation.plain_libraries import (
     count_predictions,
     same_predictions,
     same_raw_outputs,

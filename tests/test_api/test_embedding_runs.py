@@ -13,13 +13,13 @@ from mmpretrain.datasets.categories import CIFAR10_CATEGORIES
 from PIL import Image
 from tiny import spare_time
 
+from kd_det.analysis.embedding_report import analyze, embed, picture
+from kd_det.api import launch
+from kd_det.api.export import export_student
+from kd_det.api.self_distill import self_distill
 from kd_det.datasets.cifar_files import CIFAR10_LAYOUT
-from kd_det.engine import launch
-from kd_det.engine.embedding_pictures import analyze, embed, picture
-from kd_det.engine.export import export_student
-from kd_det.engine.self_distillation import self_distill
 from kd_det.errors import UserError
-from kd_det.evaluation.stock import stock_network
+from kd_det.evaluation.plain_libraries import stock_network
 
 
 class Stop(Hook):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from kd_det.engine.stages import Stage
+from kd_det.api.steps import Stage
 
 
 @dataclass(frozen=True)

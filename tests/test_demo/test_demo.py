@@ -16,7 +16,8 @@ from PIL import Image
 
 from kd_det.checkpoint import load_checkpoint
 from kd_det.cli import run_tool
-from kd_det.engine import demo, demo_results
+from kd_det.demo import demo
+from kd_det.demo import results as demo_results
 from kd_det.engine.hooks import ProgressHook
 from kd_det.engine.hooks.initial_weights_hook import weights_digests
 from kd_det.errors import UserError

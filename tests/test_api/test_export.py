@@ -7,8 +7,8 @@ import torch
 from image_folders import write_tree
 from tiny import CLASSES, pair_cfg, tiny_spec
 
+from kd_det.api import export, launch
 from kd_det.checkpoint import load_checkpoint
-from kd_det.engine import export, launch
 from kd_det.errors import UserError
 from kd_det.testing import save_teacher, tiny_classifier, tiny_run
 

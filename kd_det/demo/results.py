@@ -15,9 +15,9 @@ from torch import nn
 
 import kd_det
 from kd_det.analysis.pictures import Boxes, draw_comparison
-from kd_det.engine import launch
-from kd_det.engine.demo_rows import ALONE, PICTURED, ROWS, TEACHER
-from kd_det.engine.stages import duration
+from kd_det.api import launch
+from kd_det.api.steps import duration
+from kd_det.demo.rows import ALONE, PICTURED, ROWS, TEACHER
 from kd_det.files import atomic_write
 from kd_det.precompute.centroids import package_versions
 

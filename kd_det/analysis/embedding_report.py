@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kd_det.analysis import embeddings as pictures
-from kd_det.engine import launch
+from kd_det.api import launch
 from kd_det.errors import UserError
 from kd_det.progress import track
 

@@ -17,13 +17,12 @@ from torch.utils.data import Subset
 from kd_det import random_state
 from kd_det.analysis import features
 from kd_det.analysis.cka import KERNELS, MinibatchCKA
+from kd_det.analysis.feature_probe import SeenNetwork
 from kd_det.checkpoint import load_checkpoint
 from kd_det.connectors.split import ChannelSplit
 from kd_det.distillers import FeatureDistiller
-from kd_det.engine.refusal import check_folder
-from kd_det.engine.seen_network import SeenNetwork
 from kd_det.errors import UserError
-from kd_det.files import atomic_write
+from kd_det.files import atomic_write, check_folder
 from kd_det.models.teacher import load_exactly
 from kd_det.preflight.data import check_data
 from kd_det.registry import MODELS
@@ -49,7 +48,7 @@ def analyze(
     checkpoints lie beside the logs of their runs there is ``curves.png``.
 
     Args:
-        cfg: Of a pair, from :func:`kd_det.engine.launch.prepare`.
+        cfg: Of a pair, from :func:`kd_det.api.launch.prepare`.
         checkpoints: Of its student, by whatever method.
         out: Folder to write to; the work dir without it.
         num_images: Of the test data, evenly spread.

@@ -9,7 +9,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from tiny import spare_time
 
-from kd_det.engine import launch
+from kd_det.api import launch
 from kd_det.errors import UserError
 from kd_det.models.spec import read_spec
 from kd_det.registry import HOOKS, MODELS

@@ -6,7 +6,7 @@ import pytest
 from mmengine.config import Config, ConfigDict
 from tiny import run_cfg, tiny_spec
 
-from kd_det.engine import launch
+from kd_det.api import launch
 from kd_det.errors import UserError
 from kd_det.registry import MODELS
 

@@ -15,13 +15,13 @@ from rich import get_console
 
 import kd_det
 from kd_det import pip_weights
+from kd_det.api import launch
+from kd_det.api.steps import Stage, Stages, duration
 from kd_det.config import load_config
 from kd_det.datasets import make_shapes
-from kd_det.engine import launch
-from kd_det.engine.demo_results import evaluate, table, write_results
-from kd_det.engine.demo_rows import ALONE, ROWS, TEACHER, Row
+from kd_det.demo.results import evaluate, table, write_results
+from kd_det.demo.rows import ALONE, ROWS, TEACHER, Row
 from kd_det.engine.hooks.initial_weights_hook import FILE as WEIGHTS_FILE
-from kd_det.engine.stages import Stage, Stages, duration
 from kd_det.errors import UserError
 from kd_det.files import sha256_of
 from kd_det.precompute.centroids import package_versions

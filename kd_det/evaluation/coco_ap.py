@@ -7,7 +7,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from kd_det.analysis.predictions import BoxPredictions
+from kd_det.evaluation.predictions import BoxPredictions
 
 METRICS = ('mAP', 'AP50', 'AP75', 'AP_small', 'AP_medium', 'AP_large')
 LARGEST = 1e10  # square pixels, as COCO bounds the areas

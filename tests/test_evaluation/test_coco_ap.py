@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from coco_toy import pycocotools_scores, toy_predictions
 
-from kd_det.analysis.coco_ap import METRICS, ResampledAP, coco_scores
+from kd_det.evaluation.coco_ap import METRICS, ResampledAP, coco_scores
 
 
 def as_floats(values):

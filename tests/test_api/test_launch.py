@@ -21,9 +21,9 @@ from tiny import (
     write_weights,
 )
 
+from kd_det.api import launch
 from kd_det.centroids import CentroidBank
 from kd_det.cli import run_tool
-from kd_det.engine import launch
 from kd_det.errors import UserError
 from kd_det.models.spec import read_spec
 from kd_det.registry import MODELS

@@ -1,0 +1,1 @@
+"""What a user calls: training, testing, export, self-distillation."""
