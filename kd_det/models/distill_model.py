@@ -7,7 +7,7 @@ from mmengine.model import BaseDataPreprocessor, BaseModel
 from torch import Tensor, nn
 
 from kd_det import random_state
-from kd_det.checks import check_name
+from kd_det.checks import check_choice, check_name
 from kd_det.distillers import Distiller
 from kd_det.distillers.levels import encode, is_deep
 from kd_det.errors import UserError, nearest
@@ -39,9 +39,9 @@ class DistillModel(BaseModel):
 
     Args:
         student: ``dict(cfg=..., **overrides)`` or a full model config; with
-            ``inherit``, the names of the sub-modules to begin with, and
+            ``inherit``, the names of the sub-modules to begin with,
             ``inherit_from``, the name of the teacher where there are
-            several.
+            several, and ``stitch``, True or False.
         teacher: The same with ``ckpt``, see :class:`FrozenTeacher`; or name
             -> such a config.
         distillers: Name -> config of a :class:`Distiller`. The losses are
@@ -60,12 +60,15 @@ class DistillModel(BaseModel):
     ) -> None:
         model_cfg = read_spec(student, 'student')[0]
         parts = check_parts(student.get('inherit', ()))
-        if not parts and student.get('inherit_from') is not None:
-            raise UserError(
-                f'student.inherit_from={student["inherit_from"]!r} without '
-                'student.inherit takes nothing over; name the parts, e.g. '
-                "inherit=('neck', 'bbox_head'), or leave it out."
-            )
+        for key in ('inherit_from', 'stitch'):
+            if not parts and student.get(key):
+                raise UserError(
+                    f'student.{key}={student[key]!r} without student.inherit '
+                    'takes nothing over; name the parts, e.g. '
+                    "inherit=('neck', 'bbox_head'), or leave it out."
+                )
+        stitch = student.get('stitch', False)
+        check_choice('student', 'stitch', stitch, (True, False))
         distillers = {} if distillers is None else distillers
         if not isinstance(distillers, dict) or not (distillers or parts):
             raise UserError(
@@ -76,6 +79,7 @@ class DistillModel(BaseModel):
             )
         for name in distillers:
             check_name('A distiller', name)
+        classes = tuple(classes)
         specs = teacher_specs(teacher)
         chosen = {
             name: _teacher_of(name, cfg, specs)
@@ -97,12 +101,12 @@ class DistillModel(BaseModel):
         with random_state.isolated():
             frozen = {
                 name: FrozenTeacher(
-                    spec, tuple(classes), parts if name == source else ()
+                    spec, classes, parts if name == source else ()
                 )
                 for name, spec in specs.items()
             }
             inheritance = parts and Inheritance(
-                parts, network, student, frozen[source], tuple(classes)
+                parts, network, student, frozen[source], classes, stitch
             )
             built = {
                 name: build_part(f'distillers.{name}', cfg, Distiller)
@@ -114,7 +118,7 @@ class DistillModel(BaseModel):
                 {n: frozen[n].model.data_preprocessor for n in heard},
             )
         )
-        self.classes = tuple(classes)
+        self.classes = classes
         self.student = network
         # in a dict, no sub-modules: no optimiser and no checkpoint must see
         # them
@@ -124,7 +128,7 @@ class DistillModel(BaseModel):
         self.distill = nn.ModuleDict(built)
         for name, distiller in built.items():
             own = frozen[self.listens_to[name]]
-            distiller.match_up(tuple(classes), own)
+            distiller.match_up(classes, own)
             distiller.bind(name, network, own)
         self.inheritance = inheritance or None  # until the first step
         self._checked = False  # that gradients reach the student
@@ -213,6 +217,11 @@ class DistillModel(BaseModel):
 
     def _end_inheritance(self) -> None:
         """Free what only the beginning of a run needs."""
+        if self.inheritance.unstitched:
+            raise UserError(
+                'student.stitch=True, but nothing has fitted the layers; add '
+                "dict(type='kd_det.StitchHook') to custom_hooks."
+            )
         teacher = self.inheritance.teacher
         teacher.kept.clear()
         self.inheritance = None

@@ -29,6 +29,7 @@ class Inheritance:
         spec: Its config, to find out which layers depend on the classes.
         teacher: Built with ``keep=parts``.
         classes: The student's class names in label order; () if not known.
+        stitch: Whether :func:`kd_det.models.stitch.stitch` is to follow.
 
     Raises:
         UserError: A part is missing from the student or the teacher, or
@@ -42,8 +43,11 @@ class Inheritance:
         spec: dict,
         teacher: FrozenTeacher,
         classes: tuple[str, ...],
+        stitch: bool = False,
     ) -> None:
         self.teacher = teacher
+        self.parts = parts
+        self.unstitched = stitch  # until StitchHook has done it
         self.match = match_classes(classes, teacher.classes)
         grown = {} if self.match is None else _grown(spec, len(classes))
         #: name -> rows of the student and of the teacher; None for all

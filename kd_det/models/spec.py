@@ -15,7 +15,7 @@ from kd_det.errors import UserError, nearest
 from kd_det.shipped import config_path
 
 # Keys of a student's spec that say how it begins; DistillModel reads them.
-BEGINS = ('inherit', 'inherit_from')
+BEGINS = ('inherit', 'inherit_from', 'stitch')
 EXAMPLE = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 
 

@@ -27,7 +27,7 @@ from kd_det.progress import track
 
 STEPS = 100
 BATCHES = 16
-MADE_FIRST = ('CentroidHook', 'AutoEncoderHook')  # what losses may need
+MADE_FIRST = ('CentroidHook', 'AutoEncoderHook', 'StitchHook')
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from kd_det import random_state
 from kd_det.centroids import CentroidBank
@@ -62,7 +62,9 @@ def compute_bank(
     if source not in SOURCES:
         raise UserError(f'source={source!r}; accepted are {SOURCES}.')
     with random_state.isolated():
-        loader = _loader(cfg, augmented, seed, distiller.images_at_once)
+        loader = training_loader(
+            cfg, augmented, seed, distiller.images_at_once
+        )
         sums, counts, norms = _accumulate(distiller, loader, source, seed)
     if not sums.isfinite().all():
         raise UserError(
@@ -97,7 +99,22 @@ def compute_bank(
     return bank
 
 
-def _loader(cfg: dict, augmented: bool, seed: int, batch_size: int):
+def training_loader(
+    cfg: dict,
+    augmented: bool = False,
+    seed: int = 0,
+    batch_size: int = 1,
+    limit: int | None = None,
+) -> DataLoader:
+    """Return a loader of the training set in its order, shared by the ranks.
+
+    Args:
+        cfg: The run's config.
+        augmented: Use the training pipeline, not the test pipeline.
+        seed: Of augmentation, per image.
+        batch_size: Images at once.
+        limit: Most images, evenly spread over the set; None for all.
+    """
     leaves = [
         copy.deepcopy(leaf)
         for leaf in leaf_datasets(cfg['train_dataloader']['dataset'])
@@ -109,7 +126,7 @@ def _loader(cfg: dict, augmented: bool, seed: int, batch_size: int):
     if len(leaves) > 1:
         dataset = dict(type='ConcatDataset', datasets=leaves)
     train = cfg['train_dataloader']
-    dataset = _Seeded(DATASETS.build(dataset), seed)
+    dataset = _Seeded(DATASETS.build(dataset), seed, limit)
     return Runner.build_dataloader(
         dict(
             batch_size=batch_size,
@@ -124,15 +141,17 @@ def _loader(cfg: dict, augmented: bool, seed: int, batch_size: int):
 class _Seeded(Dataset):
     """A data set whose every image is augmented from a seed of its own."""
 
-    def __init__(self, dataset: Dataset, seed: int) -> None:
+    def __init__(self, dataset: Dataset, seed: int, limit: int | None) -> None:
         self.dataset = dataset
         self.metainfo = dataset.metainfo
         self.seed = seed
+        self.length = min(len(dataset), limit or len(dataset))
 
     def __len__(self) -> int:
-        return len(self.dataset)
+        return self.length
 
     def __getitem__(self, index: int) -> dict:
+        index = index * len(self.dataset) // self.length
         random_state.seed_all(self.seed + index)
         return self.dataset[index]
 

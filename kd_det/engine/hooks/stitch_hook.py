@@ -1,0 +1,70 @@
+"""StitchHook: join the student's backbone to what it has inherited."""
+
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from kd_det import random_state
+from kd_det.checks import check_count
+from kd_det.engine.centroid_pass import training_loader
+from kd_det.models import require_pair
+from kd_det.models.stitch import stitch
+from kd_det.progress import track
+from kd_det.registry import HOOKS
+
+BATCH = 4  # images at once
+
+
+@HOOKS.register_module()
+class StitchHook(Hook):
+    """Fit the layers of ``student.stitch`` before the first step.
+
+    Inherited parts read the teacher's backbone, and the student has another.
+    One pass over some training images, with the test pipeline, fits the
+    layers between them by least squares, see
+    :func:`kd_det.models.stitch.stitch`. Without ``student.stitch`` the hook
+    does nothing; a checkpoint that has been loaded or resumed is left as it
+    is. Random generators are left as they were.
+
+    Args:
+        num_images: Training images to use, evenly spread over the set.
+
+    Example:
+        >>> custom_hooks = [dict(type='kd_det.StitchHook')]
+    """
+
+    priority = 'HIGH'
+
+    def __init__(self, num_images: int = 256) -> None:
+        check_count(self, 'num_images', num_images, 1)
+        self.num_images = num_images
+
+    def before_train(self, runner) -> None:
+        """Fit the layers and log how well that went."""
+        model = runner.model
+        model = model.module if is_model_wrapper(model) else model
+        require_pair(self, model)
+        inherited = model.inheritance
+        if inherited is None or not inherited.unstitched:
+            return
+        inherited.unstitched = False
+        if runner._resume or runner._load_from is not None:
+            runner.logger.info(
+                'student.stitch: a checkpoint has been loaded, so no layer '
+                'is fitted.'
+            )
+            return
+        with random_state.isolated():
+            images = training_loader(
+                runner.cfg, batch_size=BATCH, limit=self.num_images
+            )
+            lines = stitch(
+                model.student,
+                inherited.teacher,
+                inherited.parts,
+                track(images, 'Stitching', silent=get_rank() != 0),
+            )
+        runner.logger.info(
+            "Layers of the student fitted to the teacher's:\n  "
+            + '\n  '.join(lines)
+        )

@@ -1,0 +1,236 @@
+"""Stitching: fit the layers by which inherited parts read a backbone."""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import torch
+from mmdet.models.detectors.base import BaseDetector
+from mmengine.dist import all_reduce
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kd_det.errors import UserError
+from kd_det.models.teacher import FrozenTeacher, inside
+from kd_det.taps import FeatureTap
+
+RIDGE = 1e-3
+LIMIT = 4096  # inputs of a layer; beyond, the equations become too large
+SHAPE = 'kernel_size', 'stride', 'padding', 'dilation', 'groups'
+
+
+class RidgeRegression:
+    r"""Least squares with a small penalty, from batches of samples.
+
+    .. math:: \min_{W, b} \sum_i \lVert W x_i + b - y_i \rVert^2
+        + \lambda \lVert W \rVert^2
+
+    where :math:`\lambda` is ``ridge`` times the mean of the squared inputs,
+    summed over the samples. The bias is not penalised. Sums are in float64.
+
+    Args:
+        ridge: Relative size of the penalty.
+    """
+
+    def __init__(self, ridge: float = RIDGE) -> None:
+        self.ridge = ridge
+        self.sums = None  # of [x 1]'[x 1], of [x 1]'y, of y² and of 1
+
+    def update(self, x: Tensor, y: Tensor) -> None:
+        """Add samples: inputs ``(N, C)`` and targets ``(N, D)``."""
+        x = F.pad(x.double(), (0, 1), value=1)
+        y = y.double()
+        new = [x.T @ x, x.T @ y, y.square().sum()]
+        old = self.sums or [torch.zeros_like(value) for value in new]
+        self.sums = [a + b for a, b in zip(old, new)]
+
+    def solve(self) -> tuple[Tensor, Tensor, float]:
+        """Return ``W`` (D, C), ``b`` (D) and R², the share of the variance
+        of the targets that the fit explains."""
+        for value in self.sums:
+            all_reduce(value)
+        gram, cross, squares = self.sums
+        count = gram[-1, -1]
+        penalty = self.ridge * gram.diagonal()[:-1].mean()
+        diagonal = torch.full_like(gram[0], float(penalty))
+        diagonal[-1] = 0
+        solution = torch.linalg.solve(gram + diagonal.diag(), cross)
+        error = squares - 2 * (solution * cross).sum()
+        error = error + (solution * (gram @ solution)).sum()
+        variance = squares - cross[-1].square().sum() / count
+        return solution[:-1].T, solution[-1], float(1 - error / variance)
+
+
+@dataclass
+class Joint:
+    """A layer that reads the backbone, on both sides."""
+
+    name: str
+    student: nn.Conv2d | nn.Linear
+    teacher: nn.Conv2d | nn.Linear
+    fit: RidgeRegression = field(default_factory=RidgeRegression)
+
+    def update(self, x: Tensor, y: Tensor) -> None:
+        """Add what the student's layer reads and the teacher's gives."""
+        if isinstance(self.student, nn.Conv2d):
+            layer = self.student
+            x = F.unfold(
+                x,
+                layer.kernel_size,
+                layer.dilation,
+                layer.padding,
+                layer.stride,
+            )
+            x, y = x.transpose(1, 2), y.flatten(2).transpose(1, 2)
+        if x.shape[:-1] != y.shape[:-1]:
+            raise UserError(
+                f'student.stitch: {self.name} gives a map of another size in '
+                'the teacher; choose stages of the same strides in both '
+                'backbones.'
+            )
+        self.fit.update(x.flatten(0, -2), y.flatten(0, -2))
+
+    @torch.no_grad()
+    def apply(self) -> str:
+        """Write the weights into the student; return a line on the fit."""
+        weight, bias, explained = self.fit.solve()
+        layer = self.student
+        layer.weight.copy_(weight.reshape(layer.weight.shape))
+        if layer.bias is not None:
+            layer.bias.copy_(bias)
+        return f'{self.name}: {weight.shape[1]} inputs, R² {explained:.2f}'
+
+
+@torch.no_grad()
+def stitch(
+    student: nn.Module,
+    teacher: FrozenTeacher,
+    parts: tuple[str, ...],
+    batches: Iterable[dict],
+) -> list[str]:
+    """Fit each layer between the backbone and the inherited parts.
+
+    Such a layer cannot be copied, since the teacher's reads other features.
+    Its weights are those with which it comes nearest to the output of the
+    teacher's layer on the same images, by :class:`RidgeRegression`.
+
+    Args:
+        student: The network; it has inherited ``parts``.
+        teacher: Where they are from.
+        parts: Names of sub-modules.
+        batches: Of the training set, as a data loader gives them.
+
+    Returns:
+        A line for each layer: its name, its inputs, R² of the fit.
+
+    Raises:
+        UserError: No layer reads the backbone, or one differs in more than
+            its inputs.
+    """
+    modes = {module: module.training for module in student.modules()}
+    student.eval()
+    joints = None
+    for data in batches:
+        own = student.data_preprocessor(data, False)['inputs']
+        theirs = teacher.model.data_preprocessor(data, False)['inputs']
+        if joints is None:
+            names = _reading(student, parts, own)
+            joints = [_joint(name, student, teacher) for name in names]
+            taps = (
+                FeatureTap(student, {n: f'{n}:input' for n in names}),
+                FeatureTap(teacher.model, {n: n for n in names}),
+            )
+        with taps[0] as reads, taps[1] as gives:
+            _run(student, own)
+            _run(teacher.model, theirs)
+        for joint in joints:
+            ((x,),), (y,) = reads[joint.name], gives[joint.name]
+            joint.update(x.float(), y.float())
+    for module, mode in modes.items():
+        module.training = mode
+    return [joint.apply() for joint in joints]
+
+
+def _run(network: nn.Module, inputs: Tensor) -> None:
+    """Run a detector up to its heads, a classifier to its end."""
+    if isinstance(network, BaseDetector):
+        network.extract_feat(inputs)
+    else:
+        network(inputs, mode='tensor')
+
+
+def _reading(
+    student: nn.Module, parts: tuple[str, ...], inputs: Tensor
+) -> list[str]:
+    """Return the layers of ``parts`` that read what is not of ``parts``."""
+    outside, found = [], []
+
+    def collect(module, args, output):
+        outside.extend(_tensors(output))
+
+    def look(name):
+        def hook(module, args):
+            if any(args[0] is tensor for tensor in outside):
+                found.append(name)
+
+        return hook
+
+    with ExitStack() as stack:
+        for name, module in student.named_modules():
+            if not name:
+                continue
+            if not inside(f'{name}.', parts):
+                handle = module.register_forward_hook(collect)
+            elif isinstance(module, (nn.Conv2d, nn.Linear)):
+                handle = module.register_forward_pre_hook(look(name))
+            else:
+                continue
+            stack.enter_context(handle)
+        _run(student, inputs)
+    found = [*dict.fromkeys(found)]
+    if not found:
+        raise UserError(
+            f'student.stitch=True, but no layer of {", ".join(parts)} reads '
+            'the backbone; inherit the neck too, or take stitch out.'
+        )
+    return found
+
+
+def _tensors(output) -> list[Tensor]:
+    if isinstance(output, Tensor):
+        return [output]
+    if isinstance(output, dict):
+        output = output.values()
+    if isinstance(output, Iterable):
+        return [t for item in output for t in _tensors(item)]
+    return []
+
+
+def _joint(name: str, student: nn.Module, teacher: FrozenTeacher) -> Joint:
+    own = student.get_submodule(name)
+    try:
+        theirs = teacher.model.get_submodule(name)
+    except AttributeError:
+        theirs = None
+    alike = (
+        type(own) is type(theirs)
+        and len(own.weight) == len(theirs.weight)
+        and all(getattr(own, k, 0) == getattr(theirs, k, 0) for k in SHAPE)
+    )
+    if not alike or getattr(own, 'groups', 1) != 1:
+        raise UserError(
+            f'student.stitch: {name} is {own} in the student and {theirs} in '
+            'the teacher; only the number of inputs may differ.'
+        )
+    if own.weight[0].numel() > LIMIT:
+        raise UserError(
+            f'student.stitch: {name} has {own.weight[0].numel()} inputs, and '
+            f'at most {LIMIT} can be fitted; take stitch out.'
+        )
+    weight = teacher.kept.get(f'{name}.weight')
+    if weight is None or not torch.equal(weight.cpu(), theirs.weight.cpu()):
+        raise UserError(
+            f'student.stitch: batch norm is folded into {name} of the '
+            'teacher; take teacher.fuse_conv_bn out.'
+        )
+    return Joint(name, own, theirs)
