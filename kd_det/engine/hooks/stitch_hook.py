@@ -6,9 +6,9 @@ from mmengine.model import is_model_wrapper
 
 from kd_det import random_state
 from kd_det.checks import check_count
-from kd_det.engine.centroid_pass import training_loader
 from kd_det.models import require_pair
 from kd_det.models.stitch import stitch
+from kd_det.precompute.centroids import training_loader
 from kd_det.progress import track
 from kd_det.registry import HOOKS
 
