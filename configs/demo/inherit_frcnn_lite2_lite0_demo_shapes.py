@@ -1,4 +1,9 @@
 """The demo's student that begins with the teacher's neck and heads."""
 
-_base_ = './inheritkd_frcnn_lite2_lite0_demo_shapes.py'
-model = dict(distillers=dict(_delete_=True))
+_base_ = [
+    './kd_frcnn_lite2_lite0_demo_shapes.py',
+    '../_base_/methods/inherit_roi.py',
+]
+model = dict(
+    student=_base_.pop('method').student, distillers=dict(_delete_=True)
+)

@@ -27,10 +27,10 @@ ROWS = (
         'inherit_frcnn_lite2_lite0_demo_shapes',
     ),
     Row(
-        'inheritkd',
-        'student, inheritance and KD',
-        70,
-        'inheritkd_frcnn_lite2_lite0_demo_shapes',
+        'stitch',
+        'student, stitched inheritance',
+        60,
+        'stitch_frcnn_lite2_lite0_demo_shapes',
     ),
 )
 TEACHER, ALONE, RECOMMENDED = ROWS[0], ROWS[1], ROWS[-1]

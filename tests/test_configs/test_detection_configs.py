@@ -39,7 +39,11 @@ read = functools.cache(load_config)  # for tests that change nothing in it
 METHODS = {
     'baseline': set(),
     'inheritkd': {'KDLoss'},
+    'inheritpkd': {'PKDLoss'},
+    'inheritpkdkd': {'PKDLoss', 'KDLoss'},
     'inherit': set(),  # the teacher's weights to begin with, no loss
+    'stitch': set(),  # the same, with the layers between fitted
+    'stitchpkd': {'PKDLoss'},
     'kd': {'KDLoss'},
     'nd': {'NDLoss', 'KDLoss'},
     'ndadaptor': {'NDLoss', 'KDLoss'},
@@ -68,6 +72,7 @@ DETECTORS = {
 }
 NETWORKS = {
     'r18': dict(type='ResNet', depth=18),
+    'r18half': dict(type='ResNet', depth=18, base_channels=32),
     'r34': dict(type='ResNet', depth=34),
     'r50': dict(type='ResNet', depth=50),
     'r101': dict(type='ResNet', depth=101),

@@ -29,9 +29,9 @@ SMALL = {
 }
 PAIR = {**SMALL, 'custom_hooks.0.floor': None}  # a teacher of 4 steps
 OPTIONS = dict(
-    teacher=SMALL, alone=SMALL, kd=PAIR, inherit=PAIR, inheritkd=PAIR
+    teacher=SMALL, alone=SMALL, kd=PAIR, inherit=PAIR, stitch=PAIR
 )
-STUDENTS = ('alone', 'kd', 'inherit', 'inheritkd')
+STUDENTS = ('alone', 'kd', 'inherit', 'stitch')
 INHERITED = {'neck', 'rpn_head', 'roi_head'}
 IMAGES = dict(num_train=4, num_val=6)
 
@@ -142,10 +142,10 @@ def test_picture(first, folder):
 
 def test_goes_on_and_ends_the_same(first, folder, monkeypatch):
     results, _ = first
-    last = folder / 'inheritkd/epoch_2.pth'
+    last = folder / 'stitch/epoch_2.pth'
     before = load_checkpoint(str(last))['state_dict']
     written = (folder / 'alone/epoch_2.pth').stat().st_mtime_ns
-    shutil.rmtree(folder / 'inheritkd')
+    shutil.rmtree(folder / 'stitch')
     after_train_iter = ProgressHook.after_train_iter
 
     def interrupt(self, runner, *args, **kwargs):
@@ -157,12 +157,12 @@ def test_goes_on_and_ends_the_same(first, folder, monkeypatch):
         patch.setattr(ProgressHook, 'after_train_iter', interrupt)
         with pytest.raises(KeyboardInterrupt):
             run(folder)
-    assert (folder / 'inheritkd/epoch_1.pth').is_file()
+    assert (folder / 'stitch/epoch_1.pth').is_file()
     assert not last.exists()
 
     again, text = run(folder)
     assert text.count('reused') == 5
-    assert again['stages']['inheritkd']['resumed']
+    assert again['stages']['stitch']['resumed']
     assert (folder / 'alone/epoch_2.pth').stat().st_mtime_ns == written
     after = load_checkpoint(str(last))['state_dict']
     assert before.keys() == after.keys()
@@ -219,8 +219,8 @@ def test_unlike_students_are_refused(folder, first, name):
     }
     demo_results.check_alike(cfgs, records)
     for other in ('alone', 'teacher'):  # nothing inherited, and a backbone
-        wrong = dict(records, inheritkd=records[other])
-        with pytest.raises(RuntimeError, match='inheritkd began with other'):
+        wrong = dict(records, stitch=records[other])
+        with pytest.raises(RuntimeError, match='stitch began with other'):
             demo_results.check_alike(cfgs, wrong)
     cfgs['kd'][name].changed = True
     with pytest.raises(RuntimeError, match=f'alone and kd differ in {name}'):
