@@ -1,5 +1,8 @@
 """Fixtures shared by all tests: a small real data set and a pair on it."""
 
+import sys
+from pathlib import Path
+
 import pytest
 from tiny import CLASSES, batch_of, build, pair_cfg, spare_time, tiny_spec
 
@@ -7,6 +10,9 @@ import kd_det.registry  # noqa: F401  MMCV finds its operators
 from kd_det.datasets import make_shapes
 from kd_det.precompute.centroids import compute_bank
 from kd_det.testing import save_teacher, tiny_run
+
+# last, so that no tool hides a module of its name
+sys.path.append(str(Path(__file__).parents[1] / 'tools'))
 
 
 @pytest.fixture(scope='session')

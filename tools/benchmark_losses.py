@@ -1,9 +1,151 @@
 """Print what the losses cost, beside slower ways and within a step."""
 
 import argparse
+from collections.abc import Callable, Iterator, Sequence
 
+import torch
+from torch import Tensor
+
+from benchmarks.comparison import Variant, compare, measured, table
+from benchmarks.steps import steps
+from kd_det import random_state
 from kd_det.cli import run_tool
-from kd_det.engine.benchmark_losses import SECTIONS, benchmark
+from kd_det.functional import dkd_loss, kd_loss, nd_loss, sdd_loss, sdd_weights
+
+TAU = 4.0
+
+
+def benchmark(
+    sections: Sequence[str], rounds: int, threads: int, small: bool
+) -> None:
+    """Time variants that give the same and print a table for each set.
+
+    Args:
+        sections: Some of ``SECTIONS``.
+        rounds: See :func:`measured`.
+        threads: The same.
+        small: Sizes for a test: seconds, and no meaning.
+
+    Raises:
+        UserError: ``rounds`` or ``threads`` is below 1.
+        RuntimeError: Two variants differ.
+    """
+    with measured(rounds, threads), random_state.isolated():
+        random_state.seed_all(0)
+        for section in sections:
+            for lines in SECTIONS[section](rounds, small):
+                print(f'\n{lines}', flush=True)
+
+
+def nd(rounds: int, small: bool) -> Iterator[str]:
+    """Yield the table of ND at once and sample by sample."""
+    samples, width, classes = (16, 8, 5) if small else (1024, 1024, 81)
+    # like what a ReLU and pooling leave: not negative
+    student = torch.rand(samples, width, requires_grad=True)
+    # around the student's norm: both branches of the maximum occur
+    teacher = torch.rand(samples, width) * (0.5 + torch.rand(samples, 1))
+    means = torch.rand(classes, width)
+    labels = torch.randint(classes, (samples,))
+    lists = {str(row): mean.tolist() for row, mean in enumerate(means)}
+    title = f'nd: N={samples}, D={width}, K={classes}, forward and backward'
+    variants = {
+        'nd_loss': _graded(
+            student, lambda: nd_loss(student, teacher, means, labels).mean()
+        ),
+        'loop over samples': _graded(
+            student,
+            lambda: _nd_loop(student, teacher, means.__getitem__, labels),
+        ),
+        # as the authors keep them: read from a JSON
+        'loop over samples, class means as lists': _graded(
+            student,
+            lambda: _nd_loop(
+                student,
+                teacher,
+                lambda label: torch.tensor(lists[str(label)]),
+                labels,
+            ),
+        ),
+    }
+    timings = compare(title, variants, rounds)
+    yield f'{title}\n{table(timings, ratio=timings[0])}'
+
+
+def sdd(rounds: int, small: bool) -> Iterator[str]:
+    """Yield the tables of SDD in one call and region by region."""
+    samples, sizes = (4, (5, 7)) if small else (64, (100, 1000))
+    regions = 1 + 4 + 16
+    bases = dict(
+        KD=lambda s, t, y: kd_loss(s, t, TAU),
+        DKD=lambda s, t, y: dkd_loss(s, t, y, tau=TAU),
+    )
+    for classes in sizes:
+        # laid out as LogitDistiller has them: the classes of a cell together
+        shape = samples, regions, classes
+        student = torch.randn(shape, requires_grad=True)
+        pair = student.transpose(1, 2), torch.randn(shape).transpose(1, 2)
+        labels = torch.randint(classes, (samples,))
+        for name, base in bases.items():
+            title = (
+                f'sdd: {name}, N={samples}, K={classes}, R={regions}, forward '
+                'and backward'
+            )
+            timings = compare(
+                title, _sdd_variants(student, pair, labels, base), rounds
+            )
+            yield f'{title}\n{table(timings, ratio=timings[0])}'
+
+
+SECTIONS = dict(nd=nd, sdd=sdd, steps=steps)
+
+
+def _sdd_variants(
+    leaf: Tensor, pair: tuple[Tensor, Tensor], labels: Tensor, base: Callable
+) -> dict[str, Variant]:
+    return {
+        'sdd_loss': _graded(
+            leaf, lambda: sdd_loss(*pair, labels, base).mean()
+        ),
+        'a call of the base loss for each region': _graded(
+            leaf, lambda: _sdd_loop(*pair, labels, base)
+        ),
+    }
+
+
+def _graded(leaf: Tensor, loss: Callable[[], Tensor]) -> Variant:
+    """Return what runs a loss back to ``leaf``: its value and gradient."""
+
+    def run() -> tuple[Tensor, Tensor]:
+        leaf.grad = None
+        value = loss()
+        value.backward()
+        return value.detach(), leaf.grad
+
+    return run
+
+
+def _nd_loop(
+    student: Tensor,
+    teacher: Tensor,
+    mean_of: Callable[[int], Tensor],
+    labels: Tensor,
+) -> Tensor:
+    total = 0.0
+    for s, t, label in zip(student, teacher, labels.tolist()):
+        mean = mean_of(label)
+        direction = mean / mean.norm()
+        total = total + 1 - s @ direction / max(s.norm(), t.norm())
+    return total / len(student)
+
+
+def _sdd_loop(
+    student: Tensor, teacher: Tensor, labels: Tensor, base: Callable
+) -> Tensor:
+    weights = sdd_weights(teacher, labels)
+    # unbind: to index each region would cost a gradient of the whole each
+    regions = zip(weights.unbind(1), student.unbind(2), teacher.unbind(2))
+    losses = [(w * base(s, t, labels)).mean() for w, s, t in regions]
+    return torch.stack(losses).mean()
 
 
 def main() -> None:

@@ -1,12 +1,69 @@
 """Print what a config's teacher costs under each of its switches."""
 
 import argparse
+import time
+from functools import partial
 
+import torch
+from mmengine.config import Config
+
+from benchmarks.comparison import Timing, check_least, compare, table
 from kd_det.api import launch
 from kd_det.cli import run_tool
 from kd_det.cli.arguments import add_run_arguments
-from kd_det.engine.benchmark import teacher_switches
-from kd_det.engine.comparison import table
+from kd_det.errors import UserError
+from kd_det.models import FrozenTeacher
+
+SWITCHES = (
+    dict(),
+    dict(fuse_conv_bn=True),
+    dict(fuse_conv_bn=True, channels_last=True),
+    dict(fuse_conv_bn=True, channels_last=True, dtype='bfloat16'),
+)
+
+
+def teacher_switches(
+    cfg: Config, size: tuple[int, int], batch_size: int, rounds: int
+) -> list[Timing]:
+    """Time the teacher's backbone and neck, one variant after the other.
+
+    Args:
+        cfg: Of a pair, from ``launch.prepare``.
+        size: Height and width of the images, in pixels.
+        batch_size: Images a call.
+        rounds: Calls of each variant, interleaved; their median counts.
+
+    Returns:
+        One timing a variant, named by its switches; the error is that of the
+        feature maps.
+
+    Raises:
+        UserError: The config has no teacher, or a number is below 1.
+    """
+    check_least(1, size=min(size), batch_size=batch_size, rounds=rounds)
+    if 'teacher' not in cfg.model:
+        raise UserError(
+            'The config has no teacher to time; use one whose model is a '
+            "kd_det 'DistillModel'."
+        )
+    spec = {
+        k: v for k, v in cfg.model.teacher.items() if k not in SWITCHES[-1]
+    }
+    images = torch.randn(batch_size, 3, *size)
+    variants = {}
+    for switch in SWITCHES:
+        teacher = FrozenTeacher(dict(spec, **switch))
+        if torch.cuda.is_available():
+            images, teacher = images.cuda(), teacher.cuda()
+        name = ', '.join(f'{k}={v}' for k, v in switch.items()) or 'none'
+        variants[name] = partial(teacher.extract_feat, images)
+    return compare('teacher', variants, rounds, float('inf'), _now)
+
+
+def _now() -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def main() -> None:

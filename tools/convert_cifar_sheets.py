@@ -1,11 +1,184 @@
-"""Convert CIFAR-10 from sheets to the layout of its official archive."""
+"""Convert CIFAR-10 from sheets to the layout of its official archive.
+
+Sheets are a few lossless WebP pictures and an ``index.json``. A sheet shows
+up to ``per_sheet`` images, ``per_row`` to a row, row by row. The index has,
+for each split, the sheets in order, the ``count`` of images, their labels,
+and the sha256 of all images (N, 32, 32, 3) followed by all labels, 64 bits
+each, least significant byte first.
+"""
 
 import argparse
+import hashlib
+import json
+import os.path as osp
+import pickle
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from kd_det.datasets.cifar_sheets import convert_sheets
+import numpy as np
+from PIL import Image
+
+from kd_det.datasets.cifar_files import CIFAR10_LAYOUT, SIDE, WIDTH
 from kd_det.errors import UserError
+from kd_det.files import atomic_write
+
+_ENTRIES = {'count', 'sheets', 'labels', 'sha256'}
+
+
+def read_sheets(
+    folder: str | Path, split: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read one split and check it against the index's sha256.
+
+    Args:
+        folder: Holds ``index.json`` and the sheets.
+        split: ``'train'`` or ``'test'``.
+
+    Returns:
+        Images (N, 32, 32, 3), uint8, RGB; labels (N,), int64.
+
+    Raises:
+        FileNotFoundError: The index or a sheet is missing.
+        UserError: The index is no index, a sheet is damaged or has another
+            size, or the sha256 differs.
+    """
+    index = _read_index(folder)
+    splits = index['splits']
+    if split not in splits:
+        raise UserError(
+            f'Sheets {str(folder)!r} have no split {split!r}; accepted are '
+            f'{", ".join(splits)}.'
+        )
+    entry = splits[split]
+    parts = [
+        _cut(osp.join(folder, osp.basename(name)), index)
+        for name in entry['sheets']
+    ]
+    empty = np.empty((0, SIDE, SIDE, 3), np.uint8)
+    images = np.concatenate([empty, *parts])[: entry['count']]
+    labels = np.array(entry['labels'], dtype='<i8')
+    digest = hashlib.sha256(images.tobytes())
+    digest.update(labels.tobytes())
+    if digest.hexdigest() != entry['sha256']:
+        raise UserError(
+            f'Sheets {str(folder)!r} are damaged: the {split} split has '
+            f'sha256 {digest.hexdigest()[:12]}…, the index says '
+            f'{entry["sha256"][:12]}…; copy them again.'
+        )
+    if len(images) != len(labels):
+        raise UserError(
+            f'Sheets {str(folder)!r} show {len(images)} {split} images and '
+            f'the index has {len(labels)} labels; copy them again.'
+        )
+    return images, labels.astype(np.int64)
+
+
+def convert_sheets(folder: str | Path, out: str | Path) -> Path:
+    """Write the sheets in the layout of the official CIFAR-10 archive.
+
+    The same sheets give the same bytes. They are not the official bytes:
+    the order of the images is that of the sheets. Files that are there are
+    replaced, each as a whole.
+
+    Args:
+        folder: Holds ``index.json`` and the sheets of both splits.
+        out: Gets ``cifar-10-batches-py``; what a config's ``data_root``
+            names.
+
+    Returns:
+        The folder of the batches.
+
+    Raises:
+        FileNotFoundError: The index or a sheet is missing.
+        UserError: As :func:`read_sheets`, or the classes are not ten.
+    """
+    layout = CIFAR10_LAYOUT
+    names = _read_index(folder)['classes']
+    if len(names) != layout.num_classes:
+        raise UserError(
+            f'Sheets {str(folder)!r} have {len(names)} classes; only '
+            f'{layout.name} with {layout.num_classes} is converted.'
+        )
+    target = Path(out) / layout.folder
+    for files in (layout.train, layout.test):
+        split = 'train' if files is layout.train else 'test'
+        images, labels = read_sheets(folder, split)
+        rows = images.transpose(0, 3, 1, 2).reshape(len(images), WIDTH)
+        for number, (file, part, label) in enumerate(
+            zip(
+                files,
+                np.array_split(rows, len(files)),
+                np.array_split(labels, len(files)),
+            ),
+            start=1,
+        ):
+            _dump(
+                target / file,
+                dict(
+                    batch_label=f'{split}ing batch {number} of {len(files)}',
+                    labels=label.tolist(),
+                    data=np.ascontiguousarray(part),
+                ),
+            )
+    _dump(target / layout.meta, dict(label_names=names, num_vis=WIDTH))
+    return target
+
+
+def _dump(path: Path, table: dict) -> None:
+    with atomic_write(path) as file:
+        pickle.dump(table, file, protocol=4)
+
+
+def _read_index(folder: str | Path) -> dict:
+    path = osp.join(folder, 'index.json')
+    if not osp.isfile(path):
+        raise FileNotFoundError(
+            f'There is no {path!r}; give the folder of the sheets and their '
+            'index.json.'
+        )
+    try:
+        with open(path, encoding='utf-8') as file:
+            index = json.load(file)
+        whole = index['side'] == SIDE and len(index['classes']) > 0
+        whole = whole and min(index['per_row'], index['per_sheet']) > 0
+        whole = whole and len(index['splits']) > 0
+        for entry in index['splits'].values():
+            whole = whole and entry.keys() >= _ENTRIES
+    except (ValueError, KeyError, TypeError, AttributeError):
+        whole = False
+    if not whole:
+        raise UserError(
+            f'{path!r} is no index of CIFAR sheets; it needs side={SIDE}, '
+            'per_row, per_sheet, classes, and splits with '
+            f'{", ".join(sorted(_ENTRIES))}.'
+        )
+    return index
+
+
+def _cut(path: str, index: dict) -> np.ndarray:
+    """Return the images of a sheet (N, 32, 32, 3), and black ones behind."""
+    if not osp.isfile(path):
+        raise FileNotFoundError(
+            f'There is no sheet {path!r}; copy the whole folder.'
+        )
+    try:
+        with Image.open(path) as picture:
+            pixels = np.asarray(picture.convert('RGB'))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UserError(
+            f'Sheet {path!r} cannot be read ({error}); copy it again.'
+        ) from None
+    height, width, _ = pixels.shape
+    per_row = index['per_row']
+    if height % SIDE or width != per_row * SIDE:
+        raise UserError(
+            f'Sheet {path!r} has {width} x {height} pixels; {per_row} images '
+            f'of {SIDE} pixels to a row are needed.'
+        )
+    grid = pixels.reshape(-1, SIDE, per_row, SIDE, 3)
+    images = grid.transpose(0, 2, 1, 3, 4).reshape(-1, SIDE, SIDE, 3)
+    return images[: index['per_sheet']]
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -260,7 +260,7 @@ def test_class_names_of_the_files(tmp_path):
 def test_import_is_light():
     code = (
         'import sys\n'
-        'import kd_det.datasets, kd_det.datasets.cifar_sheets\n'
+        'import kd_det.datasets, kd_det.datasets.cifar_files\n'
         "heavy = {'torch', 'mmengine', 'mmcv', 'mmdet', 'mmpretrain'}\n"
         'assert not heavy & set(sys.modules)'
     )

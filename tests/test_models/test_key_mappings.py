@@ -7,9 +7,9 @@ from pathlib import Path
 import public_networks as public
 import pytest
 import torch
+from convert_cifar_sheets import read_sheets
 
 from kd_det.checkpoint import load_checkpoint
-from kd_det.datasets.cifar_sheets import read_sheets
 from kd_det.errors import UserError
 from kd_det.models.key_mappings import KEY_MAPPINGS
 from kd_det.models.teacher import load_exactly

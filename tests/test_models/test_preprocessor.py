@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from convert_cifar_sheets import read_sheets
 from mmengine.registry import init_default_scope
 from mmpretrain.structures import DataSample
 from tiny import build, losses_of, pair_cfg, tiny_spec
 
 from kd_det.config import load_config
-from kd_det.datasets.cifar_sheets import read_sheets
 from kd_det.errors import UserError
 from kd_det.registry import MODELS
 from kd_det.testing import save_teacher, tiny_classifier_pair

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
+from model_table import model_table, write_model_tables
 
-from kd_det.analysis.model_table import model_table, write_model_tables
 from kd_det.errors import UserError
 
 CONFIGS = Path(__file__).parents[2] / 'configs'

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from convert_cifar_sheets import convert_sheets, read_sheets
 from PIL import Image
 
 from kd_det.datasets.cifar_files import (
@@ -18,7 +19,6 @@ from kd_det.datasets.cifar_files import (
     read_class_names,
     read_split,
 )
-from kd_det.datasets.cifar_sheets import convert_sheets, read_sheets
 from kd_det.errors import UserError
 
 TOOL = Path(__file__).parents[2] / 'tools/convert_cifar_sheets.py'

@@ -1,9 +1,9 @@
 """The side-by-side timing of a teacher's switches."""
 
 import pytest
+from benchmark_teacher import teacher_switches
 from tiny import pair_cfg
 
-from kd_det.engine.benchmark import teacher_switches
 from kd_det.errors import UserError
 
 

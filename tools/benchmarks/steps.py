@@ -11,9 +11,9 @@ from mmengine.optim import OptimWrapper
 from mmengine.structures import BaseDataElement
 from torch import nn
 
+from benchmarks.comparison import Variant, compare, table
 from kd_det import random_state
 from kd_det.centroids import CentroidBank
-from kd_det.engine.comparison import Variant, compare, table
 from kd_det.models import DistillModel, FrozenTeacher
 from kd_det.models.spec import read_spec
 from kd_det.registry import MODELS

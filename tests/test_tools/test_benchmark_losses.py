@@ -3,12 +3,13 @@
 import contextlib
 import io
 
+import benchmark_losses
 import pytest
 import torch
+from benchmark_losses import SECTIONS, benchmark
 
-from kd_det.engine import benchmark_losses, benchmark_steps
-from kd_det.engine.benchmark_losses import SECTIONS, benchmark
-from kd_det.engine.comparison import Timing, compare, table
+from benchmarks import steps as benchmark_steps
+from benchmarks.comparison import Timing, compare, table
 from kd_det.errors import UserError
 from kd_det.functional import fdr_cosine_loss, sdd_loss
 

@@ -1,9 +1,9 @@
 """The benchmark of the angle loss, and the memory that it promises."""
 
+import benchmark_rkd
 import pytest
+from benchmark_rkd import FORMS, benchmark, measured_peak
 
-from kd_det.engine import benchmark_rkd
-from kd_det.engine.benchmark_rkd import FORMS, benchmark, measured_peak
 from kd_det.errors import UserError
 
 OURS, PUBLISHED, DIRECT = FORMS

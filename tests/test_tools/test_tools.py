@@ -11,7 +11,7 @@ from tiny import KD, ND, pair_cfg, run_cfg
 
 from kd_det.centroids import CentroidBank
 
-TOOLS = Path(__file__).parents[1] / 'tools'
+TOOLS = Path(__file__).parents[2] / 'tools'
 
 
 def run(tool, *args, cwd, code=0):

@@ -1,8 +1,8 @@
 """The benchmark of Recall@K, on few rows."""
 
 import pytest
+from benchmark_recall import benchmark
 
-from kd_det.engine.benchmark_recall import benchmark
 from kd_det.errors import UserError
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from kd_det.errors import UserError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TOOL = runpy.run_path(str(ROOT / 'tools/results.py'))
 
 

@@ -1,0 +1,1 @@
+"""What the benchmarks beside it share."""
