@@ -196,3 +196,12 @@ def set_num_classes(model: dict, num_classes: int) -> None:
         for child in value if isinstance(value, (list, tuple)) else [value]:
             if isinstance(child, dict):
                 set_num_classes(child, num_classes)
+
+
+def require_teacher(cfg: Config) -> None:
+    """Raise a UserError unless the model of a config has a teacher."""
+    if 'teacher' not in cfg.model:
+        raise UserError(
+            'The config has no teacher; use one whose model is a kd_det '
+            "'DistillModel'."
+        )

@@ -11,7 +11,7 @@ from benchmarks.comparison import Timing, check_least, compare, table
 from kd_det.api import launch
 from kd_det.cli import run_tool
 from kd_det.cli.arguments import add_run_arguments
-from kd_det.errors import UserError
+from kd_det.config import require_teacher
 from kd_det.models import FrozenTeacher
 
 SWITCHES = (
@@ -41,11 +41,7 @@ def teacher_switches(
         UserError: The config has no teacher, or a number is below 1.
     """
     check_least(1, size=min(size), batch_size=batch_size, rounds=rounds)
-    if 'teacher' not in cfg.model:
-        raise UserError(
-            'The config has no teacher to time; use one whose model is a '
-            "kd_det 'DistillModel'."
-        )
+    require_teacher(cfg)
     spec = {
         k: v for k, v in cfg.model.teacher.items() if k not in SWITCHES[-1]
     }

@@ -19,6 +19,7 @@ from kd_det.analysis import features
 from kd_det.analysis.cka import KERNELS, MinibatchCKA
 from kd_det.analysis.feature_probe import SeenNetwork
 from kd_det.checkpoint import load_checkpoint
+from kd_det.config import require_teacher
 from kd_det.connectors.split import ChannelSplit
 from kd_det.distillers import FeatureDistiller
 from kd_det.errors import UserError
@@ -114,11 +115,7 @@ def analyze(
 
 
 def _pair(cfg: Config) -> tuple:
-    if 'teacher' not in cfg.model:
-        raise UserError(
-            'The config has no teacher; use one whose model is a kd_det '
-            "'DistillModel'."
-        )
+    require_teacher(cfg)
     device = get_device()
     for part in (cfg.model.get('distillers') or {}).values():
         # maps are compared, not factors: the file may be of another teacher

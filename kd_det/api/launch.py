@@ -9,12 +9,16 @@ import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import get_rank, infer_launcher, init_dist
-from mmengine.model import is_model_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from kd_det.checkpoint import load_checkpoint, use_safe_loading
-from kd_det.config import leaf_datasets, load_config, specs_that_train
+from kd_det.config import (
+    leaf_datasets,
+    load_config,
+    require_teacher,
+    specs_that_train,
+)
 from kd_det.engine.class_pictures import ClassPictures, check_visualizer
 from kd_det.engine.cleanup import FirstStep, nothing_left
 from kd_det.engine.hooks.gradient_share_hook import check_auto_weights
@@ -25,6 +29,7 @@ from kd_det.models import DistillModel, EmbeddingModel
 from kd_det.models.distill_model import teacher_specs
 from kd_det.models.spec import read_spec
 from kd_det.models.teacher import load_exactly
+from kd_det.models.unwrap import unwrap
 from kd_det.precompute.autoencoder import require_auto_encoders
 from kd_det.precompute.calibration import (
     BATCHES,
@@ -230,8 +235,7 @@ def record_connectors(runner: Runner) -> None:
     Args:
         runner: Before training; any that trains no pair is left alone.
     """
-    model = runner.model
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrap(runner.model)
     if not isinstance(model, DistillModel):
         return
     for name, distiller in model.distill.items():
@@ -298,8 +302,7 @@ def tester(
     state = load_checkpoint(checkpoint, trust=trust_pickle)
     with nothing_left(cfg):
         runner = Runner.from_cfg(cfg)
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrap(runner.model)
         # an embedding knows no classes: it may be tested on any set
         if not isinstance(getattr(model, 'student', model), EmbeddingModel):
             check_classes(cfg, state, checkpoint, 'test')
@@ -335,11 +338,7 @@ def centroids(
         UserError: The config has no distiller, or nowhere to write to.
     """
     check_data(cfg, ('train',))
-    if 'teacher' not in cfg.model:
-        raise UserError(
-            'The config has no teacher; use one whose model is a kd_det '
-            "'DistillModel'."
-        )
+    require_teacher(cfg)
     distillers = cfg.model.get('distillers') or {}
     if not distillers:
         raise UserError(

@@ -3,10 +3,10 @@
 import os.path as osp
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from kd_det.errors import UserError
+from kd_det.models.unwrap import unwrap
 
 
 class ClassPictures(Hook):
@@ -27,8 +27,7 @@ class ClassPictures(Hook):
         self, runner, batch_idx, data_batch=None, outputs=None
     ) -> None:
         """Write the images of a batch."""
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrap(runner.model)
         swapped = getattr(model.data_preprocessor, 'to_rgb', False)
         for image, sample in zip(data_batch['inputs'], outputs, strict=True):
             pixels = image.permute(1, 2, 0).cpu().numpy().astype('uint8')

@@ -2,11 +2,11 @@
 
 import copy
 
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict, build_optim_wrapper
 from torch import nn
 
 from kd_det.errors import UserError
+from kd_det.models.unwrap import unwrap
 from kd_det.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 
@@ -39,7 +39,7 @@ class PeerOptimWrapperConstructor:
         Raises:
             UserError: The model has no peers.
         """
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrap(model)
         if not hasattr(model, 'parts'):
             raise UserError(
                 'PeerOptimWrapperConstructor is for a MutualModel, but the '

@@ -16,13 +16,13 @@ from mmengine.dist import (
     broadcast,
     get_rank,
 )
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from kd_det import random_state
 from kd_det.checks import check_choice, check_count, check_positive
+from kd_det.config import require_teacher
 from kd_det.connectors.auto_encoder_file import (
     check_place,
     check_provenance,
@@ -33,6 +33,7 @@ from kd_det.distillers import FactorDistiller
 from kd_det.errors import UserError
 from kd_det.losses.reconstruction import reconstruction
 from kd_det.models import DistillModel
+from kd_det.models.unwrap import unwrap
 from kd_det.precompute.autoencoder_partial import keep, resume
 from kd_det.precompute.autoencoder_progress import Progress, say
 from kd_det.precompute.centroids import package_versions
@@ -240,11 +241,7 @@ def train_auto_encoders(cfg: Config) -> list[str]:
     """
     check_data(cfg, ('train',))
     stage = stage_of(cfg)
-    if 'teacher' not in cfg.model:
-        raise UserError(
-            'The config has no teacher; use one whose model is a kd_det '
-            "'DistillModel'."
-        )
+    require_teacher(cfg)
     model = MODELS.build(cfg.model).to(get_device())
     model._set_device(torch.device(get_device()))
     found = with_auto_encoder(model)
@@ -268,8 +265,7 @@ def require_auto_encoders(runner: Runner) -> None:
     Raises:
         UserError: A file is missing, and so is the hook.
     """
-    model = runner.model
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrap(runner.model)
     hooks = {type(hook).__name__ for hook in runner.hooks}
     if isinstance(model, DistillModel) and 'AutoEncoderHook' not in hooks:
         for distiller in with_auto_encoder(model):

@@ -11,13 +11,12 @@ from statistics import median
 from mmengine.config import Config
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from kd_det.checks import check_count, check_positive
 from kd_det.errors import UserError, counted
 from kd_det.files import atomic_write, check_output
-from kd_det.models import DistillModel
+from kd_det.models.unwrap import unwrap
 from kd_det.precompute.gradient_shares import (
     GradientShare,
     loss_scale_of,
@@ -70,7 +69,7 @@ class _Calibrate(Hook):
         self.found: list[dict[str, GradientShare]] = []
 
     def before_train(self, runner) -> None:
-        self.model = _unwrapped(runner)
+        self.model = unwrap(runner.model)
         self.losses = self.model.learner()[1]
         if self.steps == 0:
             self._stand_still(runner)
@@ -338,8 +337,3 @@ def _relative(config: str, out: str) -> str:
         osp.join(osp.realpath(folder), name), osp.dirname(osp.realpath(out))
     )
     return (path if path == real else config).replace(osp.sep, '/')
-
-
-def _unwrapped(runner) -> DistillModel:
-    model = runner.model
-    return model.module if is_model_wrapper(model) else model

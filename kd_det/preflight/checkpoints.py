@@ -3,7 +3,6 @@
 import os.path as osp
 
 from mmengine.config import Config
-from mmengine.model import is_model_wrapper
 from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
 from mmengine.runner.checkpoint import get_state_dict
 
@@ -11,6 +10,7 @@ from kd_det.config import leaf_datasets
 from kd_det.distillers.class_match import few
 from kd_det.errors import UserError
 from kd_det.models.teacher import differences, stored_classes
+from kd_det.models.unwrap import unwrap
 from kd_det.preflight.data import class_names
 
 
@@ -85,8 +85,7 @@ def check_resumed_keys(runner: Runner, path: str) -> None:
         UserError: Naming keys that are missing, unexpected or of another
             shape.
     """
-    model = runner.model
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrap(runner.model)
     state = CheckpointLoader.load_checkpoint(path, 'cpu')
     problems = differences(
         get_state_dict(model), state['state_dict'], stored_classes(state)

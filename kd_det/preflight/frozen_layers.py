@@ -1,9 +1,9 @@
 """A student from random weights must be able to learn all of them."""
 
-from mmengine.model import is_model_wrapper
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from kd_det.models.unwrap import unwrap
 from kd_det.preflight.pretrained_weights import pretrained
 
 
@@ -18,8 +18,7 @@ def warn_of_frozen(runner) -> None:
     """
     if runner.cfg.get('load_from') or runner.cfg.get('resume'):
         return
-    model = runner.model
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrap(runner.model)
     place = 'model.student' if hasattr(model, 'student') else 'model'
     model = getattr(model, 'student', model)
     backbone = getattr(model, 'backbone', None)

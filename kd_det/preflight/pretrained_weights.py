@@ -1,11 +1,11 @@
 """Pretrained weights must fit the network that a config gives them to."""
 
-from mmengine.model import is_model_wrapper
 from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import get_state_dict
 from torch import nn
 
 from kd_det.errors import UserError, counted
+from kd_det.models.unwrap import unwrap
 
 
 def check_pretrained(runner) -> None:
@@ -24,8 +24,7 @@ def check_pretrained(runner) -> None:
     """
     if runner.cfg.get('load_from') or runner.cfg.get('resume'):
         return
-    model = runner.model
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrap(runner.model)
     for name, module in getattr(model, 'student', model).named_modules():
         for cfg in pretrained(module):
             missing = _misfits(name or 'model', module, cfg)

@@ -28,9 +28,7 @@ SMALL = {
     'train_dataloader.batch_size': 2,
 }
 PAIR = {**SMALL, 'custom_hooks.0.floor': None}  # a teacher of 4 steps
-OPTIONS = dict(
-    teacher=SMALL, alone=SMALL, kd=PAIR, inherit=PAIR, stitch=PAIR
-)
+OPTIONS = dict(teacher=SMALL, alone=SMALL, kd=PAIR, inherit=PAIR, stitch=PAIR)
 STUDENTS = ('alone', 'kd', 'inherit', 'stitch')
 INHERITED = {'neck', 'rpn_head', 'roi_head'}
 IMAGES = dict(num_train=4, num_val=6)

@@ -39,5 +39,5 @@ def test_wrong_numbers(teacher, size, images, rounds, message):
 
 
 def test_needs_a_teacher():
-    with pytest.raises(UserError, match='no teacher to time'):
+    with pytest.raises(UserError, match='has no teacher'):
         teacher_switches(Run(dict(type='FasterRCNN')), (64, 64), 1, 1)

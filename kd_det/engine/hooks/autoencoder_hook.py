@@ -1,9 +1,9 @@
 """AutoEncoderHook: stage 1 of FT and IE-KD, where it is not done yet."""
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from kd_det.models import require_pair
+from kd_det.models.unwrap import unwrap
 from kd_det.precompute.autoencoder import AutoEncoderStage, with_auto_encoder
 from kd_det.registry import HOOKS
 
@@ -41,7 +41,6 @@ class AutoEncoderHook(Hook):
 
     def before_train(self, runner) -> None:
         """Provide every distiller with its auto-encoder."""
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrap(runner.model)
         require_pair(self, model)
         self.stage.provide_all(with_auto_encoder(model), runner.cfg)

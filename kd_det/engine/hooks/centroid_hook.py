@@ -4,10 +4,10 @@ import os.path as osp
 
 from mmengine.dist import barrier, get_rank
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from kd_det.centroids import CentroidBank
 from kd_det.models import require_pair
+from kd_det.models.unwrap import unwrap
 from kd_det.precompute.centroids import compute_bank
 from kd_det.precompute.provenance import training_files, training_sha256
 from kd_det.registry import HOOKS
@@ -43,8 +43,7 @@ class CentroidHook(Hook):
 
     def before_train(self, runner) -> None:
         """Provide every distiller with its bank."""
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrap(runner.model)
         require_pair(self, model)
         for distiller in model.distill.values():
             if not distiller.centroid_file:

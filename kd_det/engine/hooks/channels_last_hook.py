@@ -2,8 +2,8 @@
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
+from kd_det.models.unwrap import unwrap
 from kd_det.registry import HOOKS
 
 
@@ -21,7 +21,6 @@ class ChannelsLastHook(Hook):
 
     def before_train(self, runner) -> None:
         """Change the layout in place; the optimiser keeps its weights."""
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrap(runner.model)
         student = getattr(model, 'student', model)
         student.to(memory_format=torch.channels_last)

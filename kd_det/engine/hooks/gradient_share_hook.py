@@ -4,13 +4,13 @@ import math
 from collections.abc import Sequence
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from torch import nn
 
 from kd_det.checks import check_positive
 from kd_det.errors import UserError
 from kd_det.losses import DistillLoss
 from kd_det.models import DistillModel, MutualModel
+from kd_det.models.unwrap import unwrap
 from kd_det.precompute.gradient_shares import (
     GradientShare,
     loss_scale_of,
@@ -73,7 +73,7 @@ class GradientShareHook(Hook):
 
     def before_train(self, runner) -> None:
         """Find the losses; those rescaled before a resume stay so."""
-        model = _unwrapped(runner)
+        model = unwrap(runner.model)
         if isinstance(model, MutualModel):
             for key in _with_auto_weight(model):
                 raise UserError(
@@ -124,7 +124,7 @@ class GradientShareHook(Hook):
                 for key, found in shares.items()
             }
 
-        self._handle = _unwrapped(runner).register_forward_hook(
+        self._handle = unwrap(runner.model).register_forward_hook(
             look, with_kwargs=True
         )
 
@@ -251,11 +251,6 @@ def _advice(
     )
 
 
-def _unwrapped(runner) -> nn.Module:
-    model = runner.model
-    return model.module if is_model_wrapper(model) else model
-
-
 def _with_auto_weight(model: nn.Module) -> dict[str, DistillLoss]:
     return {
         f'{name}.{key}': loss
@@ -276,7 +271,7 @@ def check_auto_weights(runner) -> None:
     """
     if any(isinstance(hook, GradientShareHook) for hook in runner.hooks):
         return
-    for key in _with_auto_weight(_unwrapped(runner)):
+    for key in _with_auto_weight(unwrap(runner.model)):
         raise UserError(
             f'{key} has auto_weight, which nothing would measure; add '
             "dict(type='kd_det.GradientShareHook') to custom_hooks."

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner.checkpoint import get_state_dict
 from torch import nn
 
 from kd_det.files import atomic_write
+from kd_det.models.unwrap import unwrap
 from kd_det.registry import HOOKS
 
 FILE = 'initial_weights.json'
@@ -34,8 +34,7 @@ class InitialWeightsHook(Hook):
         """Write the file, unless the run is resumed."""
         if runner.iter > 0 or not is_main_process():
             return
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrap(runner.model)
         digests = weights_digests(model)
         runner.logger.info(f'Initial weights of the student: {digests}')
         with atomic_write(Path(runner.work_dir) / FILE) as file:

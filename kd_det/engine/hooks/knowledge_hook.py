@@ -1,9 +1,9 @@
 """KnowledgeHook: log numbers about the knowledge of some steps."""
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from kd_det.distillers import Distiller
+from kd_det.models.unwrap import unwrap
 
 
 class KnowledgeHook(Hook):
@@ -32,8 +32,7 @@ class KnowledgeHook(Hook):
 
     def before_train(self, runner) -> None:
         """Find the distillers that have what is logged."""
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrap(runner.model)
         self.distillers = {
             name: distiller
             for name, distiller in getattr(model, 'distill', {}).items()

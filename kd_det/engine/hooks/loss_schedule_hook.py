@@ -3,11 +3,11 @@
 import math
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop
 
 from kd_det.engine.schedules import build_schedule
 from kd_det.errors import UserError, nearest
+from kd_det.models.unwrap import unwrap
 from kd_det.registry import HOOKS
 
 
@@ -57,8 +57,7 @@ class LossScheduleHook(Hook):
 
     def before_train(self, runner) -> None:
         """Find the losses and set their scales, also after a resume."""
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrap(runner.model)
         losses = {
             f'{name}.{key}': loss
             for name, distiller in getattr(model, 'distill', {}).items()

@@ -5,12 +5,12 @@ from functools import partial
 import torch
 from mmengine.dist import all_reduce, get_world_size, is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.utils import is_list_of
 from torch import Tensor
 
 from kd_det.engine.atomic_backend import ATOMIC
 from kd_det.errors import UserError
+from kd_det.models.unwrap import unwrap
 from kd_det.registry import HOOKS
 
 MAX_IMAGES = 8
@@ -42,8 +42,7 @@ class NonFiniteHook(Hook):
 
     def before_train(self, runner) -> None:
         """Begin to watch the model."""
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrap(runner.model)
         self._owners = [m for m in model.modules() if m._buffers]
         self._handles = [
             model.register_forward_pre_hook(self._keep_buffers),

@@ -4,13 +4,12 @@ import os.path as osp
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner.checkpoint import get_state_dict, weights_to_cpu
-from torch import nn
 
 from kd_det.errors import UserError
 from kd_det.files import atomic_write
 from kd_det.models import MutualModel
+from kd_det.models.unwrap import unwrap
 from kd_det.registry import HOOKS
 
 KEPT = ('epoch', 'iter', 'seed', 'dataset_meta', 'mmengine_version')
@@ -38,7 +37,7 @@ class PeerHook(Hook):
 
     def before_train(self, runner) -> None:
         """Stop unless the model has peers, and each an optimiser."""
-        model = _unwrapped(runner)
+        model = unwrap(runner.model)
         if not isinstance(model, MutualModel):
             raise UserError(
                 'PeerHook is for a MutualModel, but the model is a '
@@ -50,7 +49,7 @@ class PeerHook(Hook):
     @torch.no_grad()
     def after_val_epoch(self, runner, metrics=None) -> None:
         """Evaluate the peers that validation has not shown."""
-        model = _unwrapped(runner)
+        model = unwrap(runner.model)
         if not isinstance(model, MutualModel):
             return
         first = model.shown
@@ -74,7 +73,7 @@ class PeerHook(Hook):
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Write each peer beside the checkpoint."""
-        model = _unwrapped(runner)
+        model = unwrap(runner.model)
         if not isinstance(model, MutualModel):
             return
         meta = checkpoint.get('meta') or {}
@@ -83,8 +82,3 @@ class PeerHook(Hook):
             state = weights_to_cpu(get_state_dict(peer))
             with atomic_write(osp.join(runner.work_dir, f'{name}.pth')) as f:
                 torch.save(dict(meta=meta, state_dict=state), f)
-
-
-def _unwrapped(runner) -> nn.Module:
-    model = runner.model
-    return model.module if is_model_wrapper(model) else model

@@ -2,12 +2,12 @@
 
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from kd_det import random_state
 from kd_det.checks import check_count
 from kd_det.models import require_pair
 from kd_det.models.stitch import stitch
+from kd_det.models.unwrap import unwrap
 from kd_det.precompute.centroids import training_loader
 from kd_det.progress import track
 from kd_det.registry import HOOKS
@@ -41,8 +41,7 @@ class StitchHook(Hook):
 
     def before_train(self, runner) -> None:
         """Fit the layers and log how well that went."""
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrap(runner.model)
         require_pair(self, model)
         inherited = model.inheritance
         if inherited is None or not inherited.unstitched:

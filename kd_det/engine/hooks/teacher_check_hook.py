@@ -9,7 +9,6 @@ from mmengine.config.utils import (
 )
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import DATASETS
 from mmengine.utils import get_installed_path
 
@@ -18,6 +17,7 @@ from kd_det.config import leaf_datasets
 from kd_det.distillers.class_match import ClassMatch, few, match_classes
 from kd_det.errors import UserError, counted
 from kd_det.models import require_pair
+from kd_det.models.unwrap import unwrap
 from kd_det.progress import track
 from kd_det.registry import HOOKS
 
@@ -65,8 +65,7 @@ class TeacherCheckHook(Hook):
 
     def before_train(self, runner) -> None:
         """Check the classes, then the score."""
-        model = runner.model
-        model = model.module if is_model_wrapper(model) else model
+        model = unwrap(runner.model)
         require_pair(self, model)
         ours = tuple(runner.train_dataloader.dataset.metainfo['classes'])
         for teacher in model.teachers.values():
