@@ -1,7 +1,7 @@
 """The error a user can mend: one sentence, no traceback needed."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class UserError(ValueError):
@@ -33,3 +33,15 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
         plural: The name of several; the noun with an s without it.
     """
     return f'{number} {noun if number == 1 else plural or noun + "s"}'
+
+
+def few(items: Sequence, limit: int = 8) -> str:
+    """Return the first items, and how many more there are.
+
+    Args:
+        items: Names or numbers.
+        limit: How many are written.
+    """
+    shown = ', '.join(map(str, items[:limit]))
+    more = len(items) - limit
+    return f'{shown} and {more} more' if more > 0 else shown

@@ -21,7 +21,7 @@ from kd_det.evaluation.plain_libraries import (
 )
 from kd_det.files import atomic_write
 from kd_det.models.teacher import load_exactly
-from kd_det.preflight.checkpoints import check_classes
+from kd_det.preflight.checkpoints import check_same_classes
 from kd_det.preflight.data import check_data
 
 
@@ -57,7 +57,7 @@ def export_student(
     check_data(cfg, ('test',))
     plain = student_of(cfg)
     state = load_checkpoint(checkpoint, trust=trust_pickle)
-    check_classes(plain, state, checkpoint, 'test')
+    check_same_classes(plain, state, checkpoint, 'test')
     student = MODELS.build(plain.model).eval()
     load_exactly(student, state, checkpoint, 'student')
     _without_training(plain)

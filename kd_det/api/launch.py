@@ -42,8 +42,8 @@ from kd_det.precompute.calibration import (
 )
 from kd_det.precompute.centroids import compute_bank
 from kd_det.preflight.checkpoints import (
-    check_classes,
     check_resumed_keys,
+    check_same_classes,
     resumable,
 )
 from kd_det.preflight.data import check_data, class_names
@@ -305,7 +305,7 @@ def tester(
         model = unwrap(runner.model)
         # an embedding knows no classes: it may be tested on any set
         if not isinstance(getattr(model, 'student', model), EmbeddingModel):
-            check_classes(cfg, state, checkpoint, 'test')
+            check_same_classes(cfg, state, checkpoint, 'test')
         load_exactly(model, state, checkpoint, 'student', keys)
     if show_dir and of_classes:
         check_visualizer(runner)

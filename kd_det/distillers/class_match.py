@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from kd_det.errors import UserError
+from kd_det.errors import UserError, few
 
 # Fields with a column a class, and those with a row a labelled sample.
 COLUMNS = ('logits', 'region_logits', 'dense_logits')
@@ -61,7 +61,7 @@ class ClassMatch(nn.Module):
         if not pairs:
             raise UserError(
                 f'Student and teacher have no class in common: '
-                f'{few(ours)} and {few(theirs)}; give a teacher of these '
+                f'({few(ours)}) and ({few(theirs)}); give a teacher of these '
                 'classes, or name its classes in its own order with '
                 "teacher.classes=('…', …)."
             )
@@ -169,12 +169,6 @@ def match_classes(
     if not ours or not theirs or same:
         return None
     return ClassMatch(tuple(ours), tuple(theirs))
-
-
-def few(names: tuple[str, ...], limit: int = 6) -> str:
-    """Return the first names and how many there are, for a message."""
-    more = f', … ({len(names)} names)' if len(names) > limit else ''
-    return f'({", ".join(map(str, names[:limit]))}{more})'
 
 
 def _without(knowledge: dict, unknown: Tensor) -> dict:

@@ -7,8 +7,8 @@ from mmengine.logging import print_log
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from kd_det.distillers.class_match import ClassMatch, few, match_classes
-from kd_det.errors import UserError, counted, nearest
+from kd_det.distillers.class_match import ClassMatch, match_classes
+from kd_det.errors import UserError, few, nearest
 from kd_det.models.spec import read_spec
 from kd_det.models.teacher import FrozenTeacher, inside
 
@@ -96,7 +96,7 @@ class Inheritance:
             notes.append(f'rows matched by class name: {layers}')
             if self.match.absent:
                 notes.append(
-                    f'classes with no counterpart: {few(self.match.absent)}'
+                    f'classes with no counterpart: ({few(self.match.absent)})'
                 )
         self._lines.append(
             (part, f'{len(taken)} of {len(own)}', f'{share:.0%}', notes)
@@ -238,7 +238,7 @@ def _reasons(
 ) -> list[str]:
     """Return what is not taken and why, layers of one reason together."""
     lines = [
-        f'{_few(_layers(part, names))} ({reason})'
+        f'{few(_layers(part, names), 4)} ({reason})'
         for reason, names in refused.items()
     ]
     more = len(lines) - limit
@@ -251,12 +251,6 @@ def _layers(part: str, names: list[str]) -> list[str]:
     """Return the layers that tensors belong to, relative to their part."""
     layers = (name.rpartition('.')[0] or name for name in names)
     return [*dict.fromkeys(n.removeprefix(f'{part}.') for n in layers)]
-
-
-def _few(layers: list[str], limit: int = 4) -> str:
-    more = len(layers) - limit
-    shown = ', '.join(layers[:limit])
-    return shown if more <= 0 else f'{shown} and {counted(more, "other")}'
 
 
 def _sizes(ours: torch.Size, theirs: torch.Size) -> str:

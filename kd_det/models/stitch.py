@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import torch
-from mmdet.models.detectors.base import BaseDetector
 from mmengine.dist import all_reduce
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -153,7 +152,7 @@ def stitch(
 
 def _run(network: nn.Module, inputs: Tensor) -> None:
     """Run a detector up to its heads, a classifier to its end."""
-    if isinstance(network, BaseDetector):
+    if hasattr(network, 'with_bbox'):  # one of MMDetection
         network.extract_feat(inputs)
     else:
         network(inputs, mode='tensor')

@@ -7,14 +7,15 @@ from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
 from mmengine.runner.checkpoint import get_state_dict
 
 from kd_det.config import leaf_datasets
-from kd_det.distillers.class_match import few
-from kd_det.errors import UserError
+from kd_det.errors import UserError, few
 from kd_det.models.teacher import differences, stored_classes
 from kd_det.models.unwrap import unwrap
 from kd_det.preflight.data import class_names
 
 
-def check_classes(cfg: Config, state: dict, path: str, split: str) -> None:
+def check_same_classes(
+    cfg: Config, state: dict, path: str, split: str
+) -> None:
     """Stop if a checkpoint was trained on another class list.
 
     Of equal length they would load, and every label would be another's.
@@ -33,8 +34,8 @@ def check_classes(cfg: Config, state: dict, path: str, split: str) -> None:
     ours, theirs = class_names(leaf), stored_classes(state)
     if ours and theirs and tuple(ours) != theirs:
         raise UserError(
-            f'Checkpoint {path!r} was trained on the classes {few(theirs)}, '
-            f'the config has {few(ours)}; write its list, in its order, as '
+            f'Checkpoint {path!r} was trained on the classes ({few(theirs)}), '
+            f'the config has ({few(ours)}); write its list, in its order, as '
             'classes=(…) at the top of the config.'
         )
 
@@ -68,7 +69,7 @@ def resumable(cfg: Config, resume: str) -> str | None:
             'nothing can be resumed from it; give one of training, or start '
             'from its weights with --cfg-options load_from=FILE.'
         )
-    check_classes(cfg, state, path, 'train')
+    check_same_classes(cfg, state, path, 'train')
     return path
 
 

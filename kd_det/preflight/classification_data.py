@@ -6,7 +6,7 @@ import os.path as osp
 from mmengine.fileio import list_dir_or_file, list_from_file
 
 from kd_det.datasets.cifar_files import read_class_names, split_files
-from kd_det.errors import UserError, nearest
+from kd_det.errors import UserError, few, nearest
 from kd_det.preflight.dataset_types import make, type_of
 
 PAGES = {
@@ -73,13 +73,13 @@ def _check_cifar(dataset) -> None:
     if absent:
         raise UserError(
             f'Class {absent[0]!r} is not among the {len(names)} of '
-            f'{layout.name} in {root!r} ({_few(names)}); leave classes out of '
+            f'{layout.name} in {root!r} ({few(names)}); leave classes out of '
             f'the config{nearest(absent[0], names) or "."}'
         )
     if classes != names:
         raise UserError(
             f'The classes are {len(classes)}, or stand in another order than '
-            f'the {len(names)} of {layout.name} in {root!r} ({_few(names)}); '
+            f'the {len(names)} of {layout.name} in {root!r} ({few(names)}); '
             'leave classes out of the config.'
         )
 
@@ -164,7 +164,7 @@ def _check_tree(dataset, split: str) -> None:
     elif len(folders) != len(classes):  # ImageNet's are not its folders
         raise UserError(
             f'The {split} folder {root!r} holds {len(folders)} folders '
-            f'({_few(folders)}) but {name} has {len(classes)} classes; '
+            f'({few(folders)}) but {name} has {len(classes)} classes; '
             'complete it, or write the names of its folders as classes=(…).'
         )
     empty = [
@@ -197,14 +197,14 @@ def _check_names(
     if absent:
         raise UserError(
             f'Class {absent[0]!r} has no folder in {root!r} '
-            f'({_few(folders)}); write the names as there'
+            f'({few(folders)}); write the names as there'
             f'{nearest(absent[0], folders) or "."}'
         )
     extra = [name for name in folders if name not in classes]
     if extra:
         raise UserError(
             f'Folder {extra[0]!r} of {root!r} is none of the classes '
-            f'({_few(classes)}); add it to them, or give a folder with those '
+            f'({few(classes)}); add it to them, or give a folder with those '
             'of the classes, or links to them, alone.'
         )
     if list(classes) != folders:
@@ -213,7 +213,3 @@ def _check_names(
             f'{root!r}, and the labels would follow the folders; write '
             f'classes={tuple(folders)}.'
         )
-
-
-def _few(names, limit: int = 8) -> str:
-    return ', '.join(names[:limit]) + (', …' if len(names) > limit else '')

@@ -3,9 +3,8 @@
 import json
 import os
 import os.path as osp
-from collections.abc import Iterable
 
-from kd_det.errors import UserError, nearest
+from kd_det.errors import UserError, few, nearest
 
 # what MMDetection reads of a COCO json
 NEEDED = {
@@ -89,8 +88,8 @@ def _check_annotations(
     if not any(names.get(category) in classes for category in used):
         raise UserError(
             f'No annotation of {path!r} has a category id of the classes '
-            f'{tuple(classes)}; it uses ids {_few(used)}, the '
-            f'categories have {_few(names)}.'
+            f'{tuple(classes)}; it uses ids {few(sorted(map(str, used)))}, '
+            f'the categories have {few(sorted(map(str, names)))}.'
         )
     if split == 'train':
         _check_boxes(table, names, classes, path)
@@ -157,8 +156,3 @@ def _check_images(leaf: dict, path: str, names: list[str]) -> None:
             f'{folder!r}, the first is {absent[0]!r}; set data_prefix=dict('
             "img='FOLDER/') of the data set, or copy them there."
         )
-
-
-def _few(ids: Iterable, limit: int = 8) -> str:
-    texts = sorted(str(item) for item in ids)
-    return ', '.join(texts[:limit]) + (', …' if len(texts) > limit else '')

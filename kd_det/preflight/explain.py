@@ -75,7 +75,7 @@ def sentence_of(error: Exception) -> str | None:
     reason = ' '.join(text.split()) or linecache.getline(path, line).strip()
     return (
         f'The config has a {found["obj_cls"].__name__} that cannot be built '
-        f'with {_few(found["args"])} ({type(error).__name__} in '
+        f'with {_short_arguments(found["args"])} ({type(error).__name__} in '
         f'{frame.f_globals["__name__"]}, line {line}: {reason[:200]}); '
         'correct the value.'
     )
@@ -98,7 +98,7 @@ def _package(frame: FrameType) -> str:
     return frame.f_globals.get('__name__', '').partition('.')[0]
 
 
-def _few(arguments: dict) -> str:
+def _short_arguments(arguments: dict) -> str:
     """Return the arguments that are short enough for a sentence."""
     short = [
         f'{name}={value!r}'

@@ -4,7 +4,7 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import get_state_dict
 from torch import nn
 
-from kd_det.errors import UserError, counted
+from kd_det.errors import UserError, counted, few
 from kd_det.models.unwrap import unwrap
 
 
@@ -72,6 +72,5 @@ def _misfits(name: str, module: nn.Module, cfg: dict) -> str:
         return ''
     return (
         f'{where} lack {counted(len(absent), "weight")} of '
-        f'{type(module).__name__} ({", ".join(absent[:3])}'
-        f'{", …" if len(absent) > 3 else ""}), which begin at random.'
+        f'{type(module).__name__} ({few(absent, 3)}), which begin at random.'
     )

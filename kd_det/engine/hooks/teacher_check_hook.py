@@ -14,8 +14,8 @@ from mmengine.utils import get_installed_path
 
 from kd_det import random_state
 from kd_det.config import leaf_datasets
-from kd_det.distillers.class_match import ClassMatch, few, match_classes
-from kd_det.errors import UserError, counted
+from kd_det.distillers.class_match import ClassMatch, match_classes
+from kd_det.errors import UserError, counted, few
 from kd_det.models import require_pair
 from kd_det.models.unwrap import unwrap
 from kd_det.progress import track
@@ -73,8 +73,8 @@ class TeacherCheckHook(Hook):
             if match is not None and model.classes != ours:
                 raise UserError(
                     f'The teacher was trained on classes '
-                    f'{few(teacher.classes)}, the run has {few(ours)} and the '
-                    f'model was told {few(model.classes)}; write those of '
+                    f'({few(teacher.classes)}), the run has ({few(ours)}) '
+                    f'and the model was told ({few(model.classes)}); write those of '
                     'the run as model.classes, and they are matched by name.'
                 )
             self._check(runner, teacher, ours, match)
