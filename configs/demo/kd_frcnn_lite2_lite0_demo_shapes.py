@@ -21,7 +21,7 @@ model = dict(
 custom_hooks = [
     dict(type='kd_det.TeacherCheckHook'),
     dict(type='kd_det.CentroidHook'),
-    dict(type='kd_det.StitchHook'),
     dict(type='kd_det.FeatureNormHook'),
+    dict(type='kd_det.StitchHook'),
     *_base_.custom_hooks,
 ]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from kd_det.distillers.class_match import ClassMatch, match_classes
 from kd_det.errors import UserError, few, nearest
 from kd_det.models.spec import read_spec
+from kd_det.models.stitch import stitch
 from kd_det.models.teacher import FrozenTeacher, inside
 
 Shapes = dict[str, torch.Size]
@@ -29,7 +30,7 @@ class Inheritance:
         spec: Its config, to find out which layers depend on the classes.
         teacher: Built with ``keep=parts``.
         classes: The student's class names in label order; () if not known.
-        stitch: Whether :func:`kd_det.models.stitch.stitch` is to follow.
+        stitch: Whether :meth:`stitch` must follow.
 
     Raises:
         UserError: A part is missing from the student or the teacher, or
@@ -47,7 +48,7 @@ class Inheritance:
     ) -> None:
         self.teacher = teacher
         self.parts = parts
-        self.unstitched = stitch  # until StitchHook has done it
+        self.unstitched = stitch  # until it is done
         self.match = match_classes(classes, teacher.classes)
         grown = {} if self.match is None else _grown(spec, len(classes))
         #: name -> rows of the student and of the teacher; None for all
@@ -146,6 +147,18 @@ class Inheritance:
                 ours, theirs = (index.to(source.device) for index in rows)
                 state[name][ours] = source[theirs].to(state[name].dtype)
         print_log(str(self), 'current')
+
+    def stitch(self, student: nn.Module, batches: Iterable[dict]) -> None:
+        """Fit the layers that read the backbone and log how well that went.
+
+        Args:
+            student: It has inherited.
+            batches: See :func:`kd_det.models.stitch.stitch`.
+        """
+        lines = stitch(student, self.teacher, self.parts, batches)
+        self.unstitched = False
+        text = "Layers of the student fitted to the teacher's:"
+        print_log('\n  '.join([text, *lines]), 'current')
 
     def __str__(self) -> str:
         width = max(len(line[0]) for line in (('part',), *self._lines))

@@ -266,6 +266,7 @@ def test_hooks(path):
         assert types[:3] == [*of_factors, 'FactorCosineHook']
     elif is_pair(cfg):
         assert types[:3] == of_pairs
+        assert 'StitchHook' in types
     else:
         assert not set(types) & set(of_pairs)
     saver = HOOKS.build(cfg.default_hooks.checkpoint)
@@ -508,6 +509,9 @@ def check_step(cfg: Config) -> None:
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
         batch = next(iter(loader))
+    inherited = getattr(model, 'inheritance', None)
+    if inherited is not None and inherited.unstitched:
+        inherited.stitch(model.student, [batch])
     before = {key: value.clone() for key, value in model.named_parameters()}
     # connectors too, which stand under `distill`
     parts = {key.removeprefix('student.').partition('.')[0] for key in before}

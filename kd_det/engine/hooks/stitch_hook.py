@@ -6,7 +6,6 @@ from mmengine.hooks import Hook
 from kd_det import random_state
 from kd_det.checks import check_count
 from kd_det.models import require_pair
-from kd_det.models.stitch import stitch
 from kd_det.models.unwrap import unwrap
 from kd_det.precompute.centroids import training_loader
 from kd_det.progress import track
@@ -46,8 +45,8 @@ class StitchHook(Hook):
         inherited = model.inheritance
         if inherited is None or not inherited.unstitched:
             return
-        inherited.unstitched = False
         if runner._resume or runner._load_from is not None:
+            inherited.unstitched = False
             runner.logger.info(
                 'student.stitch: a checkpoint has been loaded, so no layer '
                 'is fitted.'
@@ -57,13 +56,5 @@ class StitchHook(Hook):
             images = training_loader(
                 runner.cfg, batch_size=BATCH, limit=self.num_images
             )
-            lines = stitch(
-                model.student,
-                inherited.teacher,
-                inherited.parts,
-                track(images, 'Stitching', silent=get_rank() != 0),
-            )
-        runner.logger.info(
-            "Layers of the student fitted to the teacher's:\n  "
-            + '\n  '.join(lines)
-        )
+            images = track(images, 'Stitching', silent=get_rank() != 0)
+            inherited.stitch(model.student, images)
