@@ -186,7 +186,7 @@ def check_content(cfg: Config, name: Name) -> None:
             )
             assert distiller.auto_encoder == f'data/auto_encoders/{coder}.pth'
     inherits = is_pair(cfg) and bool(cfg.model.student.get('inherit'))
-    assert inherits == name.method.startswith('inherit')
+    assert inherits == name.method.startswith(('inherit', 'stitch'))
     removed = {'KDLoss'} if 'nokd' in name.settings else set()
     wanted = METHODS[name.method]
     if name.detector != 'frcnn':
