@@ -205,3 +205,16 @@ def require_teacher(cfg: Config) -> None:
             'The config has no teacher; use one whose model is a kd_det '
             "'DistillModel'."
         )
+
+
+def set_seed(cfg: Config, seed: int) -> None:
+    """Write the seed of a run into its config.
+
+    Raises:
+        UserError: It is below 0, or too large.
+    """
+    if not 0 <= seed < 2**32:
+        raise UserError(
+            f'--seed {seed}: an integer from 0 to {2**32 - 1} is accepted.'
+        )
+    cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)

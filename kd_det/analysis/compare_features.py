@@ -11,7 +11,6 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
-from rich.progress import track
 from torch.utils.data import Subset
 
 from kd_det import random_state
@@ -26,6 +25,7 @@ from kd_det.errors import UserError
 from kd_det.files import atomic_write, check_folder
 from kd_det.models.teacher import load_exactly
 from kd_det.preflight.data import check_data
+from kd_det.progress import track
 from kd_det.registry import MODELS
 
 SPLIT_KEY = re.compile(r'distill\.[^.]+\.split\.((?:inherit|explore)\d+)$')

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.device import get_device
-from mmengine.dist import get_rank, infer_launcher, init_dist
+from mmengine.dist import infer_launcher, init_dist
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
@@ -16,7 +15,7 @@ from kd_det.checkpoint import load_checkpoint, use_safe_loading
 from kd_det.config import (
     leaf_datasets,
     load_config,
-    require_teacher,
+    set_seed,
     specs_that_train,
 )
 from kd_det.engine.class_pictures import ClassPictures, check_visualizer
@@ -24,23 +23,12 @@ from kd_det.engine.cleanup import FirstStep, nothing_left
 from kd_det.engine.hooks.gradient_share_hook import check_auto_weights
 from kd_det.engine.hooks.run_record_hook import RunRecordHook
 from kd_det.errors import UserError
-from kd_det.files import check_output
 from kd_det.models import DistillModel, EmbeddingModel
 from kd_det.models.distill_model import teacher_specs
 from kd_det.models.spec import read_spec
 from kd_det.models.teacher import load_exactly
 from kd_det.models.unwrap import unwrap
 from kd_det.precompute.autoencoder import require_auto_encoders
-from kd_det.precompute.calibration import (
-    BATCHES,
-    STEPS,
-    Calibration,
-    calibrate,
-    check_child,
-    table_of,
-    write_child,
-)
-from kd_det.precompute.centroids import compute_bank
 from kd_det.preflight.checkpoints import (
     check_resumed_keys,
     check_same_classes,
@@ -49,7 +37,6 @@ from kd_det.preflight.checkpoints import (
 from kd_det.preflight.data import check_data, class_names
 from kd_det.preflight.frozen_layers import warn_of_frozen
 from kd_det.preflight.pretrained_weights import check_pretrained
-from kd_det.registry import MODELS
 
 
 def prepare_from(args: argparse.Namespace) -> Config:
@@ -196,7 +183,7 @@ def train(
             )
         cfg.auto_scale_lr.enable = True
     if seed is not None:
-        _set_seed(cfg, seed)
+        set_seed(cfg, seed)
     if resume:
         cfg.resume = True
         cfg.load_from = None if resume == 'auto' else resume
@@ -215,14 +202,6 @@ def train(
         check_pretrained(runner)
         warn_of_frozen(runner)
         runner.train()
-
-
-def _set_seed(cfg: Config, seed: int) -> None:
-    if not 0 <= seed < 2**32:
-        raise UserError(
-            f'--seed {seed}: an integer from 0 to {2**32 - 1} is accepted.'
-        )
-    cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
 
 
 def record_connectors(runner: Runner) -> None:
@@ -313,92 +292,3 @@ def tester(
     if out:
         os.makedirs(osp.dirname(osp.abspath(out)), exist_ok=True)
     return runner
-
-
-def centroids(
-    cfg: Config,
-    source: str | None = None,
-    augmented: bool = False,
-    out: str | None = None,
-    seed: int = 0,
-) -> str:
-    """Compute and write the class means that a config names.
-
-    Args:
-        cfg: From :func:`prepare`.
-        source: ``'gt'`` or ``'proposals'``; what the losses need without it.
-        augmented: Use the training pipeline.
-        out: File to write; the config's own without it.
-        seed: Of proposal sampling and augmentation.
-
-    Returns:
-        The file written.
-
-    Raises:
-        UserError: The config has no distiller, or nowhere to write to.
-    """
-    check_data(cfg, ('train',))
-    require_teacher(cfg)
-    distillers = cfg.model.get('distillers') or {}
-    if not distillers:
-        raise UserError(
-            'The config has no distiller; add one such as '
-            "distillers=dict(roi=dict(type='RoIDistiller', …))."
-        )
-    named = [n for n, spec in distillers.items() if 'centroids' in spec]
-    name = (named or [*distillers])[0]
-    spec = distillers[name]
-    out = out or spec.get('centroids')
-    if not out:
-        raise UserError(
-            f'Distiller {name!r} names no centroid file; pass --out FILE.npz.'
-        )
-    check_output(out)
-    spec.centroids = f'{out}.new'  # an old file must not be verified
-    model = MODELS.build(cfg.model).to(get_device())
-    distiller = model.distill[name]
-    source = source or distiller.default_source()
-    bank = compute_bank(distiller, cfg, source, augmented, seed)
-    if get_rank() == 0:
-        bank.save(out)
-        print(f'Wrote {out}')
-    return out
-
-
-def calibrated(
-    cfg: Config,
-    target: float = 0.5,
-    steps: int = STEPS,
-    batches: int = BATCHES,
-    out: str | None = None,
-    seed: int = 0,
-    base: str | None = None,
-) -> dict[str, Calibration]:
-    """Find loss weights by gradients, print them, write them to a config.
-
-    Args:
-        cfg: From :func:`prepare`.
-        target: See :func:`kd_det.precompute.calibration.calibrate`.
-        steps: See there.
-        batches: See there.
-        out: Child config to write.
-        seed: Of everything random.
-        base: What the child calls the config; the path to it by default.
-
-    Returns:
-        Key of the loss, ``<distiller>.<loss>`` -> what was found.
-
-    Raises:
-        UserError: See there; or ``out`` is no name of a config.
-    """
-    if out:
-        check_child(cfg.filename, out)
-    check_data(cfg, ('train',))
-    _set_seed(cfg, seed)
-    found = calibrate(cfg, target, steps, batches)
-    if get_rank() == 0:
-        print(table_of(found, target))
-        if out:
-            write_child(cfg, out, found, target, base)
-            print(f'Wrote {out}')
-    return found

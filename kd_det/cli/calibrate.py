@@ -35,9 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from kd_det.api import launch
+    from kd_det.precompute.calibration import calibrate_config
 
     cfg = launch.prepare_from(args)
-    launch.calibrated(
+    calibrate_config(
         cfg,
         args.target,
         args.steps,

@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from kd_det.api import launch
+    from kd_det.precompute.centroids import write_centroids
 
     cfg = launch.prepare_from(args)
-    launch.centroids(cfg, args.source, args.augmented, args.out, args.seed)
+    write_centroids(cfg, args.source, args.augmented, args.out, args.seed)

@@ -24,7 +24,7 @@ from kd_det.demo.rows import ALONE, ROWS, TEACHER, Row
 from kd_det.engine.hooks.initial_weights_hook import FILE as WEIGHTS_FILE
 from kd_det.errors import UserError
 from kd_det.files import sha256_of
-from kd_det.precompute.centroids import package_versions
+from kd_det.precompute.provenance import package_versions
 
 IMAGES = dict(num_train=480, num_val=120)
 THREADS = 4  # at most: more are no faster with networks this small

@@ -19,7 +19,7 @@ from kd_det.api import launch
 from kd_det.api.steps import duration
 from kd_det.demo.rows import ALONE, PICTURED, ROWS, TEACHER
 from kd_det.files import atomic_write
-from kd_det.precompute.centroids import package_versions
+from kd_det.precompute.provenance import package_versions
 
 METRICS = dict(mAP='bbox_mAP', AP50='bbox_mAP_50', AP75='bbox_mAP_75')
 WARM_UP = 10  # images before times are taken

@@ -36,8 +36,11 @@ from kd_det.models import DistillModel
 from kd_det.models.unwrap import unwrap
 from kd_det.precompute.autoencoder_partial import keep, resume
 from kd_det.precompute.autoencoder_progress import Progress, say
-from kd_det.precompute.centroids import package_versions
-from kd_det.precompute.provenance import training_files, training_sha256
+from kd_det.precompute.provenance import (
+    package_versions,
+    training_files,
+    training_sha256,
+)
 from kd_det.preflight.data import check_data
 from kd_det.registry import HOOKS, MODELS
 

@@ -14,6 +14,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from kd_det.checks import check_count, check_positive
+from kd_det.config import set_seed
 from kd_det.errors import UserError, counted
 from kd_det.files import atomic_write, check_output
 from kd_det.models.unwrap import unwrap
@@ -22,6 +23,7 @@ from kd_det.precompute.gradient_shares import (
     loss_scale_of,
     step_shares,
 )
+from kd_det.preflight.data import check_data
 from kd_det.progress import track
 
 STEPS = 100
@@ -107,6 +109,45 @@ class _Calibrate(Hook):
         for key, share in shares.items():
             if share.usable:
                 self.losses[key].scale *= self.target / share.share
+
+
+def calibrate_config(
+    cfg: Config,
+    target: float = 0.5,
+    steps: int = STEPS,
+    batches: int = BATCHES,
+    out: str | None = None,
+    seed: int = 0,
+    base: str | None = None,
+) -> dict[str, Calibration]:
+    """Find loss weights by gradients, print them, write them to a config.
+
+    Args:
+        cfg: From :func:`kd_det.api.launch.prepare`.
+        target: See :func:`calibrate`.
+        steps: See there.
+        batches: See there.
+        out: Child config to write.
+        seed: Of everything random.
+        base: What the child calls the config; the path to it by default.
+
+    Returns:
+        Key of the loss, ``<distiller>.<loss>`` -> what was found.
+
+    Raises:
+        UserError: See there; or ``out`` is no name of a config.
+    """
+    if out:
+        check_child(cfg.filename, out)
+    check_data(cfg, ('train',))
+    set_seed(cfg, seed)
+    found = calibrate(cfg, target, steps, batches)
+    if get_rank() == 0:
+        print(table_of(found, target))
+        if out:
+            write_child(cfg, out, found, target, base)
+            print(f'Wrote {out}')
+    return found
 
 
 def calibrate(

@@ -1,10 +1,11 @@
 """One pass of the frozen teacher over the training set: its class means."""
 
 import copy
-from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 
 import torch
+from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.dist import all_reduce, get_rank
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
@@ -14,20 +15,70 @@ from torch.utils.data import DataLoader, Dataset
 
 from kd_det import random_state
 from kd_det.centroids import CentroidBank
-from kd_det.config import leaf_datasets
+from kd_det.config import leaf_datasets, require_teacher
 from kd_det.distillers import Distiller
 from kd_det.errors import UserError
-from kd_det.precompute.provenance import training_files, training_sha256
+from kd_det.files import check_output
+from kd_det.precompute.provenance import (
+    package_versions,
+    training_files,
+    training_sha256,
+)
+from kd_det.preflight.data import check_data
 from kd_det.progress import track
+from kd_det.registry import MODELS
 
 SOURCES = ('gt', 'proposals')
-PACKAGES = (
-    'torch',
-    'onedl-mmengine',
-    'onedl-mmcv',
-    'onedl-mmdetection',
-    'onedl-mmpretrain',
-)
+
+
+def write_centroids(
+    cfg: Config,
+    source: str | None = None,
+    augmented: bool = False,
+    out: str | None = None,
+    seed: int = 0,
+) -> str:
+    """Compute and write the class means that a config names.
+
+    Args:
+        cfg: From :func:`kd_det.api.launch.prepare`.
+        source: ``'gt'`` or ``'proposals'``; what the losses need without it.
+        augmented: Use the training pipeline.
+        out: File to write; the config's own without it.
+        seed: Of proposal sampling and augmentation.
+
+    Returns:
+        The file written.
+
+    Raises:
+        UserError: The config has no distiller, or nowhere to write to.
+    """
+    check_data(cfg, ('train',))
+    require_teacher(cfg)
+    distillers = cfg.model.get('distillers') or {}
+    if not distillers:
+        raise UserError(
+            'The config has no distiller; add one such as '
+            "distillers=dict(roi=dict(type='RoIDistiller', …))."
+        )
+    named = [n for n, spec in distillers.items() if 'centroids' in spec]
+    name = (named or [*distillers])[0]
+    spec = distillers[name]
+    out = out or spec.get('centroids')
+    if not out:
+        raise UserError(
+            f'Distiller {name!r} names no centroid file; pass --out FILE.npz.'
+        )
+    check_output(out)
+    spec.centroids = f'{out}.new'  # an old file must not be verified
+    model = MODELS.build(cfg.model).to(get_device())
+    distiller = model.distill[name]
+    source = source or distiller.default_source()
+    bank = compute_bank(distiller, cfg, source, augmented, seed)
+    if get_rank() == 0:
+        bank.save(out)
+        print(f'Wrote {out}')
+    return out
 
 
 def compute_bank(
@@ -214,14 +265,3 @@ def norm_table(bank: CentroidBank, norms: Tensor) -> str:
             f'{name:<24}{count:>9}{mean:>9.3f}{std:>9.3f}{length:>9.3f}'
         )
     return 'Norms of the teacher embeddings\n' + '\n'.join(lines)
-
-
-def package_versions() -> dict[str, str]:
-    """Return the versions of the packages that a result depends on."""
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:  # the upstream names import the same
-            continue
-    return found

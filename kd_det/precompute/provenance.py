@@ -1,8 +1,9 @@
-"""Which images and labels does a run train on?"""
+"""What a computed file depends on: images, labels, packages."""
 
 import os.path as osp
 from collections.abc import Iterator
 from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import PurePath
 
 import numpy as np
@@ -10,6 +11,14 @@ import numpy as np
 from kd_det.config import leaf_datasets
 from kd_det.files import sha256_of
 from kd_det.preflight.dataset_types import is_classification, make, type_of
+
+PACKAGES = (
+    'torch',
+    'onedl-mmengine',
+    'onedl-mmcv',
+    'onedl-mmdetection',
+    'onedl-mmpretrain',
+)
 
 
 def training_files(cfg: dict) -> list[str]:
@@ -39,6 +48,17 @@ def training_sha256(cfg: dict) -> str:
     if len(digests) == 1:
         return digests[0]
     return sha256(''.join(digests).encode()).hexdigest()
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that a result depends on."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # the upstream names import the same
+            continue
+    return found
 
 
 def _leaves(cfg: dict) -> Iterator[dict]:

@@ -26,6 +26,7 @@ from kd_det.centroids import CentroidBank
 from kd_det.cli import run_tool
 from kd_det.errors import UserError
 from kd_det.models.spec import read_spec
+from kd_det.precompute.centroids import write_centroids
 from kd_det.registry import MODELS
 from kd_det.testing import save_teacher
 
@@ -78,7 +79,7 @@ def test_train_test_and_centroids(write, teacher, tmp_path, capsys):
     config = write(pair_cfg(dict(teacher, ckpt=None), {**KD, **ND}, bank))
     before = Steps.taken
     cfg = launch.prepare(config, teacher=teacher['ckpt'])
-    assert launch.centroids(cfg) == str(bank)
+    assert write_centroids(cfg) == str(bank)
     assert 'Wrote ' in capsys.readouterr().out
     assert CentroidBank.load(bank).provenance['source'] == 'proposals'
     train(config, teacher['ckpt'], seed=3)
@@ -424,11 +425,11 @@ def test_checkpoints_to_test(write, teacher, tmp_path):
 
 def test_means_of_nothing(write, teacher):
     cfg = launch.prepare(write())
-    refused('The config has no teacher', launch.centroids, cfg)
+    refused('The config has no teacher', write_centroids, cfg)
     cfg = launch.prepare(write(pair_cfg(teacher)))
-    refused("'roi' names no centroid file", launch.centroids, cfg)
+    refused("'roi' names no centroid file", write_centroids, cfg)
     cfg.model.distillers = {}
-    refused('has no distiller', launch.centroids, cfg)
+    refused('has no distiller', write_centroids, cfg)
 
 
 def test_means_replace_an_old_file(write, teacher, tmp_path):
@@ -436,14 +437,14 @@ def test_means_replace_an_old_file(write, teacher, tmp_path):
     path = tmp_path / 'bank.npz'
     path.write_text('nonsense')
     cfg = launch.prepare(write(pair_cfg(teacher, ND, path)))
-    launch.centroids(cfg, 'gt', seed=4)
+    write_centroids(cfg, 'gt', seed=4)
     bank = CentroidBank.load(path)
     assert bank.provenance['source'] == 'gt' and bank.counts[-1] == 0
     assert bank.provenance['seed'] == 4
     assert sorted(os.listdir(tmp_path)) == ['bank.npz', 'run.py']
     other = str(tmp_path / 'other.npz')
     cfg = launch.prepare(write(pair_cfg(teacher)))  # plain KD, any teacher
-    assert launch.centroids(cfg, out=other) == other
+    assert write_centroids(cfg, out=other) == other
 
 
 def test_resume_executes_nothing(write, tmp_path):
@@ -482,7 +483,7 @@ def test_trust_is_for_the_whole_run(write, teacher, tmp_path):
     try:
         cfg = launch.prepare(config, trust_pickle=True)
         assert cfg.model.teacher.trust_pickle
-        launch.centroids(cfg, out=str(tmp_path / 'bank.npz'))
+        write_centroids(cfg, out=str(tmp_path / 'bank.npz'))
     finally:
         CheckpointLoader._schemes.update(before)
     assert trap.exists()

@@ -17,7 +17,12 @@ from kd_det import progress
 from kd_det.api import launch
 from kd_det.cli import main
 from kd_det.errors import UserError
-from kd_det.precompute.calibration import Calibration, calibrate, write_child
+from kd_det.precompute.calibration import (
+    Calibration,
+    calibrate,
+    calibrate_config,
+    write_child,
+)
 from kd_det.precompute.gradient_shares import step_shares
 
 
@@ -220,4 +225,4 @@ def test_names_of_the_child(tmp_path, root):
         (f'{path}/child.py', 'is a file and no folder'),
     ):
         with pytest.raises(UserError, match=message):
-            launch.calibrated(cfg, out=out)
+            calibrate_config(cfg, out=out)

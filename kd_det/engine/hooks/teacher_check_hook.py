@@ -74,8 +74,9 @@ class TeacherCheckHook(Hook):
                 raise UserError(
                     f'The teacher was trained on classes '
                     f'({few(teacher.classes)}), the run has ({few(ours)}) '
-                    f'and the model was told ({few(model.classes)}); write those of '
-                    'the run as model.classes, and they are matched by name.'
+                    f'and the model was told ({few(model.classes)}); write '
+                    'those of the run as model.classes, and they are matched '
+                    'by name.'
                 )
             self._check(runner, teacher, ours, match)
 
