@@ -7,6 +7,7 @@ from torch import Tensor
 
 from kd_det.checks import check_positive
 from kd_det.errors import UserError
+from kd_det.functional.cka import center
 
 KERNELS = ('linear', 'rbf')
 
@@ -63,11 +64,8 @@ def rbf_gram(x: Tensor, threshold: float = 1.0) -> Tensor:
 
 def linear_gram(x: Tensor) -> Tensor:
     """Return the inner products (N, N) of rows (N, P), in float64."""
-    x = x.detach().double()
-    # what centring would remove, without cancellation; the first row goes
-    # beforehand, so that what is constant becomes exactly zero
-    x = x - x[:1]
-    x = x - x.mean(0)
+    # what CKA would centre anyway, without cancellation
+    x = center(x.detach())
     return x @ x.T
 
 

@@ -16,7 +16,7 @@ from torch.utils.data import Subset
 from kd_det import random_state
 from kd_det.analysis import features
 from kd_det.analysis.cka import KERNELS, MinibatchCKA
-from kd_det.analysis.feature_probe import SeenNetwork
+from kd_det.analysis.feature_probe import FeatureProbe
 from kd_det.checkpoint import load_checkpoint
 from kd_det.config import require_teacher
 from kd_det.connectors.split import ChannelSplit
@@ -78,14 +78,14 @@ def analyze(
     model, distiller = _pair(cfg)
     loader, names = _loader(cfg, num_images)
     nets = {
-        'teacher': SeenNetwork(distiller.teacher.model, distiller, 'teacher')
+        'teacher': FeatureProbe(distiller.teacher.model, distiller, 'teacher')
     }
     student = model.student
     for name, path in zip(called, checkpoints):
         state = load_checkpoint(path)
         network = copy.deepcopy(student)
         load_exactly(network, state, path, 'student')
-        nets[name] = SeenNetwork(network, distiller, 'student')
+        nets[name] = FeatureProbe(network, distiller, 'student')
         nets[name].split, remembered = _split_of(state, distiller)
         if not remembered:  # it was trained undivided
             nets[name].halves = 'half 1', 'half 2'
@@ -182,7 +182,7 @@ def _split_of(
 
 
 def _compare(
-    nets: dict[str, SeenNetwork],
+    nets: dict[str, FeatureProbe],
     names: list[str],
     minibatch: int,
     biased: bool,

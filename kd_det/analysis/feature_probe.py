@@ -1,4 +1,4 @@
-"""What a network shows of itself: features, and their part in the loss."""
+"""Collect feature maps, and how much each channel adds to the loss."""
 
 import copy
 from contextlib import contextmanager
@@ -15,12 +15,12 @@ from kd_det.masks import mask_of, zero_outside
 from kd_det.taps import FeatureTap
 
 
-class SeenNetwork:
-    """A network, and what was seen of its maps.
+class FeatureProbe:
+    """Collect the maps of a network batch by batch.
 
     Args:
         model: The network; put in eval mode.
-        distiller: Bound; its points are looked at.
+        distiller: Bound; its points are probed.
         side: ``'student'`` or ``'teacher'``.
     """
 

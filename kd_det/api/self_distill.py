@@ -8,7 +8,7 @@ from mmengine.config import Config
 from mmengine.dist import get_world_size
 
 from kd_det.api import launch
-from kd_det.api.steps import Stage, Stages
+from kd_det.api.long_steps import Step, Steps
 from kd_det.errors import UserError
 from kd_det.files import sha256_of
 from kd_det.models.spec import BEGINS
@@ -42,26 +42,26 @@ def self_distill(
     """
     _check(cfg, generations)
     folder = Path(cfg.work_dir)
-    stages = tuple(
-        Stage(
+    steps = tuple(
+        Step(
             f'generation_{number}',
             f'generation {number}, taught by generation {number - 1}',
             1,
         )
         for number in range(1, generations + 1)
     )
-    runs = Stages(folder, stages)
+    runs = Steps(folder, steps)
     teacher = cfg.model.teacher
     records = []
-    for stage in stages:
+    for step in steps:
         own = copy.deepcopy(cfg)
         own.model.teacher = teacher
-        own.work_dir = str(folder / stage.key)
+        own.work_dir = str(folder / step.key)
         # runs that begin in one second would share their logger
-        own.experiment_name = f'{folder.name}_{stage.key}'
+        own.experiment_name = f'{folder.name}_{step.key}'
         records.append(
             runs.do(
-                stage,
+                step,
                 _identity(own, seed),
                 lambda own=own: _run(own, seed),
             )

@@ -16,7 +16,7 @@ from rich import get_console
 import kd_det
 from kd_det import pip_weights
 from kd_det.api import launch
-from kd_det.api.steps import Stage, Stages, duration
+from kd_det.api.long_steps import Step, Steps, duration
 from kd_det.config import load_config
 from kd_det.datasets import make_shapes
 from kd_det.demo.results import evaluate, table, write_results
@@ -32,8 +32,8 @@ THREADS = 4  # at most: more are no faster with networks this small
 # sixth faster than one when nothing does, and three times slower when one
 # other process does, since each waits for the other at every operator.
 LEFT = 1
-DATA = Stage('data', 'data: images are drawn, nothing is downloaded', 10)
-EVALUATION = Stage('evaluation', 'evaluation, times and picture', 30)
+DATA = Step('data', 'data: images are drawn, nothing is downloaded', 10)
+EVALUATION = Step('evaluation', 'evaluation, times and picture', 30)
 STAGES = (DATA, *ROWS, EVALUATION)
 
 
@@ -69,7 +69,7 @@ def run(
     threads = min(THREADS, torch.get_num_threads() - LEFT)
     torch.set_num_threads(max(1, threads))
     print(header(work_dir, seed), flush=True)
-    stages = Stages(folder, STAGES, fresh)
+    stages = Steps(folder, STAGES, fresh)
     data = folder / DATA.key / 'shapes'
     drawn = stages.do(DATA, images, partial(_draw, data, images))
     cfgs, records = {}, {}

@@ -2,7 +2,6 @@
 
 import json
 import platform
-import subprocess
 import time
 from pathlib import Path
 from statistics import median
@@ -16,8 +15,9 @@ from torch import nn
 import kd_det
 from kd_det.analysis.pictures import Boxes, draw_comparison
 from kd_det.api import launch
-from kd_det.api.steps import duration
+from kd_det.api.long_steps import duration
 from kd_det.demo.rows import ALONE, PICTURED, ROWS, TEACHER
+from kd_det.engine import run_facts
 from kd_det.files import atomic_write
 from kd_det.precompute.provenance import package_versions
 
@@ -96,7 +96,7 @@ def evaluate(
         device=str(next(networks[ALONE.key].parameters()).device),
         machine=f'{platform.machine()}, Python {platform.python_version()}',
         versions=dict(kd_det=kd_det.__version__, **package_versions()),
-        commit=commit(),
+        commit=run_facts.commit(),
     )
 
 
@@ -215,25 +215,6 @@ def _annotated(info: dict) -> Boxes:
 def _predicted(sample) -> Boxes:
     found = sample.pred_instances.cpu().numpy()
     return Boxes(found.bboxes, found.labels, found.scores)
-
-
-def commit() -> str | None:
-    """Return the git commit of this code, or None outside a repository."""
-    root = Path(kd_det.__file__).parents[1]
-    if not (root / '.git').exists():  # of a user's project around it
-        return None
-    command = 'git describe --always --dirty --abbrev=12 --exclude=*'
-    try:
-        found = subprocess.run(
-            command.split(),
-            cwd=root,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return found.stdout.strip()
 
 
 def write_results(folder: Path, results: dict) -> None:

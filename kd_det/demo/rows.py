@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from kd_det.api.steps import Stage
+from kd_det.api.long_steps import Step
 
 
 @dataclass(frozen=True)
-class Row(Stage):
+class Row(Step):
     """A training and its row of the table.
 
     Attributes:

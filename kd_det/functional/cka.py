@@ -52,7 +52,7 @@ def linear_cka(x: Tensor, y: Tensor, debiased: bool = False) -> Tensor:
     dtype = torch.promote_types(x.dtype, y.dtype)
     if n == 0:
         return (x.sum() + y.sum()).to(dtype) * 0
-    x, y = _center(x), _center(y)
+    x, y = center(x), center(y)
     hsic = _debiased_hsic if debiased else _hsic
     xx, yy = hsic(x, x), hsic(y, y)
     alike = (xx <= _rounding(x)) | (yy <= _rounding(y))
@@ -61,7 +61,8 @@ def linear_cka(x: Tensor, y: Tensor, debiased: bool = False) -> Tensor:
     return (hsic(x, y) / scale * ~alike).to(dtype)
 
 
-def _center(x: Tensor) -> Tensor:
+def center(x: Tensor) -> Tensor:
+    """Return rows (N, P) minus their mean, in float64."""
     x = x.double()
     # The first row goes off beforehand, so that a constant column becomes
     # exactly zero rather than the rounding error of its mean.

@@ -2,10 +2,10 @@
 
 import pytest
 
-from kd_det.api.steps import Stage, Stages, duration
+from kd_det.api.long_steps import Step, Steps, duration
 from kd_det.errors import UserError
 
-ONE, TWO = Stage('one', 'first thing', 60), Stage('two', 'second thing', 120)
+ONE, TWO = Step('one', 'first thing', 60), Step('two', 'second thing', 120)
 
 
 class Work:
@@ -25,8 +25,8 @@ class Work:
 
 
 def do(work: Work, identity: dict | None = None, fresh: bool = False) -> dict:
-    stages = Stages(work.folder, (ONE, TWO), fresh)
-    return stages.do(ONE, identity or dict(seed=0), work)
+    steps = Steps(work.folder, (ONE, TWO), fresh)
+    return steps.do(ONE, identity or dict(seed=0), work)
 
 
 def test_once(tmp_path, capsys):
@@ -84,7 +84,7 @@ def test_fresh(tmp_path):
 def test_leaves_what_is_not_its_own(tmp_path, fresh):
     (tmp_path / 'two').mkdir()
     with pytest.raises(UserError, match='is not from an earlier run'):
-        Stages(tmp_path, (ONE, TWO), fresh)
+        Steps(tmp_path, (ONE, TWO), fresh)
     assert (tmp_path / 'two').is_dir()
 
 

@@ -1,4 +1,4 @@
-"""Stages: steps of minutes, announced, timed, and done once."""
+"""Long steps: announced, timed, and each done only once."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ MARK = 'stage.json'
 
 
 @dataclass(frozen=True)
-class Stage:
+class Step:
     """One step.
 
     Attributes:
@@ -28,7 +28,7 @@ class Stage:
     seconds: int
 
 
-class Stages:
+class Steps:
     """Do steps one after another, each in its folder; reuse finished ones.
 
     A folder remembers what was asked for (an identity) and whether it was
@@ -38,7 +38,7 @@ class Stages:
 
     Args:
         folder: Where the folders are.
-        stages: All steps, in order.
+        steps: All steps, in order.
         fresh: Empty the folders first.
 
     Raises:
@@ -46,25 +46,23 @@ class Stages:
     """
 
     def __init__(
-        self, folder: Path, stages: tuple[Stage, ...], fresh: bool = False
+        self, folder: Path, steps: tuple[Step, ...], fresh: bool = False
     ) -> None:
         self.folder = folder
-        self.stages = stages
+        self.steps = steps
         self._began = time.monotonic()
         # of the steps that were done here: seconds planned, and taken
         self._planned = self._taken = 0.0
-        for stage in stages:
-            _check_ours(folder / stage.key)
+        for step in steps:
+            _check_ours(folder / step.key)
             if fresh:
-                shutil.rmtree(folder / stage.key, ignore_errors=True)
+                shutil.rmtree(folder / step.key, ignore_errors=True)
 
-    def do(
-        self, stage: Stage, identity: dict, work: Callable[[], dict]
-    ) -> dict:
+    def do(self, step: Step, identity: dict, work: Callable[[], dict]) -> dict:
         """Do one step, or reuse it.
 
         Args:
-            stage: Which.
+            step: Which.
             identity: What the result depends on, as JSON has it.
             work: Does it; returns what to remember, with ``path``, the file
                 or folder that was made.
@@ -73,9 +71,9 @@ class Stages:
             What ``work`` returned, with ``seconds``, ``cpu_seconds``,
             ``resumed`` and ``reused``.
         """
-        number = 1 + self.stages.index(stage)
-        print(f'[{number}/{len(self.stages)}] {stage.title}', flush=True)
-        mark = self.folder / stage.key / MARK
+        number = 1 + self.steps.index(step)
+        print(f'[{number}/{len(self.steps)}] {step.title}', flush=True)
+        mark = self.folder / step.key / MARK
         found = json.loads(mark.read_text()) if mark.is_file() else {}
         same = found.get('identity') == identity
         record = found.get('record')
@@ -96,14 +94,14 @@ class Stages:
             resumed=resumed,
         )
         _write(mark, dict(identity=identity, record=record))
-        self._planned += stage.seconds
+        self._planned += step.seconds
         self._taken += seconds
         self._say(f'done in {duration(seconds)}', number)
         return dict(record, reused=False)
 
     def _say(self, what: str, number: int) -> None:
         so_far = duration(time.monotonic() - self._began)
-        rest = sum(stage.seconds for stage in self.stages[number:])
+        rest = sum(step.seconds for step in self.steps[number:])
         if self._taken > 30:  # enough to know how fast this machine is
             rest *= self._taken / self._planned
         left = f', about {duration(rest)} left' if rest else ''
