@@ -40,7 +40,7 @@ from torch import nn
 from kd_det.api import launch
 from kd_det.centroids import CentroidBank
 from kd_det.checkpoint import load_checkpoint
-from kd_det.connectors.auto_encoder_file import load_auto_encoder
+from kd_det.connectors.autoencoder_file import load_auto_encoder
 from kd_det.engine.run_record import load_record
 from kd_det.errors import UserError
 from kd_det.evaluation.predictions import FILE as PREDICTIONS

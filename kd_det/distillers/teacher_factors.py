@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from kd_det import random_state
-from kd_det.connectors.auto_encoder_file import (
+from kd_det.connectors.autoencoder_file import (
     AGAIN,
     check_provenance,
     load_auto_encoder,

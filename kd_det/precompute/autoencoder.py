@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 from kd_det import random_state
 from kd_det.checks import check_choice, check_count, check_positive
 from kd_det.config import require_teacher
-from kd_det.connectors.auto_encoder_file import (
+from kd_det.connectors.autoencoder_file import (
     check_place,
     check_provenance,
     save_auto_encoder,

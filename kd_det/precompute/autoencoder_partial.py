@@ -5,7 +5,7 @@ import os.path as osp
 import torch
 
 from kd_det.checkpoint import load_checkpoint
-from kd_det.connectors.auto_encoder_file import write
+from kd_det.connectors.autoencoder_file import write
 from kd_det.connectors.coder import AutoEncoder
 from kd_det.errors import UserError
 from kd_det.precompute.autoencoder_progress import say

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from kd_det.connectors.auto_encoder_file import (
+from kd_det.connectors.autoencoder_file import (
     check_place,
     check_provenance,
     load_auto_encoder,

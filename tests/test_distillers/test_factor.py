@@ -11,7 +11,7 @@ from ie_toy import EXPLORE, INHERIT, POINT, batch, build, pair
 from mmengine.registry import init_default_scope
 from torch import nn
 
-from kd_det.connectors.auto_encoder_file import save_auto_encoder
+from kd_det.connectors.autoencoder_file import save_auto_encoder
 from kd_det.errors import UserError
 from kd_det.functional import (
     exploration_loss,

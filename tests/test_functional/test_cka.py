@@ -5,15 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from functional_toy import draw
 
 from kd_det.functional import linear_cka
 
 either = pytest.mark.parametrize('debiased', [False, True])
-
-
-def draw(*shape, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def close(actual, expected, **tolerance):

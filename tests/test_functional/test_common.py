@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from functional_toy import draw
 
 from kd_det import functional as KF
 from kd_det.functional._common import (
@@ -21,11 +22,6 @@ from kd_det.functional._common import (
 
 N, K, D, R = 6, 5, 7, 5
 NAN, INF = float('nan'), float('inf')
-
-
-def draw(*shape, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 # Exact in every dtype, so that half precision sees the same centroids.

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from functional_toy import draw
 
 from kd_det.functional import exploration_loss, inheritance_loss
 
@@ -13,11 +14,6 @@ both = pytest.mark.parametrize('loss', LOSSES)
 every = pytest.mark.parametrize('p', ORDERS)
 # n = 4 * 5 * 5 = 100 entries, so that 2 / sqrt(n) is 0.2.
 SHAPE = (3, 4, 5, 5)
-
-
-def draw(*shape, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def close(actual, expected, **tolerance):

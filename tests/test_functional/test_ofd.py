@@ -5,19 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from functional_toy import close, draw
 
 from kd_det.functional import ofd_loss, ofd_margin
-
-
-def draw(*shape, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
-def close(actual, expected, **tolerance):
-    expected = torch.as_tensor(expected, dtype=torch.float64)
-    tolerance = {'rtol': 1e-12, 'atol': 1e-14, **tolerance}
-    torch.testing.assert_close(actual.double(), expected, **tolerance)
 
 
 def expected_negative(weight, bias):

@@ -4,13 +4,9 @@ import math
 
 import pytest
 import torch
+from functional_toy import draw
 
 from kd_det.functional import recall_at_k, retrieval
-
-
-def draw(*shape, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def oracle(embeddings, labels, ks):

@@ -5,17 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from functional_toy import draw
 
 from kd_det.functional import rkd, rkd_angle_loss, rkd_distance_loss
 
 LOSSES = [rkd_distance_loss, rkd_angle_loss]
 both = pytest.mark.parametrize('loss', LOSSES)
 N = 9
-
-
-def draw(*shape, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
 def close(actual, expected, **tolerance):

@@ -13,7 +13,7 @@ from tiny import spare_time
 from torch.utils.data import BatchSampler
 
 from kd_det.api import launch
-from kd_det.connectors.auto_encoder_file import load_auto_encoder
+from kd_det.connectors.autoencoder_file import load_auto_encoder
 from kd_det.errors import UserError
 from kd_det.files import sha256_of
 from kd_det.losses.reconstruction import reconstruction
