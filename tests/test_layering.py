@@ -103,6 +103,10 @@ def test_layers(path):
         ('models', 'from kd_det import engine'),
         ('distillers', 'from mmpretrain.models import x'),
         ('engine', 'import mmrazor'),
+        ('engine', 'from kd_det.api import launch'),
+        ('preflight', 'from kd_det.precompute import centroids'),
+        ('precompute', 'from kd_det.engine import hooks'),
+        ('api', 'from kd_det.analysis.cka import MinibatchCKA'),
         ('taps', 'from kd_det.centroids import CentroidBank'),
     ],
 )

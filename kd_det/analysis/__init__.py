@@ -1,1 +1,1 @@
-"""Looking at models: pictures and measures beside the score."""
+"""What is looked at after a run: features, embeddings, CKA, comparisons."""

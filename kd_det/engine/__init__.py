@@ -1,1 +1,1 @@
-"""What happens around training: hooks, schedules, the tools' work."""
+"""What runs in a training loop: hooks, schedules, optimisers, resume."""

@@ -1,1 +1,1 @@
-"""What is measured, and with what: metrics and stock MMDetection."""
+"""What is measured: metrics, stored predictions, plain MMDetection."""
