@@ -1,4 +1,7 @@
-"""CKA by any kernel, and of more samples than fit in memory at once."""
+"""CKA of several representations, by any kernel, part by part.
+
+Of two whole representations see :func:`kd_det.functional.linear_cka`.
+"""
 
 from collections.abc import Sequence
 
@@ -12,10 +15,8 @@ from kd_det.functional.cka import center
 KERNELS = ('linear', 'rbf')
 
 
-def rbf_cka(
-    x: Tensor, y: Tensor, threshold: float = 1.0, debiased: bool = False
-) -> Tensor:
-    r"""Centred kernel alignment with Gaussian kernels.
+def rbf_gram(x: Tensor, threshold: float = 1.0) -> Tensor:
+    r"""Return the Gaussian kernel (N, N) of rows (N, P), in float64.
 
     .. math::
         K_{ij} = \exp\left(-\frac{\|x_i - x_j\|^2}{2 \sigma^2}\right), \qquad
@@ -24,28 +25,10 @@ def rbf_cka(
     with the median over all pairs, those of a sample with itself included.
 
     Args:
-        x: Shape (N, P).
-        y: Shape (N, Q).
+        x: The rows.
         threshold: :math:`\theta`, the bandwidth in units of the median.
-        debiased: Remove the bias of a small N; needs at least 4 samples.
-
-    Returns:
-        A scalar, in float64; 0 where all samples are alike.
-
-    Raises:
-        UserError: There are too few samples, or not as many in both.
 
     Paper: https://arxiv.org/abs/1905.00414
-    """
-    return gram_cka(rbf_gram(x, threshold), rbf_gram(y, threshold), debiased)
-
-
-def rbf_gram(x: Tensor, threshold: float = 1.0) -> Tensor:
-    """Return the Gaussian kernel (N, N) of rows (N, P), in float64.
-
-    Args:
-        x: The rows.
-        threshold: See :func:`rbf_cka`.
     """
     check_positive('rbf_gram', 'threshold', threshold)
     x = x.detach().double()
@@ -67,26 +50,6 @@ def linear_gram(x: Tensor) -> Tensor:
     # what CKA would centre anyway, without cancellation
     x = center(x.detach())
     return x @ x.T
-
-
-def gram_cka(k: Tensor, other: Tensor, debiased: bool = False) -> Tensor:
-    """Return the CKA of two Gram matrices (N, N) as a scalar.
-
-    Args:
-        k: Of one representation.
-        other: Of the other one.
-        debiased: See :func:`rbf_cka`.
-
-    Raises:
-        UserError: There are too few samples, or not as many in both.
-    """
-    if k.shape != other.shape:
-        raise UserError(
-            f'CKA compares representations of the same samples, but got '
-            f'{len(k)} and {len(other)}; give both networks the same images.'
-        )
-    of = hsic if not debiased else unbiased_hsic
-    return _ratio(of(k, other), of(k, k), of(other, other))
 
 
 def hsic(k: Tensor, other: Tensor) -> Tensor:
@@ -148,7 +111,7 @@ class MinibatchCKA:
     Args:
         kernel: ``'linear'`` or ``'rbf'``.
         debiased: Take the unbiased HSIC.
-        threshold: See :func:`rbf_cka`.
+        threshold: See :func:`rbf_gram`.
 
     Raises:
         UserError: There is no such kernel.
@@ -227,11 +190,8 @@ class MinibatchCKA:
             )
         table = self.total / self.parts
         own = table.diagonal()
-        return _ratio(table, own[:, None], own[None, :])
-
-
-def _ratio(cross: Tensor, one: Tensor, other: Tensor) -> Tensor:
-    """Return cross / sqrt(one * other), 0 where a side is constant."""
-    # each by itself: two that are below 0 by rounding have a product above
-    alike = (one <= 0) | (other <= 0)
-    return cross / (one * other).masked_fill(alike, 1).sqrt() * ~alike
+        # each by itself: two below 0 by rounding have a product above
+        constant = own <= 0
+        constant = constant[:, None] | constant[None, :]
+        squares = (own[:, None] * own[None, :]).masked_fill(constant, 1)
+        return table / squares.sqrt() * ~constant
