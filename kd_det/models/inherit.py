@@ -1,5 +1,6 @@
 """Inheritance: a student begins with the weights of its teacher."""
 
+import logging
 from collections.abc import Iterable
 
 import torch
@@ -14,6 +15,7 @@ from kd_det.models.stitch import stitch
 from kd_det.models.teacher import FrozenTeacher, inside
 
 Shapes = dict[str, torch.Size]
+POOR_FIT = 0.3  # mean R², below which a backbone is taken for untrained
 
 
 class Inheritance:
@@ -155,10 +157,21 @@ class Inheritance:
             student: It has inherited.
             batches: See :func:`kd_det.models.stitch.stitch`.
         """
-        lines = stitch(student, self.teacher, self.parts, batches)
+        found = stitch(student, self.teacher, self.parts, batches)
         self.unstitched = False
+        lines = [f'{name}: R² {value:.2f}' for name, value in found.items()]
         text = "Layers of the student fitted to the teacher's:"
         print_log('\n  '.join([text, *lines]), 'current')
+        mean = sum(found.values()) / len(found)
+        if mean < POOR_FIT:
+            print_log(
+                f'The features of the student explain {mean:.0%} of what the '
+                "teacher's layers give, those of a pretrained backbone over "
+                f'{POOR_FIT:.0%}: give the backbone pretrained weights, or '
+                'take student.stitch out.',
+                'current',
+                logging.WARNING,
+            )
 
     def __str__(self) -> str:
         width = max(len(line[0]) for line in (('part',), *self._lines))

@@ -90,14 +90,14 @@ class Joint:
         self.fit.update(x.flatten(0, -2), y.flatten(0, -2))
 
     @torch.no_grad()
-    def apply(self) -> str:
-        """Write the weights into the student; return a line on the fit."""
+    def apply(self) -> float:
+        """Write the weights into the student and return R² of the fit."""
         weight, bias, explained = self.fit.solve()
         layer = self.student
         layer.weight.copy_(weight.reshape(layer.weight.shape))
         if layer.bias is not None:
             layer.bias.copy_(bias)
-        return f'{self.name}: {weight.shape[1]} inputs, R² {explained:.2f}'
+        return explained
 
 
 @torch.no_grad()
@@ -106,7 +106,7 @@ def stitch(
     teacher: FrozenTeacher,
     parts: tuple[str, ...],
     batches: Iterable[dict],
-) -> list[str]:
+) -> dict[str, float]:
     """Fit each layer between the backbone and the inherited parts.
 
     Such a layer cannot be copied, since the teacher's reads other features.
@@ -120,7 +120,7 @@ def stitch(
         batches: Of the training set, as a data loader gives them.
 
     Returns:
-        A line for each layer: its name, its inputs, R² of the fit.
+        Name of each layer -> R² of its fit.
 
     Raises:
         UserError: No layer reads the backbone, or one differs in more than
@@ -147,7 +147,7 @@ def stitch(
             joint.update(x.float(), y.float())
     for module, mode in modes.items():
         module.training = mode
-    return [joint.apply() for joint in joints]
+    return {joint.name: joint.apply() for joint in joints}
 
 
 def _run(network: nn.Module, inputs: Tensor) -> None:

@@ -40,10 +40,8 @@ METHODS = {
     'baseline': set(),
     'inheritkd': {'KDLoss'},
     'inheritpkd': {'PKDLoss'},
-    'inheritpkdkd': {'PKDLoss', 'KDLoss'},
     'inherit': set(),  # the teacher's weights to begin with, no loss
     'stitch': set(),  # the same, with the layers between fitted
-    'stitchpkd': {'PKDLoss'},
     'kd': {'KDLoss'},
     'nd': {'NDLoss', 'KDLoss'},
     'ndadaptor': {'NDLoss', 'KDLoss'},

@@ -13,6 +13,7 @@ from torch.nn.functional import unfold
 
 from kd_det.checkpoint import load_checkpoint
 from kd_det.errors import UserError
+from kd_det.models import inherit
 from kd_det.models.stitch import RidgeRegression, stitch
 from kd_det.testing import save_teacher, tiny_classifier, tiny_detector
 
@@ -90,10 +91,9 @@ def test_the_teachers_own_layers_come_back(tmp_path, batches):
     for joint in student.neck.lateral_convs:
         torch.nn.init.normal_(joint.conv.weight)
         torch.nn.init.normal_(joint.conv.bias)
-    lines = stitch(student, frozen, TWO_STAGE, batches)
-    assert [line.split(':')[0] for line in lines] == [
-        f'neck.lateral_convs.{i}.conv' for i in range(4)
-    ]
+    found = stitch(student, frozen, TWO_STAGE, batches)
+    assert found.keys() == {f'neck.lateral_convs.{i}.conv' for i in range(4)}
+    assert all(0.95 < value <= 1 for value in found.values())
     inputs = student.data_preprocessor(batches[0], False)['inputs']
     student.eval()
     for ours, theirs in zip(
@@ -115,10 +115,9 @@ def test_against_numpy(tmp_path, batches, family):
     student = tiny_detector(family, 18, len(CLASSES))
     model = build(pair(student, teacher, inherit=parts))
     before = copy.deepcopy(model.student.state_dict())
-    lines = stitch(model.student, model.teacher, parts, batches)
+    names = stitch(model.student, model.teacher, parts, batches)
     assert model.student.training
     after = model.student.eval().state_dict()
-    names = [line.split(':')[0] for line in lines]
     changed = {k for k in after if not torch.equal(after[k], before[k])}
     assert {k.rpartition('.')[0] for k in changed} == {*names}
     for name in names:
@@ -172,10 +171,10 @@ def test_a_classifier(tmp_path):
         )
     )
     images = torch.randint(0, 255, (64, 3, 32, 32), dtype=torch.uint8)
-    lines = stitch(
+    found = stitch(
         model.student, model.teacher, ('head',), [dict(inputs=images)]
     )
-    assert [line.split(',')[0] for line in lines] == ['head.fc: 32 inputs']
+    assert found.keys() == {'head.fc'}
     inputs = model.student.data_preprocessor(dict(inputs=images))['inputs']
     ours = model.student.eval()(inputs)
     theirs = model.teacher.model(inputs)
@@ -250,6 +249,21 @@ def test_the_hook_is_needed(teacher, batches):
     model = build(pair(tiny_spec(), teacher, inherit=TWO_STAGE, stitch=True))
     with pytest.raises(UserError, match='StitchHook'):
         losses_of(model, batches[0])
+
+
+@pytest.mark.parametrize(('explained', 'warned'), [(0.1, True), (0.6, False)])
+def test_warns_of_a_poor_fit(teacher, batches, monkeypatch, explained, warned):
+    said = []
+    monkeypatch.setattr(
+        inherit, 'print_log', lambda text, *_, **__: said.append(text)
+    )
+    monkeypatch.setattr(
+        inherit, 'stitch', lambda *_: {'neck.a': explained, 'neck.b': 0.2}
+    )
+    model = build(pair(tiny_spec(), teacher, inherit=TWO_STAGE, stitch=True))
+    model.inheritance.stitch(model.student, batches)
+    assert f'neck.a: R² {explained:.2f}' in said[1]
+    assert any('take student.stitch out' in text for text in said) == warned
 
 
 def test_nothing_to_fit(teacher, batches):
