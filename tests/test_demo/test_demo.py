@@ -80,7 +80,7 @@ def test_table_is_what_the_json_holds(first, folder):
         gain = f'{100 * (row["mAP"] - alone):+.1f}'
         assert cells == [
             row['title'],
-            'neck, rpn_head, roi_head' * key.startswith('inherit'),
+            'neck, rpn_head, roi_head' * key.startswith(('inherit', 'stitch')),
             'KDLoss' * key.endswith('kd'),
             f'{100 * row["mAP"]:.1f}',
             '' if key == 'alone' else gain,
