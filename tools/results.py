@@ -4,7 +4,9 @@
 writes what docs/results/tables.json describes into the pages. A table there
 has ``page``, ``name`` (of its markers in the page), ``metric`` (such as mAP),
 ``control`` (one of its rows), ``sets`` and ``rows``, both a heading -> the
-name that ``add`` was given. ``demo`` puts what a run of the demo wrote into
+name that ``add`` was given. A column of another metric has ``set`` and
+``metric`` in place of the name: one of the scores, or what training logged,
+such as accuracy_top-1. ``demo`` puts what a run of the demo wrote into
 docs/results, docs/images and the README.
 """
 
@@ -82,9 +84,13 @@ def pages(root: Path) -> dict[str, str]:
 def markdown(root: Path, table: dict) -> str:
     """Return one table."""
     sets, rows, metric = table['sets'], table['rows'], table['metric']
+    columns = [
+        (own['set'], own['metric']) if isinstance(own, dict) else (own, metric)
+        for own in sets.values()
+    ]
     found = {
-        (row, data): _scores(root, data, row, metric)
-        for data in sets.values()
+        (row, column): _scores(root, row, *column)
+        for column in columns
         for row in rows.values()
     }
     lines = [
@@ -94,15 +100,15 @@ def markdown(root: Path, table: dict) -> str:
     control = rows[table['control']]
     for heading, row in rows.items():
         cells = []
-        for data in sets.values():
-            before = {} if row == control else found[control, data]
-            cells.append(_cell(found[row, data], before))
+        for column in columns:
+            before = {} if row == control else found[control, column]
+            cells.append(_cell(found[row, column], before))
         lines.append(f'| {heading} | {" | ".join(cells)} |')
     return '\n'.join(lines)
 
 
-def _scores(root: Path, data: str, row: str, metric: str) -> dict[int, float]:
-    """Return seed -> score of one row on one set."""
+def _scores(root: Path, row: str, data: str, metric: str) -> dict[int, float]:
+    """Return seed -> score in percent of one row on one set."""
     files = sorted((root / RESULTS / data).glob(f'{row}_seed*.json'))
     records = [json.loads(file.read_text()) for file in files]
     for file, record in zip(files, records):
@@ -112,7 +118,18 @@ def _scores(root: Path, data: str, row: str, metric: str) -> dict[int, float]:
                     f'{file.name} and {files[0].name} of {data} differ in '
                     f'{key}; one row holds runs that differ in the seed.'
                 )
-    return {r['seed']: 100 * r['metrics'][metric] for r in records}
+    return {record['seed']: _score(record, metric) for record in records}
+
+
+def _score(record: dict, metric: str) -> float:
+    if metric in record['metrics']:
+        return 100 * record['metrics'][metric]
+    # of peers the first, whose scores the record has
+    return next(
+        value
+        for name, value in record['trained'].items()
+        if name.rpartition('.')[2] == metric
+    )
 
 
 def _cell(scores: dict[int, float], control: dict[int, float]) -> str:

@@ -66,6 +66,7 @@ def write_run(folder, seed, score, epochs=8):
         epochs=epochs,
         data={},
         metrics=dict(mAP=score),
+        trained={'one.loss': 1.0, 'one.acc': 90 + seed, 'two.acc': 0.0},
     )
     (folder / 'run.json').write_text(json.dumps(record))
     return str(folder)
@@ -96,6 +97,18 @@ def test_a_table(root):
     assert (root / 'docs/page.md').read_text() == TABLE
     TOOL['write_tables'](root)
     assert (root / 'docs/page.md').read_text() == TABLE
+
+
+def test_a_column_of_what_training_logged(root):
+    path = root / 'docs/results/tables.json'
+    (table,) = json.loads(path.read_text())
+    table['sets'] = {'test': 'cards', 'train': dict(set='cards', metric='acc')}
+    path.write_text(json.dumps([table]))
+    TOOL['write_tables'](root)
+    text = (root / 'docs/page.md').read_text()
+    # 90, 91, 92: sd 1, half width 1 / sqrt(3) x 4.3027
+    assert '| alone | 60.0 ± 5.0 (n = 3) | 91.0 ± 2.5 (n = 3) |' in text
+    assert '| with ND | 50.0 (n = 1); -8.0 | 90.0 (n = 1); +0.0 |' in text
 
 
 def test_no_place_of_a_machine_is_kept(root):
