@@ -29,7 +29,7 @@ from kd_det.demo.results import table
 from kd_det.engine import hooks
 from kd_det.engine.schedules import SCHEDULES
 from kd_det.losses import DistillLoss
-from kd_det.models.spec import read_spec
+from kd_det.models.spec import BEGINS, read_spec
 from kd_det.registry import HOOKS, MODELS
 from kd_det.testing import save_teacher, tiny_faster_rcnn, tiny_run
 
@@ -141,14 +141,14 @@ def check_config(cfg: Config) -> None:
         return
     check_network(str(cfg.model.student))
     check_network(str(cfg.model.teacher))
-    for distiller in cfg.model.distillers.values():
+    for distiller in cfg.model.get('distillers', {}).values():
         MODELS.build(dict(distiller, _scope_='kd_det'))
 
 
 @functools.cache
 def check_network(text: str) -> None:
     how = {'ckpt', 'keys', 'trust_pickle', 'dtype'}
-    how |= {'channels_last', 'fuse_conv_bn', 'inherit', 'inherit_from'}
+    how |= {'channels_last', 'fuse_conv_bn', *BEGINS}
     spec = {k: v for k, v in ast.literal_eval(text).items() if k not in how}
     try:
         with torch.device('meta'):  # weights without memory
