@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from mmengine.dist import all_reduce
@@ -29,17 +29,21 @@ class RidgeRegression:
 
     Args:
         ridge: Relative size of the penalty.
+        bias: Fit ``b``; otherwise it is 0.
     """
 
-    def __init__(self, ridge: float = RIDGE) -> None:
+    def __init__(self, ridge: float = RIDGE, bias: bool = True) -> None:
         self.ridge = ridge
-        self.sums = None  # of [x 1]'[x 1], of [x 1]'y, of y² and of 1
+        self.bias = bias
+        self.sums = None  # of x'x, x'y, y, y² and 1, where x may end in 1
 
     def update(self, x: Tensor, y: Tensor) -> None:
         """Add samples: inputs ``(N, C)`` and targets ``(N, D)``."""
-        x = F.pad(x.double(), (0, 1), value=1)
-        y = y.double()
-        new = [x.T @ x, x.T @ y, y.square().sum()]
+        x, y = x.double(), y.double()
+        if self.bias:
+            x = F.pad(x, (0, 1), value=1)
+        count = y.new_tensor(len(y))
+        new = [x.T @ x, x.T @ y, y.sum(0), y.square().sum(), count]
         old = self.sums or [torch.zeros_like(value) for value in new]
         self.sums = [a + b for a, b in zip(old, new)]
 
@@ -48,16 +52,17 @@ class RidgeRegression:
         of the targets that the fit explains."""
         for value in self.sums:
             all_reduce(value)
-        gram, cross, squares = self.sums
-        count = gram[-1, -1]
-        penalty = self.ridge * gram.diagonal()[:-1].mean()
-        diagonal = torch.full_like(gram[0], float(penalty))
-        diagonal[-1] = 0
+        gram, cross, total, squares, count = self.sums
+        inputs = len(gram) - self.bias
+        penalty = self.ridge * gram.diagonal()[:inputs].mean()
+        diagonal = penalty.clamp(min=1e-12).repeat(len(gram))
+        diagonal[inputs:] = 0
         solution = torch.linalg.solve(gram + diagonal.diag(), cross)
         error = squares - 2 * (solution * cross).sum()
         error = error + (solution * (gram @ solution)).sum()
-        variance = squares - cross[-1].square().sum() / count
-        return solution[:-1].T, solution[-1], float(1 - error / variance)
+        variance = squares - total.square().sum() / count
+        bias = solution[inputs] if self.bias else torch.zeros_like(total)
+        return solution[:inputs].T, bias, float(1 - error / variance)
 
 
 @dataclass
@@ -67,7 +72,9 @@ class Joint:
     name: str
     student: nn.Conv2d | nn.Linear
     teacher: nn.Conv2d | nn.Linear
-    fit: RidgeRegression = field(default_factory=RidgeRegression)
+
+    def __post_init__(self) -> None:
+        self.fit = RidgeRegression(bias=self.student.bias is not None)
 
     def update(self, x: Tensor, y: Tensor) -> None:
         """Add what the student's layer reads and the teacher's gives."""
@@ -93,6 +100,11 @@ class Joint:
     def apply(self) -> float:
         """Write the weights into the student and return R² of the fit."""
         weight, bias, explained = self.fit.solve()
+        if not (weight.isfinite().all() and bias.isfinite().all()):
+            raise UserError(
+                f'student.stitch: {self.name} reads or gives numbers that '
+                "are not finite; check both networks' weights."
+            )
         layer = self.student
         layer.weight.copy_(weight.reshape(layer.weight.shape))
         if layer.bias is not None:

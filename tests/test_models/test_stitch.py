@@ -51,14 +51,14 @@ class Keep:
         self.kept.append(seen[-1])
 
 
-def naive_ridge(x, y, ridge):
+def naive_ridge(x, y, ridge, bias=True):
     """Least squares by NumPy: the penalty is a sample for each weight."""
     count, width = x.shape
     # the mean over all inputs, summed over the samples
     root = np.sqrt(ridge * (x**2).sum(0).mean())
     left = np.zeros((count + width, width + 1))
     right = np.zeros((count + width, y.shape[1]))
-    left[:count, :width], left[:count, width] = x, 1
+    left[:count, :width], left[:count, width] = x, bias
     right[:count] = y
     for i in range(width):
         left[count + i, i] = root
@@ -66,17 +66,18 @@ def naive_ridge(x, y, ridge):
     return solution[:width].T, solution[width]
 
 
-def test_ridge_regression():
+@pytest.mark.parametrize('bias', [True, False])
+def test_ridge_regression(bias):
     generator = np.random.default_rng(0)
     x, y = generator.normal(size=(2, 40, 5)) * 3 + 1
     y = y[:, :3] + x[:, :3] ** 2
-    fit = RidgeRegression(ridge=0.1)
+    fit = RidgeRegression(ridge=0.1, bias=bias)
     for part in (slice(0, 7), slice(7, 40)):
         fit.update(torch.tensor(x[part]), torch.tensor(y[part]))
-    weight, bias, explained = fit.solve()
-    expected = naive_ridge(x, y, 0.1)
+    weight, constant, explained = fit.solve()
+    expected = naive_ridge(x, y, 0.1, bias)
     np.testing.assert_allclose(weight, expected[0], rtol=1e-9)
-    np.testing.assert_allclose(bias, expected[1], rtol=1e-9)
+    np.testing.assert_allclose(constant, expected[1], rtol=1e-9, atol=1e-12)
     error = ((x @ expected[0].T + expected[1] - y) ** 2).sum()
     total = ((y - y.mean(0)) ** 2).sum()
     assert explained == pytest.approx(1 - error / total)
@@ -180,6 +181,20 @@ def test_a_classifier(tmp_path):
     theirs = model.teacher.model(inputs)
     spread = (theirs - theirs.mean(0)).square().sum()
     assert (ours - theirs).square().sum() < spread
+
+
+def test_features_that_are_not_finite(teacher, batches):
+    model = build(pair(tiny_spec(), teacher, inherit=TWO_STAGE))
+    torch.nn.init.constant_(model.student.backbone.conv1.weight, torch.inf)
+    with pytest.raises(UserError, match=r'lateral_convs\.0\.conv .* finite'):
+        stitch(model.student, model.teacher, TWO_STAGE, batches)
+
+
+def test_features_that_are_all_zero():
+    fit = RidgeRegression()
+    fit.update(torch.zeros(4, 3), torch.randn(4, 2))
+    weight, _, explained = fit.solve()
+    assert not weight.any() and explained == pytest.approx(0)
 
 
 def until_the_start(model, shapes, folder, **changes):
