@@ -219,6 +219,15 @@ def test_in_a_run(shapes, teacher, tmp_path):
         )
     assert states[True][1] == states[False][1]
     plain, fitted = states[False][0], states[True][0]
+    # a run that would resume, and has nothing yet to resume from
+    begun, _ = until_the_start(
+        pair(tiny_spec(), teacher, inherit=TWO_STAGE, stitch=True),
+        shapes,
+        tmp_path / 'begun',
+        resume=True,
+    )
+    for name, value in fitted.items():
+        assert torch.equal(value, begun[name]), name
     for name, value in plain.items():
         changed = not torch.equal(value, fitted[name])
         assert changed == name.startswith('neck.lateral_convs'), name

@@ -45,7 +45,8 @@ class StitchHook(Hook):
         inherited = model.inheritance
         if inherited is None or not inherited.unstitched:
             return
-        if runner._resume or runner._load_from is not None:
+        # `resume` alone finds no checkpoint in a run that begins
+        if runner.iter > 0 or runner._load_from is not None:
             inherited.unstitched = False
             runner.logger.info(
                 'student.stitch: a checkpoint has been loaded, so no layer '
