@@ -13,3 +13,4 @@ _base_ = [
 ]
 model = _base_.pop('method')
 model.distillers.factor.auto_encoder = 'data/auto_encoders/frcnn_r101_coco.pth'
+_base_.pop('method_hooks')  # factor_runtime.py has them

@@ -5,15 +5,9 @@ The ablation of `nd_frcnn_r101_r18.py` without ND; see there.
 
 _base_ = [
     './_base_/models/frcnn_r101_r18.py',
+    './_base_/methods/kd_roi.py',
     './_base_/datasets/coco.py',
     'mmdet::_base_/schedules/schedule_1x.py',
     './_base_/distill_runtime.py',
 ]
-model = dict(
-    distillers=dict(
-        roi=dict(
-            type='RoIDistiller',
-            losses=dict(loss_kd=dict(type='KDLoss', tau=1.0, loss_weight=1.0)),
-        )
-    )
-)
+model = _base_.pop('method')

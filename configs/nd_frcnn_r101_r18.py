@@ -12,12 +12,6 @@ which is what their weights expect. The authors' R-18 has the statistics of
 red and blue exchanged, and so has its teacher.
 """
 
-_base_ = './kd_frcnn_r101_r18.py'
-model = dict(
-    distillers=dict(
-        roi=dict(
-            centroids='data/centroids/frcnn_r101_coco.npz',
-            losses=dict(loss_nd=dict(type='NDLoss', loss_weight=1.5)),
-        )
-    )
-)
+_base_ = ['./kd_frcnn_r101_r18.py', './_base_/methods/nd_roi.py']
+model = _base_.pop('method')
+model.distillers.roi.centroids = 'data/centroids/frcnn_r101_coco.npz'

@@ -4,12 +4,7 @@ Weights of the authors' KD++ config R50-R101; what is theirs and what is
 ours stands in `nd_frcnn_r101_r18.py`.
 """
 
-_base_ = './kd_frcnn_r101_r50.py'
-model = dict(
-    distillers=dict(
-        roi=dict(
-            centroids='data/centroids/frcnn_r101_coco.npz',
-            losses=dict(loss_nd=dict(type='NDLoss', loss_weight=1.0)),
-        )
-    )
-)
+_base_ = ['./kd_frcnn_r101_r50.py', './_base_/methods/nd_roi.py']
+model = _base_.pop('method')
+model.distillers.roi.centroids = 'data/centroids/frcnn_r101_coco.npz'
+model.distillers.roi.losses.loss_nd.loss_weight = 1.0

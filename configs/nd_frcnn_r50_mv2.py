@@ -6,12 +6,7 @@ The class means are those of this teacher; the authors used those of R-101.
 Their file stops after 30k iterations, probably a leftover of making them.
 """
 
-_base_ = './kd_frcnn_r50_mv2.py'
-model = dict(
-    distillers=dict(
-        roi=dict(
-            centroids='data/centroids/frcnn_r50_coco.npz',
-            losses=dict(loss_nd=dict(type='NDLoss', loss_weight=1.0)),
-        )
-    )
-)
+_base_ = ['./kd_frcnn_r50_mv2.py', './_base_/methods/nd_roi.py']
+model = _base_.pop('method')
+model.distillers.roi.centroids = 'data/centroids/frcnn_r50_coco.npz'
+model.distillers.roi.losses.loss_nd.loss_weight = 1.0

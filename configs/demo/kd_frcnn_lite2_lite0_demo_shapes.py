@@ -1,6 +1,9 @@
 """The demo's student with KD of RoI logits: all else as the student alone."""
 
-_base_ = './baseline_frcnn_lite0_demo_shapes.py'
+_base_ = [
+    './baseline_frcnn_lite0_demo_shapes.py',
+    '../_base_/methods/kd_roi.py',
+]
 model = dict(
     _delete_=True,
     _scope_='kd_det',
@@ -11,12 +14,7 @@ model = dict(
         channels_last=True,
     ),
     student=dict(cfg='{{ fileDirname }}/baseline_frcnn_lite0_demo_shapes.py'),
-    distillers=dict(
-        roi=dict(
-            type='RoIDistiller',
-            losses=dict(loss_kd=dict(type='KDLoss', tau=1.0, loss_weight=1.0)),
-        )
-    ),
+    distillers=_base_.pop('method').distillers,
 )
 custom_hooks = [
     dict(type='kd_det.TeacherCheckHook'),

@@ -26,6 +26,7 @@ model = dict(
 factor = model['distillers']['factor']
 factor.channels = 32
 factor.auto_encoder = 'data/auto_encoders/frcnn_r50_slim_bccd.pth'
+_base_.pop('method_hooks')  # factor_runtime.py has them
 custom_hooks = _base_.custom_hooks
 custom_hooks[1].epochs = 8
 del factor

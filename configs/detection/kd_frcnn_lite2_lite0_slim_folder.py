@@ -5,6 +5,7 @@ Train the teacher, baseline_frcnn_lite2_slim_folder.py, first.
 """
 
 _base_ = [
+    '../_base_/methods/kd_roi.py',
     '../_base_/datasets/coco_folder.py',
     '../_base_/schedules/adamw_8e.py',
     '../_base_/distill_cpu_runtime.py',
@@ -19,10 +20,5 @@ model = dict(
         dtype='bfloat16',
     ),
     student=dict(cfg='{{ fileDirname }}/baseline_frcnn_lite0_slim_folder.py'),
-    distillers=dict(
-        roi=dict(
-            type='RoIDistiller',
-            losses=dict(loss_kd=dict(type='KDLoss', tau=1.0, loss_weight=1.0)),
-        )
-    ),
+    distillers=_base_.pop('method').distillers,
 )

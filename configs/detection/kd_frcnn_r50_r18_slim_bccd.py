@@ -5,6 +5,7 @@ Train the teacher, baseline_frcnn_r50_slim_bccd.py, first.
 """
 
 _base_ = [
+    '../_base_/methods/kd_roi.py',
     '../_base_/datasets/bccd.py',
     '../_base_/schedules/adamw_8e.py',
     '../_base_/distill_runtime.py',
@@ -21,10 +22,5 @@ model = dict(
         dtype='bfloat16',
     ),
     student=dict(cfg='{{ fileDirname }}/baseline_frcnn_r18_slim_bccd.py'),
-    distillers=dict(
-        roi=dict(
-            type='RoIDistiller',
-            losses=dict(loss_kd=dict(type='KDLoss', tau=1.0, loss_weight=1.0)),
-        )
-    ),
+    distillers=_base_.pop('method').distillers,
 )

@@ -3,12 +3,9 @@
 The weight of the authors' R18-R101.
 """
 
-_base_ = './kd_frcnn_lite2_lite0_slim_folder.py'
-model = dict(
-    distillers=dict(
-        roi=dict(
-            centroids='data/centroids/frcnn_lite2_slim_folder.npz',
-            losses=dict(loss_nd=dict(type='NDLoss', loss_weight=1.5)),
-        )
-    )
-)
+_base_ = [
+    './kd_frcnn_lite2_lite0_slim_folder.py',
+    '../_base_/methods/nd_roi.py',
+]
+model = _base_.pop('method')
+model.distillers.roi.centroids = 'data/centroids/frcnn_lite2_slim_folder.npz'

@@ -3,12 +3,6 @@
 Weights of the authors' R18-R101; 8 epochs, data and schedule of the control.
 """
 
-_base_ = './kd_frcnn_r50_r18_slim_cards.py'
-model = dict(
-    distillers=dict(
-        roi=dict(
-            centroids='data/centroids/frcnn_r50_slim_cards.npz',
-            losses=dict(loss_nd=dict(type='NDLoss', loss_weight=1.5)),
-        )
-    )
-)
+_base_ = ['./kd_frcnn_r50_r18_slim_cards.py', '../_base_/methods/nd_roi.py']
+model = _base_.pop('method')
+model.distillers.roi.centroids = 'data/centroids/frcnn_r50_slim_cards.npz'

@@ -2,7 +2,9 @@
 
 Each level is divided by channels ahead of the heads, so that both halves
 feed them. Cosines, since the mean over the entries of a unit vector shrinks
-with the size of a map. A child names the teacher's auto-encoder.
+with the size of a map. A child names the teacher's auto-encoder and adds
+`method_hooks` to its `custom_hooks`: one epoch of stage 1, and the log of what
+the two halves do.
 """
 
 method = dict(
@@ -21,3 +23,7 @@ method = dict(
         )
     )
 )
+method_hooks = [
+    dict(type='kd_det.AutoEncoderHook', epochs=1, lr=0.01),
+    dict(type='kd_det.FactorCosineHook'),
+]

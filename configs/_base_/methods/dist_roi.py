@@ -1,0 +1,12 @@
+"""DIST of RoI logits. The weights are those for classifiers, not tuned."""
+
+method = dict(
+    distillers=dict(
+        roi=dict(
+            type='RoIDistiller',
+            losses=dict(
+                loss_dist=dict(type='DISTLoss', beta=1.0, gamma=1.0, tau=1.0)
+            ),
+        )
+    )
+)

@@ -1,0 +1,10 @@
+"""KD of a classifier's logits beside the whole cross-entropy."""
+
+method = dict(
+    distillers=dict(
+        logit=dict(
+            type='LogitDistiller',
+            losses=dict(loss_kd=dict(type='KDLoss', tau=4.0, loss_weight=1.0)),
+        )
+    )
+)

@@ -1,0 +1,8 @@
+"""ND with KD (KD++) of a classifier. A child gives the centroid file."""
+
+_base_ = './kd_logit.py'
+method = dict(
+    distillers=dict(
+        logit=dict(losses=dict(loss_nd=dict(type='NDLoss', loss_weight=1.0)))
+    )
+)

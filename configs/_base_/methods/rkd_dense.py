@@ -1,0 +1,20 @@
+"""RKD-DA between the locations on objects of a one-stage detector.
+
+128 locations at most; the weights are those of `rkd_roi.py`, not tuned.
+"""
+
+method = dict(
+    distillers=dict(
+        dense=dict(
+            type='DenseDistiller',
+            losses=dict(
+                loss_rkd_d=dict(
+                    type='RKDDistanceLoss', max_samples=128, loss_weight=3.0
+                ),
+                loss_rkd_a=dict(
+                    type='RKDAngleLoss', max_samples=128, loss_weight=6.0
+                ),
+            ),
+        )
+    )
+)

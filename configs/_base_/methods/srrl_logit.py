@@ -1,0 +1,14 @@
+"""SRRL of a classifier: an adaptor, then the teacher's class layer."""
+
+method = dict(
+    distillers=dict(
+        logit=dict(
+            type='LogitDistiller',
+            connectors=dict(student_map=dict(type='ConvAdaptor')),
+            losses=dict(
+                loss_fm=dict(type='FeatureMatchingLoss'),
+                loss_sr=dict(type='SoftmaxRegressionLoss'),
+            ),
+        )
+    )
+)
