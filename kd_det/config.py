@@ -20,7 +20,7 @@ TOP_KEYS = ('auto_scale_lr', 'classes', 'data_root', 'find_unused_parameters')
 SPLITS = ('train', 'val', 'test')
 
 
-def load_config(path: str, options: dict | None = None) -> Config:
+def load_config(path: str | Config, options: dict | None = None) -> Config:
     """Read a config and carry its ``data_root`` and ``classes`` everywhere.
 
     A config may set ``data_root`` (a folder) and ``classes`` (names in label
@@ -30,7 +30,8 @@ def load_config(path: str, options: dict | None = None) -> Config:
     ``data_root`` that the options give to one split wins there.
 
     Args:
-        path: The config file, or ``kd_det::NAME`` for a shipped one.
+        path: The config file, or ``kd_det::NAME`` for a shipped one; or a
+            config that has been read, of which a copy is returned.
         options: Dotted overrides, e.g. ``{'optim_wrapper.lr': 0.1}``.
 
     Returns:
@@ -40,30 +41,12 @@ def load_config(path: str, options: dict | None = None) -> Config:
         FileNotFoundError: No such config file, or no such base of it.
         UserError: It is no config, or has no model.
     """
-    path = config_path(path)
-    if not osp.isfile(path):
-        raise FileNotFoundError(
-            f'There is no config {path!r}; give the path of a .py config, or '
-            "one of this package, e.g. 'kd_det::nd_frcnn_r101_r18.py'."
-        )
-    try:
-        cfg = Config.fromfile(path)
-        [*cfg.values()]  # imports what a config with imports names
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f'Config {path!r} inherits from '
-            f'{osp.relpath(error.filename or path)!r}, which does not exist; '
-            'correct the path in _base_.'
-        ) from None
-    except UserError as error:  # a base kd_det::NAME that is not there
-        raise UserError(f'Config {path!r}: {error}') from None
-    except (Exception, SystemExit) as error:  # a config is a program
-        if CUSTOM_IMPORT in str(error):
-            raise  # kd_det.preflight.explain explains it
-        raise UserError(
-            f'Config {path!r} cannot be read ({reason_of(error, path)}); '
-            'correct it, or give another .py config.'
-        ) from None
+    if isinstance(path, Config):
+        cfg = copy.deepcopy(path)
+        path = cfg.filename or 'config'
+    else:
+        path = config_path(path)
+        cfg = _read(path)
     options = options or {}
     for key in options:
         _check_option(cfg, key, path)
@@ -90,6 +73,34 @@ def load_config(path: str, options: dict | None = None) -> Config:
             spec['data_preprocessor'] = copy.deepcopy(preprocessor)
     _carry_data(cfg, options)
     return cfg
+
+
+def _read(path: str) -> Config:
+    """Return the config of a file, or say why there is none."""
+    if not osp.isfile(path):
+        raise FileNotFoundError(
+            f'There is no config {path!r}; give the path of a .py config, or '
+            "one of this package, e.g. 'kd_det::nd_frcnn_r101_r18.py'."
+        )
+    try:
+        cfg = Config.fromfile(path)
+        [*cfg.values()]  # imports what a config with imports names
+        return cfg
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f'Config {path!r} inherits from '
+            f'{osp.relpath(error.filename or path)!r}, which does not exist; '
+            'correct the path in _base_.'
+        ) from None
+    except UserError as error:  # a base kd_det::NAME that is not there
+        raise UserError(f'Config {path!r}: {error}') from None
+    except (Exception, SystemExit) as error:  # a config is a program
+        if CUSTOM_IMPORT in str(error):
+            raise  # kd_det.preflight.explain explains it
+        raise UserError(
+            f'Config {path!r} cannot be read ({reason_of(error, path)}); '
+            'correct it, or give another .py config.'
+        ) from None
 
 
 def _carry_data(cfg: Config, options: dict) -> None:

@@ -56,7 +56,7 @@ def prepare_from(args: argparse.Namespace) -> Config:
 
 
 def prepare(
-    config: str,
+    config: str | Config,
     work_dir: str | None = None,
     options: dict | None = None,
     teacher: str | None = None,
@@ -66,7 +66,8 @@ def prepare(
     """Read a config and set the process up for it.
 
     Args:
-        config: The config file, or ``kd_det::NAME``.
+        config: The config file, ``kd_det::NAME``, or a config that has been
+            read, which is left as it is.
         work_dir: Where to write; ``work_dirs/<config name>`` without it.
         options: Dotted overrides, e.g. ``{'data_root': 'data/coco'}``.
         teacher: Checkpoint that replaces the config's teacher checkpoint.
@@ -87,7 +88,8 @@ def prepare(
     cfg.launcher = launcher
     # for the record of the run; a dumped config has those of before
     cfg.cfg_options = dict(cfg.get('cfg_options') or {}, **(options or {}))
-    name = Path(cfg.filename).stem
+    source = cfg.filename or 'run'
+    name = Path(source).stem
     cfg.work_dir = work_dir or cfg.get('work_dir') or f'work_dirs/{name}'
     pair = 'teacher' in cfg.model
     own = 'student' in cfg.model  # mmrazor's pairs have a teacher too
@@ -96,7 +98,7 @@ def prepare(
         cfg.model.classes = class_names(leaf)
     if teacher and not pair:
         raise UserError(
-            f'--teacher {teacher!r}: config {config!r} has no teacher; '
+            f'--teacher {teacher!r}: config {source!r} has no teacher; '
             "use a config whose model is a kd_det 'DistillModel'."
         )
     specs = teacher_specs(cfg.model.teacher) if pair else {}
@@ -149,7 +151,7 @@ def train(
     resume: str | None = None,
     auto_scale_lr: bool = False,
     seed: int | None = None,
-) -> None:
+) -> Runner:
     """Train what a config describes, after the checks that need no model.
 
     Args:
@@ -159,6 +161,9 @@ def train(
             file.
         auto_scale_lr: Scale the learning rate to the batch size.
         seed: Of everything random; drawn anew without it.
+
+    Returns:
+        The runner, after its last step.
 
     Raises:
         UserError: An option does not fit the machine or the config, or the
@@ -202,6 +207,7 @@ def train(
         check_pretrained(runner)
         warn_of_frozen(runner)
         runner.train()
+    return runner
 
 
 def record_connectors(runner: Runner) -> None:

@@ -55,6 +55,8 @@ class Inheritance:
         grown = {} if self.match is None else _grown(spec, len(classes))
         #: name -> rows of the student and of the teacher; None for all
         self.taken: dict[str, tuple[Tensor, Tensor] | None] = {}
+        #: name of what is not taken -> why
+        self.refused: dict[str, str] = {}
         self._lines = []
         for part in parts:
             self._plan(part, student, grown)
@@ -105,6 +107,9 @@ class Inheritance:
             (part, f'{len(taken)} of {len(own)}', f'{share:.0%}', notes)
         )
         self.taken |= taken
+        self.refused |= {
+            name: reason for reason, names in refused.items() for name in names
+        }
 
     def _rows(
         self, name: str, shape: torch.Size, grown: torch.Size

@@ -145,21 +145,59 @@ def stitch(
         own = student.data_preprocessor(data, False)['inputs']
         theirs = teacher.model.data_preprocessor(data, False)['inputs']
         if joints is None:
-            names = _reading(student, parts, own)
-            joints = [_joint(name, student, teacher) for name in names]
-            taps = (
-                FeatureTap(student, {n: f'{n}:input' for n in names}),
-                FeatureTap(teacher.model, {n: n for n in names}),
-            )
-        with taps[0] as reads, taps[1] as gives:
-            _run(student, own)
-            _run(teacher.model, theirs)
-        for joint in joints:
-            ((x,),), (y,) = reads[joint.name], gives[joint.name]
-            joint.update(x.float(), y.float())
+            names = find_readers(student, parts, own)
+            joints = find_joints(names, student, teacher)
+        look(joints, student, teacher, own, theirs)
     for module, mode in modes.items():
         module.training = mode
     return {joint.name: joint.apply() for joint in joints}
+
+
+def find_joints(
+    names: list[str], student: nn.Module, teacher: FrozenTeacher
+) -> list[Joint]:
+    """Return both sides of the layers that read the backbone.
+
+    Args:
+        names: From :func:`find_readers`.
+        student: The network.
+        teacher: Built with ``keep`` of the inherited parts.
+
+    Raises:
+        UserError: One of them cannot be fitted.
+    """
+    return [_joint(name, student, teacher) for name in names]
+
+
+def look(
+    joints: list[Joint],
+    student: nn.Module,
+    teacher: FrozenTeacher,
+    ours: Tensor,
+    theirs: Tensor,
+) -> None:
+    """Add one batch of images to the fit of each layer.
+
+    Args:
+        joints: From :func:`find_joints`.
+        student: In eval mode.
+        teacher: The teacher.
+        ours: The images, as the student wants them.
+        theirs: The same, as the teacher wants them.
+
+    Raises:
+        UserError: A layer gives a map of another size in the teacher.
+    """
+    names = [joint.name for joint in joints]
+    with (
+        FeatureTap(student, {n: f'{n}:input' for n in names}) as reads,
+        FeatureTap(teacher.model, {n: n for n in names}) as gives,
+    ):
+        _run(student, ours)
+        _run(teacher.model, theirs)
+    for joint in joints:
+        ((x,),), (y,) = reads[joint.name], gives[joint.name]
+        joint.update(x.float(), y.float())
 
 
 def _run(network: nn.Module, inputs: Tensor) -> None:
@@ -170,10 +208,19 @@ def _run(network: nn.Module, inputs: Tensor) -> None:
         network(inputs, mode='tensor')
 
 
-def _reading(
+def find_readers(
     student: nn.Module, parts: tuple[str, ...], inputs: Tensor
 ) -> list[str]:
-    """Return the layers of ``parts`` that read what is not of ``parts``."""
+    """Return the layers of ``parts`` that read what is not of ``parts``.
+
+    Args:
+        student: In eval mode.
+        parts: Names of sub-modules.
+        inputs: Images (N, 3, H, W) to show it.
+
+    Raises:
+        UserError: There is none.
+    """
     outside, found = [], []
 
     def collect(module, args, output):

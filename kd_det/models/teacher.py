@@ -9,6 +9,7 @@ from mmengine.registry import MODELS
 from mmengine.runner.checkpoint import get_state_dict
 from torch import Tensor, nn
 
+from kd_det import pip_weights
 from kd_det.checkpoint import download, load_checkpoint
 from kd_det.checks import check_choice
 from kd_det.config import set_num_classes
@@ -39,7 +40,8 @@ class FrozenTeacher(nn.Module):
 
     Args:
         spec: Config of the network, see :func:`read_spec`, and of how it is
-            run: ``ckpt`` (file or URL, needed), ``keys`` (key mapping of a
+            run: ``ckpt`` (file, URL or
+            ``pip://NAME``, needed), ``keys`` (key mapping of a
             file of another code base), ``trust_pickle``, ``dtype``
             (``'float16'`` or ``'bfloat16'`` for the backbone and neck),
             ``channels_last``, ``fuse_conv_bn``; ``classes``, where the
@@ -100,6 +102,8 @@ class FrozenTeacher(nn.Module):
             )
         if ckpt.startswith(('http://', 'https://')):
             ckpt = download(ckpt)
+        elif ckpt.startswith(pip_weights.SCHEME):
+            ckpt = pip_weights.locate(ckpt)
         if not Path(ckpt).expanduser().is_file():
             raise FileNotFoundError(_where(ckpt, keys, self.source))
         checkpoint = load_checkpoint(
