@@ -53,6 +53,16 @@ def test_help_of_a_command_imports_no_library(command):
     assert f'usage: kd_det {command} ' in python('-c', code).stdout
 
 
+def test_the_functions_need_no_library_until_they_are_used():
+    code = (
+        'import sys, kd_det\n'
+        "assert {'distill', 'train', 'evaluate', 'export'} <= {*dir(kd_det)}\n"
+        "assert not hasattr(kd_det, 'nothing')\n"
+        "assert 'torch' not in sys.modules"
+    )
+    python('-c', code)
+
+
 def test_an_unknown_command():
     done = started('trian', code=2)
     assert done.stderr.startswith("error: There is no command 'trian'; ")

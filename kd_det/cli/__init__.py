@@ -17,6 +17,8 @@ from kd_det.errors import UserError, nearest
 # with ``_`` for ``-``: its docstring is the help, ``add_arguments(parser)``
 # and ``run(args)`` do the rest. It imports torch inside ``run`` only.
 COMMANDS = (
+    'distill',
+    'new',
     'train',
     'test',
     'export',

@@ -1,0 +1,284 @@
+"""Write the config of a pair of detectors, after a look at both networks."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from kd_det.api.methods import Pair, Verdict, choose, presets
+from kd_det.checkpoint import use_safe_loading
+from kd_det.config import leaf_datasets, load_config
+from kd_det.errors import UserError, counted, few
+from kd_det.files import atomic_write, check_output
+from kd_det.models.spec import read_spec
+from kd_det.preflight.data import check_data
+from kd_det.preflight.pretrained_weights import pretrained
+
+BASE = 'kd_det::_base_'
+FILE = 'annotations/instances_{}.json'
+SPLITS = ('train', 'val')
+WHOLE = ('train_cfg', 'optim_wrapper', 'val_evaluator')
+REMOTE = ('http://', 'https://', 'pip://')
+# what a pair adds to the hooks of a config that is not one of ours
+KEPT = ('kd_det.RandomStateHook', 'kd_det.NonFiniteHook')
+SAVER = 'kd_det.SafeCheckpointHook'
+
+
+def new_pair(
+    student: str,
+    teacher: str,
+    ckpt: str,
+    data: str,
+    out: str | Path,
+    classes: tuple[str, ...] | None = None,
+    method: str | None = None,
+    force: bool = False,
+) -> str:
+    """Write the config of a pair, and print which methods fit it.
+
+    Data and schedule are those of the student's config where these fit the
+    folder; otherwise ``coco_folder.py`` and 8 epochs.
+
+    Args:
+        student: Config of the student: a file, ``kd_det::NAME`` or
+            ``mmdet::NAME``.
+        teacher: Config of the teacher.
+        ckpt: Checkpoint of the teacher: a file, URL or ``pip://NAME``.
+        data: Folder in COCO's layout.
+        out: Config file to write.
+        classes: Class names in label order; without it those that have
+            boxes in the training annotations.
+        method: Name of a file in ``configs/_base_/methods``, where ``_roi``
+            or ``_dense`` may be left out; without it stitched inheritance,
+            or the next that fits.
+        force: Replace ``out`` if it exists.
+
+    Returns:
+        Name of the method.
+
+    Raises:
+        FileNotFoundError: A config, the checkpoint or the data are missing.
+        UserError: They do not fit, or ``out`` exists.
+    """
+    out, data = Path(out), str(data)
+    check_output(out)
+    if out.suffix != '.py':
+        raise UserError(f'The file {str(out)!r} does not end in .py.')
+    if out.exists() and not force:
+        raise UserError(
+            f'The file {str(out)!r} exists; give another name, or --force '
+            'to replace it.'
+        )
+    if not ckpt.startswith(REMOTE) and not Path(ckpt).expanduser().is_file():
+        raise FileNotFoundError(
+            f"The teacher's checkpoint {ckpt!r} does not exist; give one of "
+            f'{teacher!r}.'
+        )
+    if not Path(data).is_dir():
+        raise FileNotFoundError(f'The data folder {data!r} does not exist.')
+    init_default_scope('mmdet')
+    use_safe_loading()
+    whole = read_spec(dict(cfg=student), 'student')[1]
+    own = _fits(whole, data)
+    if isinstance(classes, str):
+        classes = classes.split(',')
+    classes = tuple(classes or used_classes(_annotations(whole, own, data)))
+    pair = Pair(dict(cfg=student), dict(cfg=teacher, ckpt=ckpt), classes)
+    found = presets()
+    verdicts = {n: pair.judge(n, preset) for n, preset in found.items()}
+    print(_report(pair, student, teacher, verdicts))
+    chosen = choose(method, verdicts)
+    preset = found[chosen.name]
+    bases = [f'{BASE}/methods/{chosen.name}.py']
+    if own:
+        bases = [_beside(student, out, ''), *bases, f'{BASE}/distill_hooks.py']
+    else:
+        bases += [
+            f'{BASE}/datasets/coco_folder.py',
+            f'{BASE}/schedules/adamw_8e.py',
+            f'{BASE}/distill_runtime.py',
+        ]
+    _write(
+        [
+            f'"""{chosen.name}: {_stem(teacher)} -> {_stem(student)}."""',
+            '_base_ = [',
+            *(f'    {base!r},' for base in bases),
+            ']',
+            f'data_root = {os.path.join(data, "")!r}',
+            f'classes = {classes!r}',
+            f'model = dict({"_delete_=True, " * own}_scope_={"kd_det"!r}, '
+            f'type={"DistillModel"!r})',
+            "model['teacher'] = "
+            f'dict(cfg={_beside(teacher, out)!r}, ckpt={ckpt!r})',
+            *_method(chosen, preset, _beside(student, out), out),
+            *_hooks(whole if own else None, preset),
+        ],
+        out,
+    )
+    if not own:
+        print(
+            f'The data and schedule of {student!r} are not for this folder: '
+            'coco_folder.py (images of 256x192) and adamw_8e.py stand in '
+            'for them.'
+        )
+    if preset.method.get('student', {}).get('stitch') and not (
+        any(map(pretrained, pair.student.backbone.modules()))
+        or getattr(pair.student.backbone, 'pretrained', None)
+    ):
+        print(
+            "The student's backbone has no pretrained weights, without which "
+            'stitching fits poorly.'
+        )
+    print(f'Method: {chosen.name}. Wrote {out}.')
+    return chosen.name
+
+
+def _annotations(whole: Config, own: bool, data: str) -> Path:
+    """Return the training annotations; stop if there are none."""
+    if own:
+        leaf = next(leaf_datasets(whole.train_dataloader.dataset))
+        return Path(data) / leaf.ann_file
+    for split in SPLITS:
+        if not (Path(data) / FILE.format(split)).is_file():
+            raise UserError(
+                f'The data folder {data!r} has no {FILE.format(split)}; a '
+                "folder in COCO's layout has "
+                f'{" and ".join(map(FILE.format, SPLITS))}, and the images '
+                'in train/ and val/.'
+            )
+    return Path(data) / FILE.format('train')
+
+
+def used_classes(path: Path) -> tuple[str, ...]:
+    """Return the classes that have boxes, in the order of the file.
+
+    Args:
+        path: Annotation file.
+
+    Raises:
+        UserError: It is no COCO json, or there are no boxes.
+    """
+    try:
+        table = json.loads(path.read_bytes())
+        used = {entry['category_id'] for entry in table['annotations']}
+        names = [c['name'] for c in table['categories'] if c['id'] in used]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f'Annotation file {str(path)!r} is not COCO json ({error!r}).'
+        ) from None
+    if not names:
+        raise UserError(f'Annotation file {str(path)!r} has no boxes.')
+    return tuple(names)
+
+
+def _report(
+    pair: Pair, student: str, teacher: str, verdicts: dict[str, Verdict]
+) -> str:
+    """Return the networks, and which methods fit them."""
+    lines = [
+        f'{side}: {type(network).__name__} of {cfg}, '
+        f'{sum(p.numel() for p in network.parameters()) / 1e6:.1f} M weights'
+        for side, network, cfg in (
+            ('Student', pair.student, student),
+            ('Teacher', pair.teacher.model, teacher),
+        )
+    ]
+    known = pair.teacher.classes
+    absent = [name for name in pair.classes if known and name not in known]
+    lines.append(
+        f'Data: {counted(len(pair.classes), "class", "classes")}'
+        + (f'; the teacher does not know {few(absent)}' if absent else '')
+    )
+    for fits, title in ((True, 'fit'), (False, 'do not fit')):
+        names = {}  # those of one text
+        for verdict in verdicts.values():
+            if verdict.fits == fits:
+                names.setdefault(verdict.text, []).append(verdict.name)
+        lines += [f'Methods that {title}:'] * bool(names)
+        lines += [f'  {", ".join(ns)}: {text}' for text, ns in names.items()]
+    return '\n'.join(lines)
+
+
+def _fits(whole: Config, data: str) -> bool:
+    """Return whether a config's data and schedule can be used for a folder."""
+    loaders = [whole.get(f'{split}_dataloader') for split in SPLITS]
+    return all(key in whole for key in WHOLE) and all(
+        loader and (Path(data) / (leaf.get('ann_file') or '/')).is_file()
+        for loader in loaders
+        for leaf in leaf_datasets(loader['dataset'] if loader else {})
+    )
+
+
+def _method(
+    chosen: Verdict, preset: Config, student: str, out: Path
+) -> list[str]:
+    """Return the lines that put a preset into the model."""
+    has = [key for key in ('student', 'distillers') if key in preset.method]
+    take = {key: f'_base_.method.{key}' for key in has}
+    take[has[-1]] = f"_base_.pop('method').{has[-1]}"  # the last removes it
+    own = f', **{take["student"]}' if 'student' in take else ''
+    lines = [f"model['student'] = dict(cfg={student!r}{own})"]
+    if 'distillers' in take:
+        lines.append(f"model['distillers'] = {take['distillers']}")
+    endings = dict(centroids='means.npz', auto_encoder='autoencoder.pth')
+    for name, argument in chosen.files.items():
+        file = f'{{{{ fileDirname }}}}/{out.stem}_{endings[argument]}'
+        lines.append(f"model['distillers'].{name}.{argument} = {file!r}")
+    return lines
+
+
+def _hooks(own: Config | None, preset: Config) -> list[str]:
+    """Return the lines with the hooks of a pair.
+
+    Args:
+        own: The student's config if the pair inherits it.
+        preset: Of the method.
+    """
+    method = "*_base_.pop('method_hooks'), " * ('method_hooks' in preset)
+    if own is None:
+        if not method:
+            return []
+        return [f'custom_hooks = [{method}*_base_.custom_hooks]']
+    there = {str(hook['type']) for hook in own.get('custom_hooks') or ()}
+    parts = "*_base_.pop('distill_hooks'), " + method
+    if own.get('custom_hooks'):
+        parts += '*_base_.custom_hooks, '
+    parts += ''.join(
+        f'dict(type={kind!r}), ' for kind in KEPT if kind not in there
+    )
+    lines = [f'custom_hooks = [{parts.removesuffix(", ")}]']
+    hooks = own.get('default_hooks') or {}
+    if hooks.get('checkpoint', {}).get('type') != SAVER:
+        saver = f'dict(checkpoint=dict(type={SAVER!r}))'
+        lines.append(f'default_hooks = {saver}')
+    return lines
+
+
+def _stem(config: str) -> str:
+    return Path(config.rpartition('::')[2]).stem
+
+
+def _beside(config: str, out: Path, folder: str = '{{ fileDirname }}/') -> str:
+    """Return what names a config in another, wherever that is read from."""
+    if '::' in config or os.path.isabs(config):
+        return config
+    return folder + os.path.relpath(config, out.parent)
+
+
+def _write(lines: list[str], out: Path) -> None:
+    """Write the file once it has been read and its data checked."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # in the same folder, since some paths in it are relative to that
+    text = '\n'.join([*lines, ''])
+    handle, draft = tempfile.mkstemp('.py', 'new_', out.parent, text=True)
+    try:
+        with os.fdopen(handle, 'w') as file:
+            file.write(text)
+        check_data(load_config(draft), SPLITS)
+    finally:
+        os.unlink(draft)
+    with atomic_write(out) as file:
+        file.write(text.encode())
