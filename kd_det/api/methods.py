@@ -1,6 +1,5 @@
 """Which methods of ``configs/_base_/methods`` fit a pair of detectors."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 from kd_det.distillers import (
@@ -115,7 +115,7 @@ class Pair:
                         files[key] = needed
                     lines.append(self._distilled(key, cfg, needed))
         except UserError as error:
-            return Verdict(name, False, str(error))
+            return Verdict(name, False, str(error).removesuffix('.'))
         return Verdict(name, True, ' and '.join(lines), files)
 
     def _inherited(self, student: ConfigDict) -> str:
@@ -207,12 +207,13 @@ def describe(distiller: Distiller) -> str:
 @contextmanager
 def _silence() -> Iterator[None]:
     """Keep what networks and distillers log about themselves to us."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel('ERROR')
     try:
         yield
     finally:
-        logging.disable(before)
+        logger.setLevel(level)
 
 
 def choose(method: str | None, verdicts: dict[str, Verdict]) -> Verdict:
