@@ -226,7 +226,7 @@ def find_readers(
     def collect(module, args, output):
         outside.extend(_tensors(output))
 
-    def look(name):
+    def watch(name):
         def hook(module, args):
             if any(args[0] is tensor for tensor in outside):
                 found.append(name)
@@ -240,7 +240,7 @@ def find_readers(
             if not inside(f'{name}.', parts):
                 handle = module.register_forward_hook(collect)
             elif isinstance(module, (nn.Conv2d, nn.Linear)):
-                handle = module.register_forward_pre_hook(look(name))
+                handle = module.register_forward_pre_hook(watch(name))
             else:
                 continue
             stack.enter_context(handle)
