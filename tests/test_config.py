@@ -145,7 +145,7 @@ def test_absent(tmp_path):
     ('text', 'message'),
     [
         ('model = dict(', 'never closed'),
-        ('\nx = dict(type=ture)', "NameError in line 2: name 'ture'"),
+        ('\nx = dict(type=absent)', "NameError in line 2: name 'absent'"),
         ('x = 1 / 0', 'ZeroDivisionError in line 1: division by zero'),
         ('from nopackage import x', "No module named 'nopackage'"),
         ('import sys\nsys.exit(3)', 'SystemExit in line 2: 3'),
@@ -188,7 +188,7 @@ def test_other_formats(tmp_path, name, text, message):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('\nx = ture', "NameError in line 2 of '.*base.py': name 'ture'"),
+        ('\nx = absent', "NameError in line 2 of '.*base.py': name 'absent'"),
         ('\nx = (', "SyntaxError in line 2 of '.*base.py': '\\(' was never"),
     ],
 )
@@ -200,7 +200,7 @@ def test_the_file_at_fault_is_named(tmp_path, text, message):
 
 def test_a_module_of_custom_imports_with_an_error(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / 'broken_parts.py').write_text('\nx = ture\n')
+    (tmp_path / 'broken_parts.py').write_text('\nx = absent\n')
     config = write(tmp_path, "custom_imports = dict(imports=['broken_parts'])")
     message = "NameError in line 2 of '.*broken_parts.py'"
     with pytest.raises(UserError, match=message):
