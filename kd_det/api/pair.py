@@ -64,21 +64,7 @@ def new_pair(
         UserError: They do not fit, or ``out`` exists.
     """
     out, data = Path(out), str(data)
-    check_output(out)
-    if out.suffix != '.py':
-        raise UserError(f'The file {str(out)!r} does not end in .py.')
-    if out.exists() and not force:
-        raise UserError(
-            f'The file {str(out)!r} exists; give another name, or --force '
-            'to replace it.'
-        )
-    if not ckpt.startswith(REMOTE) and not Path(ckpt).expanduser().is_file():
-        raise FileNotFoundError(
-            f"The teacher's checkpoint {ckpt!r} does not exist; give one of "
-            f'{teacher!r}.'
-        )
-    if not Path(data).is_dir():
-        raise FileNotFoundError(f'The data folder {data!r} does not exist.')
+    _check_files(teacher, ckpt, data, out, force)
     init_default_scope('mmdet')
     use_safe_loading()
     whole = read_spec(dict(cfg=student), 'student')[1]
@@ -118,6 +104,34 @@ def new_pair(
         ],
         out,
     )
+    _print_notes(student, pair, preset, own)
+    print(f'Method: {chosen.name}. Wrote {out}.')
+    return chosen.name
+
+
+def _check_files(
+    teacher: str, ckpt: str, data: str, out: Path, force: bool
+) -> None:
+    """Stop unless what is read exists and what is written may be."""
+    check_output(out)
+    if out.suffix != '.py':
+        raise UserError(f'The file {str(out)!r} does not end in .py.')
+    if out.exists() and not force:
+        raise UserError(
+            f'The file {str(out)!r} exists; give another name, or --force '
+            'to replace it.'
+        )
+    if not ckpt.startswith(REMOTE) and not Path(ckpt).expanduser().is_file():
+        raise FileNotFoundError(
+            f"The teacher's checkpoint {ckpt!r} does not exist; give one of "
+            f'{teacher!r}.'
+        )
+    if not Path(data).is_dir():
+        raise FileNotFoundError(f'The data folder {data!r} does not exist.')
+
+
+def _print_notes(student: str, pair: Pair, preset: Config, own: bool) -> None:
+    """Say what a reader of the file may not expect."""
     if not own:
         print(
             f'The data and schedule of {student!r} are not for this folder: '
@@ -132,8 +146,6 @@ def new_pair(
             "The student's backbone has no pretrained weights, without which "
             'stitching fits poorly.'
         )
-    print(f'Method: {chosen.name}. Wrote {out}.')
-    return chosen.name
 
 
 def _annotations(whole: Config, own: bool, data: str) -> Path:
