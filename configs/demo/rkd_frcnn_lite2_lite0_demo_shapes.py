@@ -1,0 +1,7 @@
+"""The demo's student with RKD-DA on embeddings of objects; not a row of the demo."""
+
+_base_ = [
+    './kd_frcnn_lite2_lite0_demo_shapes.py',
+    '../_base_/methods/rkd_roi.py',
+]
+model = dict(distillers=dict(_delete_=True, **_base_.pop('method').distillers))
