@@ -1,4 +1,4 @@
-"""The demo's student with ND through a connector and KD; not a row of the demo."""
+"""The demo's student with ND through a connector and KD."""
 
 _base_ = [
     './nd_frcnn_lite2_lite0_demo_shapes.py',

@@ -1,4 +1,4 @@
-"""The demo's student with SDD of RoIs on KD; not a row of the demo."""
+"""The demo's student with SDD of RoIs on KD."""
 
 _base_ = [
     './kd_frcnn_lite2_lite0_demo_shapes.py',

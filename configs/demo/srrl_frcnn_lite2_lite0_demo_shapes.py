@@ -1,4 +1,4 @@
-"""The demo's student with SRRL on RoI embeddings; not a row of the demo."""
+"""The demo's student with SRRL on RoI embeddings."""
 
 _base_ = [
     './kd_frcnn_lite2_lite0_demo_shapes.py',
