@@ -13,7 +13,7 @@ run = "$(VENV)/bin/python"
 help:
 	@echo 'make setup  make the virtual environment (minutes once, then at once)'
 	@echo 'make demo   set up, then distil a small detector on made-up images'
-	@echo 'make test   set up, then check the style and run the tests'
+	@echo 'make test   set up, check what make lint checks, run the tests'
 	@echo 'make lint   set up, then check style, format and spelling'
 	@echo
 	@echo 'Variables, as in make test VENV=.venv311:'
@@ -38,8 +38,7 @@ setup:
 demo: setup
 	@$(run) tools/demo.py
 
-test: setup
-	@$(run) -m ruff check .
+test: lint
 	@OMP_NUM_THREADS=1 $(run) -m pytest -n auto --maxprocesses 8 $(PYTEST_ARGS)
 
 lint: setup

@@ -37,6 +37,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / 'docs'
 PAGES = [
     ROOT / 'README.md',
+    ROOT / 'CONTRIBUTING.md',
     *sorted(p for p in DOCS.rglob('*.md') if '_build' not in p.parts),
 ]
 MAKEFILE = (ROOT / 'Makefile').read_text()

@@ -277,3 +277,23 @@ def test_index_lacks_a_version(desk):
     sentence = refused(run)
     assert 'index' in sentence and 'has no setuptools' in sentence
     assert not desk.venv.exists()
+
+
+def test_versions_agree():
+    """Of the checks before a commit, the citation and the changelog."""
+    import kd_det
+
+    hooks = (ROOT / '.pre-commit-config.yaml').read_text()
+    for name in ('ruff', 'codespell'):
+        pinned = re.search(rf'^{name}==(.+)$', CONSTRAINTS, re.M)[1]
+        assert re.search(rf'{name}.*\n +rev: v{re.escape(pinned)}\n', hooks)
+    cited = re.search(
+        r'^version: (.+)\ndate-released: (.+)$',
+        (ROOT / 'CITATION.cff').read_text(),
+        re.M,
+    )
+    released = re.search(
+        r'^## \[(\d.*)\] - (.+)$', (ROOT / 'CHANGELOG.md').read_text(), re.M
+    )
+    assert cited.groups() == released.groups()
+    assert released[1] == kd_det.__version__
