@@ -5,9 +5,11 @@ writes what docs/results/tables.json describes into the pages. A table there
 has ``page``, ``name`` (of its markers in the page), ``metric`` (such as mAP),
 ``control`` (one of its rows), ``sets`` and ``rows``, both a heading -> the
 name that ``add`` was given. A column of another metric has ``set`` and
-``metric`` in place of the name: one of the scores, or what training logged,
-such as accuracy_top-1. ``demo`` puts what a run of the demo wrote into
-docs/results, docs/images and the README.
+``metric`` in place of the name: one of the scores, or what training or
+validation logged, such as accuracy_top-1. A table with ``gradients``, the
+name of a set, and ``rows`` shows the share of each loss in the gradient.
+``demo`` puts what a run of the demo wrote into docs/results, docs/images and
+the README.
 """
 
 import argparse
@@ -74,7 +76,8 @@ def pages(root: Path) -> dict[str, str]:
                 f'{page} must have <!-- results: {name} --> and, behind it, '
                 '<!-- end --> once, for the table.'
             )
-        body = f'\n{markdown(root, table)}\n\n'
+        write = gradients if 'gradients' in table else markdown
+        body = f'\n{write(root, table)}\n\n'
         texts[page] = re.sub(
             marked, lambda m, body=body: m[1] + body + m[2], text, flags=re.S
         )
@@ -107,8 +110,33 @@ def markdown(root: Path, table: dict) -> str:
     return '\n'.join(lines)
 
 
+def gradients(root: Path, table: dict) -> str:
+    """Return one table of what GradientShareHook measured last."""
+    lines = ['| run | loss | share of the gradient | cosine |']
+    lines.append('| --- ' * 4 + '|')
+    for heading, row in table['rows'].items():
+        for record in _records(root, row, table['gradients'])[:1]:
+            trained = record['trained']
+            for key, share in trained.items():
+                loss, found, _ = key.partition('_grad_share')
+                if found:
+                    where, _, name = loss.rpartition('.')
+                    cosine = trained[f'{loss}_grad_cosine']
+                    lines.append(
+                        f'| {heading} | `{where}.loss_{name}` | {share:.2g} | '
+                        f'{cosine:.2f} |'
+                    )
+    return '\n'.join(lines)
+
+
 def _scores(root: Path, row: str, data: str, metric: str) -> dict[int, float]:
     """Return seed -> score in percent of one row on one set."""
+    records = _records(root, row, data)
+    return {record['seed']: _score(record, metric) for record in records}
+
+
+def _records(root: Path, row: str, data: str) -> list[dict]:
+    """Return the records of one row on one set, which differ in the seed."""
     files = sorted((root / RESULTS / data).glob(f'{row}_seed*.json'))
     records = [json.loads(file.read_text()) for file in files]
     for file, record in zip(files, records):
@@ -118,7 +146,7 @@ def _scores(root: Path, row: str, data: str, metric: str) -> dict[int, float]:
                     f'{file.name} and {files[0].name} of {data} differ in '
                     f'{key}; one row holds runs that differ in the seed.'
                 )
-    return {record['seed']: _score(record, metric) for record in records}
+    return records
 
 
 def _score(record: dict, metric: str) -> float:
@@ -127,7 +155,7 @@ def _score(record: dict, metric: str) -> float:
     # of peers the first, whose scores the record has
     return next(
         value
-        for name, value in record['trained'].items()
+        for name, value in (record['trained'] | record['logged']).items()
         if name.rpartition('.')[2] == metric
     )
 

@@ -66,7 +66,14 @@ def write_run(folder, seed, score, epochs=8):
         epochs=epochs,
         data={},
         metrics=dict(mAP=score),
-        trained={'one.loss': 1.0, 'one.acc': 90 + seed, 'two.acc': 0.0},
+        trained={
+            'one.loss': 1.0,
+            'one.acc': 90 + seed,
+            'two.acc': 0.0,
+            'logit.kd_grad_share': 24.6098 + seed,
+            'logit.kd_grad_cosine': 0.867,
+        },
+        logged={'eval/cross_entropy': 2.29 + seed},
     )
     (folder / 'run.json').write_text(json.dumps(record))
     return str(folder)
@@ -109,6 +116,35 @@ def test_a_column_of_what_training_logged(root):
     # 90, 91, 92: sd 1, half width 1 / sqrt(3) x 4.3027
     assert '| alone | 60.0 ± 5.0 (n = 3) | 91.0 ± 2.5 (n = 3) |' in text
     assert '| with ND | 50.0 (n = 1); -8.0 | 90.0 (n = 1); +0.0 |' in text
+
+
+def test_a_column_of_what_validation_logged(root):
+    path = root / 'docs/results/tables.json'
+    (table,) = json.loads(path.read_text())
+    table['sets'] = dict(test=dict(set='cards', metric='eval/cross_entropy'))
+    path.write_text(json.dumps([table]))
+    TOOL['write_tables'](root)
+    text = (root / 'docs/page.md').read_text()
+    assert '| alone | 3.3 ± 2.5 (n = 3) |' in text
+
+
+def test_a_table_of_gradients(root):
+    path = root / 'docs/results/tables.json'
+    table = dict(
+        page='docs/page.md',
+        name='small',
+        gradients='cards',
+        rows={'with KD': 'kd', 'not run': 'none'},
+    )
+    path.write_text(json.dumps([table]))
+    TOOL['write_tables'](root)
+    text = (root / 'docs/page.md').read_text()
+    assert text.split('<!-- end -->')[0].splitlines()[4:] == [
+        '| run | loss | share of the gradient | cosine |',
+        '| --- | --- | --- | --- |',
+        '| with KD | `logit.loss_kd` | 25 | 0.87 |',
+        '',
+    ]
 
 
 def test_no_place_of_a_machine_is_kept(root):
