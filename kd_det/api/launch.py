@@ -22,6 +22,7 @@ from kd_det.engine.class_pictures import ClassPictures, check_visualizer
 from kd_det.engine.cleanup import FirstStep, nothing_left
 from kd_det.engine.hooks.gradient_share_hook import check_auto_weights
 from kd_det.engine.hooks.run_record_hook import RunRecordHook
+from kd_det.engine.hooks.step_time_hook import StepTimeHook
 from kd_det.errors import UserError
 from kd_det.models import DistillModel, EmbeddingModel
 from kd_det.models.distill_model import teacher_specs
@@ -197,8 +198,9 @@ def train(
     with nothing_left(cfg, step):
         runner = Runner.from_cfg(cfg)
         runner.register_hook(step)
-        if not any(isinstance(h, RunRecordHook) for h in runner.hooks):
-            runner.register_hook(RunRecordHook())
+        for kind in (StepTimeHook, RunRecordHook):
+            if not any(isinstance(hook, kind) for hook in runner.hooks):
+                runner.register_hook(kind())
         if resume and path:
             check_resumed_keys(runner, path)
         require_auto_encoders(runner)

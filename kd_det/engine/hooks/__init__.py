@@ -14,6 +14,7 @@ from kd_det.engine.hooks.progress_hook import ProgressHook
 from kd_det.engine.hooks.random_state_hook import RandomStateHook
 from kd_det.engine.hooks.run_record_hook import RunRecordHook
 from kd_det.engine.hooks.safe_checkpoint_hook import SafeCheckpointHook
+from kd_det.engine.hooks.step_time_hook import StepTimeHook
 from kd_det.engine.hooks.stitch_hook import StitchHook
 from kd_det.engine.hooks.teacher_check_hook import TeacherCheckHook
 
@@ -32,6 +33,7 @@ __all__ = [
     'RandomStateHook',
     'RunRecordHook',
     'SafeCheckpointHook',
+    'StepTimeHook',
     'StitchHook',
     'TeacherCheckHook',
 ]

@@ -9,6 +9,7 @@ from torch.nn.functional import cosine_similarity
 
 from kd_det.distillers import Distiller
 from kd_det.engine.hooks.knowledge_hook import KnowledgeHook
+from kd_det.functional import linear_cka
 from kd_det.registry import HOOKS
 
 # ratio of norms from which a loss of class means is bending the embedding
@@ -22,9 +23,10 @@ class FeatureNormHook(KnowledgeHook):
     ``<distiller>.student_norm``, ``.teacher_norm``: mean norms;
     ``.norm_ratio``: the first over the second; ``.centroid_cosine``: mean
     cosine of the student's embedding and the class mean of its label, where
-    there are class means. Means are over the rows of one step of rank 0,
-    the foreground rows where there is a background; a step without any logs
-    nothing. Steps between cost nothing.
+    there are class means; ``.embed_cka``: linear CKA of the two networks'
+    embeddings, debiased, of four rows or more. All are over the rows of one
+    step of rank 0, the foreground rows where there is a background; a step
+    without any logs nothing. Steps between cost nothing.
 
     Warns once if a loss compares with class means and the norm ratio is
     above 1.5: from the teacher's norm on, such a loss no longer limits it.
@@ -105,6 +107,8 @@ def feature_norms(
         teacher = knowledge['teacher_embed'][keep].float()
         values['teacher_norm'] = teacher.norm(dim=1).mean()
         values['norm_ratio'] = values['student_norm'] / values['teacher_norm']
+        if len(student) >= 4:
+            values['embed_cka'] = linear_cka(student, teacher, debiased=True)
     labels = knowledge.get('labels')
     # mixed labels have no class mean of their own
     hard = labels is not None and not labels.is_floating_point()

@@ -153,6 +153,7 @@ class GradientShareHook(Hook):
             for key, (loss, share) in self._found.items()
             if math.isfinite(share.share) and math.isfinite(share.cosine)
         }
+        logged = {}
         for key, (_, share) in found.items():
             name = '.'.join(
                 part.removeprefix('loss_') for part in key.split('.')
@@ -160,11 +161,12 @@ class GradientShareHook(Hook):
             values = dict(
                 norm=share.norm, share=share.share, cosine=share.cosine
             )
-            for what, value in values.items():
-                runner.message_hub.update_scalar(
-                    f'train/{name}_grad_{what}', value
-                )
+            logged |= {f'{name}_grad_{k}': v for k, v in values.items()}
+        for name, value in logged.items():
+            runner.message_hub.update_scalar(f'train/{name}', value)
         if found:
+            # at their own step: the logger has its steps
+            runner.visualizer.add_scalars(logged, step=step)
             listed = '; '.join(
                 f'{key} {share.share:.3g} (cosine {share.cosine:.2f})'
                 for key, (_, share) in found.items()

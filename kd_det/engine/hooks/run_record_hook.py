@@ -10,6 +10,7 @@ from mmengine.dist import collect_results, is_main_process
 from mmengine.hooks import Hook
 
 from kd_det.engine import run_facts
+from kd_det.engine.hooks import step_time_hook
 from kd_det.engine.run_record import FILE
 from kd_det.evaluation.coco_ap import coco_scores
 from kd_det.evaluation.predictions import FILE as PREDICTIONS
@@ -29,10 +30,10 @@ class RunRecordHook(Hook):
     """Write ``run.json`` and ``predictions.npz`` when a training ends.
 
     The first has the config's name, options, seed, commit, versions, data,
-    initial weights, time, the mean of each logged quantity over the last
-    epoch, and the scores of the last validation, of a detector by class
-    too. The second has what that validation predicted, and the truth.
-    ``kd_det compare`` reads both. ``kd_det train`` adds this hook by
+    initial weights, time, what ``StepTimeHook`` measured, the mean of each
+    logged quantity over the last epoch, and the scores of the last
+    validation, of a detector by class too. The second has what that
+    validation predicted, and the truth. ``kd_det compare`` reads both. ``kd_det train`` adds this hook by
     itself.
 
     Example:
@@ -119,7 +120,11 @@ class RunRecordHook(Hook):
         data = dict(train=(cfg.train_dataloader, runner.train_dataloader))
         if runner.val_loop is not None:
             data['val'] = (cfg.val_dataloader, runner.val_loop.dataloader)
-        scores = {}
+        scores, times = {}, {}
+        if step_time_hook.RECORD in runner.message_hub.runtime_info:
+            times[step_time_hook.RECORD] = runner.message_hub.get_info(
+                step_time_hook.RECORD
+            )
         if isinstance(self._predictions, BoxPredictions):
             metrics, by_class = coco_scores(self._predictions)
             scores = dict(metrics=metrics, class_ap=by_class)
@@ -139,6 +144,7 @@ class RunRecordHook(Hook):
             iterations=runner.iter,
             **self._time(),
             trained=_last_epoch(runner),
+            **times,
             **self._validation,
             **scores,
         )

@@ -6,6 +6,7 @@ import torch
 from engine_toy import ToyDistiller, ToyModel, ToyPair
 from mmengine.hooks import LoggerHook
 
+from kd_det.analysis.cka import unbiased_hsic
 from kd_det.distillers import base
 from kd_det.engine.hooks import feature_norm_hook
 from kd_det.engine.hooks.feature_norm_hook import (
@@ -150,6 +151,30 @@ def test_other_widths_have_norms_but_no_cosine():
     found = feature_norms(WithMeans(losses), knowledge)
     assert set(found) == set(KEYS[:3])
     assert found['norm_ratio'] == pytest.approx(2**0.5)
+
+
+def test_cka_of_the_embeddings_of_the_foreground():
+    """Against the general formula of the unbiased HSIC; widths differ."""
+    torch.manual_seed(0)
+    student = torch.randn(20, 3)
+    teacher = student @ torch.randn(3, 5) + torch.randn(20, 5)
+    foreground = torch.arange(20) < 12
+    knowledge = dict(
+        student_embed=student, teacher_embed=teacher, foreground=foreground
+    )
+    losses = dict(loss_norm=dict(type='kd_det.NormLoss'))
+    found = feature_norms(ToyDistiller(losses), knowledge)['embed_cka']
+    rows = [x[:12].double() for x in (student, teacher)]
+    k, other = (x @ x.T for x in rows)
+    expected = (
+        unbiased_hsic(k, other)
+        / (unbiased_hsic(k, k) * unbiased_hsic(other, other)).sqrt()
+    )
+    assert 0.2 < found < 0.9
+    assert found == pytest.approx(expected.item(), abs=1e-6)
+    # of three rows there is none
+    knowledge['foreground'] = torch.arange(20) < 3
+    assert 'embed_cka' not in feature_norms(ToyDistiller(losses), knowledge)
 
 
 @pytest.mark.parametrize('plain', [True, False])

@@ -133,6 +133,14 @@ def test_what_is_logged(tmp_path, root):
             assert 'loss' not in f'{name}_grad_{what}'
             expected = [getattr(shares[s - 1][key], what) for s in (1, 4, 6)]
             assert values.tolist() == pytest.approx(expected, rel=1e-6)
+    # in the log at their own steps
+    (path,) = tmp_path.glob('run/*/vis_data/scalars.json')
+    lines = map(json.loads, path.read_text().splitlines())
+    own = [e for e in lines if 'iter' not in e and 'time' not in e]
+    assert [entry['step'] for entry in own] == [1, 4, 6]
+    assert own[2]['logit.kd_grad_share'] == pytest.approx(
+        shares[5]['logit.loss_kd'].share, rel=1e-6
+    )
 
 
 def test_steps_between_cost_nothing(tmp_path, root, monkeypatch):

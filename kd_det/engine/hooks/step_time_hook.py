@@ -1,0 +1,108 @@
+"""StepTimeHook: where the time of a training step goes."""
+
+import time
+from collections import defaultdict
+from statistics import median
+
+import torch
+from mmengine.hooks import Hook
+from torch import nn
+
+from kd_det.models.unwrap import unwrap
+from kd_det.registry import HOOKS
+
+STEPS = range(11, 20)  # after what is slow once, before what is done at times
+RECORD = 'step_seconds'  # its name in the message hub and in run.json
+
+
+@HOOKS.register_module()
+class StepTimeHook(Hook):
+    """Measure what the parts of a step take, at the steps 11 to 19.
+
+    ``run.json`` then has the medians in seconds under ``step_seconds``:
+    ``preprocessing`` of the images, ``student``, ``teacher`` (its forward
+    pass and the reading of both networks), ``losses`` of the distillation
+    with their connectors, and ``backward`` with the optimiser. A model
+    without a teacher has no ``teacher`` and no ``losses``; peers have no
+    ``teacher`` of their own. A GPU is waited for at these steps; other steps
+    cost nothing. ``kd_det train`` adds this hook by itself.
+
+    Example:
+        >>> custom_hooks = [dict(type='kd_det.StepTimeHook')]
+    """
+
+    priority = 'VERY_HIGH'  # what other hooks do after a step does not count
+
+    def __init__(self) -> None:
+        self._handles = []
+        self._measured = defaultdict(list)  # part -> seconds, an entry a step
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        """Listen to the parts of the model in a step that is measured."""
+        if runner.iter + 1 not in STEPS:
+            return
+        model = unwrap(runner.model)
+        self._spent, self._first = defaultdict(float), None
+        self._listen('preprocessing', model.data_preprocessor)
+        self._listen('forward', model)
+        if hasattr(model, 'student'):
+            self._listen('student', model.student)
+        for distiller in getattr(model, 'distill', {}).values():
+            self._listen('losses', distiller)
+            self._listen('losses', distiller.connectors)
+
+    def after_train_iter(
+        self, runner, batch_idx, data_batch=None, outputs=None
+    ) -> None:
+        """Take the times of the step, and the medians so far."""
+        if not self._handles:
+            return
+        step = _now() - self._first
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        for part, seconds in _parts(self._spent, step).items():
+            self._measured[part].append(seconds)
+        runner.message_hub.update_info(
+            RECORD, {k: median(v) for k, v in self._measured.items()}
+        )
+
+    def _listen(self, part: str, module: nn.Module) -> None:
+        began = []
+
+        def begin(*_) -> None:
+            began.append(_now())
+            if self._first is None:
+                self._first = began[-1]
+
+        def end(*_) -> None:
+            self._spent[part] += _now() - began.pop()
+
+        self._handles += [
+            module.register_forward_pre_hook(begin),
+            module.register_forward_hook(end),
+        ]
+
+
+def _parts(spent: dict[str, float], step: float) -> dict[str, float]:
+    """Return the parts of a step, from what was listened to.
+
+    Args:
+        spent: Seconds of each; ``forward`` holds the student and the losses.
+        step: Seconds of the whole step.
+    """
+    parts = dict(preprocessing=spent['preprocessing'])
+    losses = spent.get('losses', 0.0)
+    parts['student'] = spent.get('student', spent['forward'] - losses)
+    if 'losses' in spent:
+        parts['losses'] = losses
+        if 'student' in spent:
+            parts['teacher'] = spent['forward'] - parts['student'] - losses
+    parts['backward'] = step - spent['preprocessing'] - spent['forward']
+    return parts
+
+
+def _now() -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
