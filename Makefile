@@ -14,7 +14,7 @@ help:
 	@echo 'make setup  make the virtual environment (minutes once, then at once)'
 	@echo 'make demo   set up, then distil a small detector on made-up images'
 	@echo 'make test   set up, check what make lint checks, run the tests'
-	@echo 'make lint   set up, then check style, format and spelling'
+	@echo 'make lint   set up, then check style, format, spelling and types'
 	@echo
 	@echo 'Variables, as in make test VENV=.venv311:'
 	@echo '  PYTHON       interpreter, 3.10 to 3.13 (the first suitable one)'
@@ -45,3 +45,4 @@ lint: setup
 	@$(run) -m ruff check .
 	@$(run) -m ruff format --check .
 	@$(run) -m codespell_lib
+	@$(run) -m mypy

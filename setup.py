@@ -72,7 +72,9 @@ setup(
         'dev': [
             'pytest>=8',
             'pytest-xdist>=3.5',
+            'pytest-cov>=5',
             'ruff>=0.9',
+            'mypy>=1.14',
             'codespell>=2.3',
             'pytorch-metric-learning>=2.8',
             *PRETRAINED,

@@ -19,14 +19,10 @@ from mmengine.runner.checkpoint import (
     get_mmcls_models,
     get_torchvision_models,
 )
+from numpy._core import multiarray
 
 from kd_det import pip_weights
 from kd_det.errors import UserError, nearest
-
-try:
-    from numpy._core import multiarray
-except ImportError:  # numpy 1
-    from numpy.core import multiarray
 
 
 def load_checkpoint(

@@ -102,7 +102,8 @@ def crop_to_common(
             f"teacher's {sizes[1]}, and padding cannot be why; name points "
             'that belong together with taps=dict(student=[…], teacher=[…]).'
         )
-    return tuple(m[..., : least[0], : least[1]] for m in (ours, theirs))
+    height, width = least
+    return ours[..., :height, :width], theirs[..., :height, :width]
 
 
 def mask_of(level: Tensor, samples: list, stride: int) -> Tensor | None:
@@ -113,5 +114,6 @@ def mask_of(level: Tensor, samples: list, stride: int) -> Tensor | None:
         samples: See :func:`inside`.
         stride: Of the map, in pixels.
     """
-    mask = inside(samples, tuple(level.shape[2:]), stride, level.device)
+    height, width = level.shape[2:]
+    mask = inside(samples, (height, width), stride, level.device)
     return None if mask is None else mask[:, None]

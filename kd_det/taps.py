@@ -4,6 +4,7 @@ import functools
 import re
 
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from kd_det.errors import UserError, nearest
 
@@ -38,16 +39,17 @@ class FeatureTap:
     """
 
     def __init__(self, module: nn.Module, points: dict[str, str]) -> None:
-        self.points = {}
+        self.points: dict[str, tuple] = {}
         self._written = dict(points)
-        for name, point in points.items():
-            path, side, call = _split(point)
+        for name, written in points.items():
+            path, side, call = _split(written)
             self.points[name] = find_module(module, path), side, call
-        self._handles = []
+        self._handles: list[RemovableHandle] = []
 
     def __enter__(self) -> dict[str, list]:
-        self._records = records = {name: [] for name in self.points}
-        self._versions = {name: [] for name in self.points}
+        records: dict[str, list] = {name: [] for name in self.points}
+        self._records = records
+        self._versions: dict[str, list] = {name: [] for name in records}
         for name, (module, side, _) in self.points.items():
             record = functools.partial(self._record, name)
             if side == 'input':
@@ -67,8 +69,8 @@ class FeatureTap:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
-        records, self._records = self._records, None
-        versions, self._versions = self._versions, None
+        records, self._records = self._records, {}
+        versions, self._versions = self._versions, {}
         if error:
             return
         for name, (module, _, call) in self.points.items():
@@ -117,8 +119,8 @@ def _pick(record: list, call: int, module: nn.Module):
         ) from None
 
 
-def _split(point: str) -> tuple[str, str, int | None]:
-    point, bracket, call = point.partition('[')
+def _split(written: str) -> tuple[str, str, int | None]:
+    point, bracket, call = written.partition('[')
     if bracket and not re.fullmatch(r'-?\d+\]', call):
         raise UserError(
             f'Tap point {point!r} ends in {bracket + call!r}; write [-1] for '

@@ -217,7 +217,7 @@ def epoch_options(cfg: Config, epochs: int) -> dict:
             f'epochs={epochs}: the schedule of the student is in iterations; '
             'set train_cfg.max_iters by options (--cfg-options).'
         )
-    options = {'train_cfg.max_epochs': epochs}
+    options: dict = {'train_cfg.max_epochs': epochs}
     interval = cfg.train_cfg.get('val_interval', 1)
     options['train_cfg.val_interval'] = min(interval, epochs)
     schedulers = cfg.get('param_scheduler') or []
@@ -236,5 +236,5 @@ def epoch_options(cfg: Config, epochs: int) -> dict:
 
 def _scaled(value: int | list[int], ratio: float) -> int | list[int]:
     if isinstance(value, (list, tuple)):
-        return [_scaled(v, ratio) for v in value]
+        return [max(round(v * ratio), min(v, 1)) for v in value]
     return max(round(value * ratio), min(value, 1))

@@ -121,7 +121,7 @@ class _ABF(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return the output of this level and what it passes on."""
         x = self.reduce_norm(self.reduce(x))
-        if self.attention is not None:
+        if self.attention is not None and deeper is not None:
             deeper = _resize(deeper, x.shape[2:])
             gates = self.attention(torch.cat([x, deeper], 1)).sigmoid()
             x = x * gates[:, :1] + deeper * gates[:, 1:]

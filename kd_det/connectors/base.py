@@ -43,25 +43,29 @@ class Connector(nn.Module):
         """
         raise NotImplementedError
 
-    def check_levels(self) -> None:
-        """Stop unless the channels are two lists of one length."""
-        for name in ('in_channels', 'out_channels'):
-            levels = getattr(self, name)
-            if not isinstance(levels, Sequence) or not levels:
-                raise UserError(
-                    f'{type(self).__name__}: {name}={levels!r}; a list of '
-                    'integers above 0 is accepted, one a level from shallow '
-                    'to deep.'
-                )
-            for i, channels in enumerate(levels):
-                check_count(self, f'{name}[{i}]', channels, 1)
-        ours, theirs = self.in_channels, self.out_channels
+    def check_levels(self) -> tuple[Sequence[int], Sequence[int]]:
+        """Return the channels, two lists of one length, or stop."""
+        ours = self._levels('in_channels')
+        theirs = self._levels('out_channels')
         if len(ours) != len(theirs):
             raise UserError(
                 f'{type(self).__name__}: in_channels={ours!r} has '
                 f'{len(ours)} levels, out_channels={theirs!r} has '
                 f'{len(theirs)}; as many are accepted.'
             )
+        return ours, theirs
+
+    def _levels(self, name: str) -> Sequence[int]:
+        levels = getattr(self, name)
+        if not isinstance(levels, Sequence) or not levels:
+            raise UserError(
+                f'{type(self).__name__}: {name}={levels!r}; a list of '
+                'integers above 0 is accepted, one a level from shallow '
+                'to deep.'
+            )
+        for i, channels in enumerate(levels):
+            check_count(self, f'{name}[{i}]', channels, 1)
+        return levels
 
     def check_shapes(
         self, field: Tensor, like: Tensor, level: int = 0

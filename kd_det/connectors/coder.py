@@ -37,15 +37,16 @@ class Coder(nn.Module):
     ) -> None:
         super().__init__()
         ends = [in_channels, out_channels, out_channels]
-        self.convs = nn.ModuleList(
+        convs = [
             nn.Conv2d(one, other, 3, padding=1, bias=not norm)
             for one, other in zip([in_channels, *ends], ends)
-        )
+        ]
+        self.convs = nn.ModuleList(convs)
         self.norms = nn.ModuleList(
             nn.BatchNorm2d(width) if norm else nn.Identity() for width in ends
         )
         self.norm = norm
-        for conv in self.convs:
+        for conv in convs:
             nn.init.kaiming_normal_(
                 conv.weight, mode='fan_out', nonlinearity='relu'
             )

@@ -1,5 +1,7 @@
 """ConvAdaptor and LinearAdaptor: one layer, batch norm and a ReLU."""
 
+from collections.abc import Iterable
+
 from torch import Tensor, nn
 
 from kd_det.checks import check_choice, check_count
@@ -38,14 +40,14 @@ class ConvAdaptor(Connector):
         super().__init__(in_channels, out_channels)
         check_choice(self, 'relu', relu, (True, False))
         if isinstance(in_channels, int) and isinstance(out_channels, int):
-            in_channels, out_channels = [in_channels], [out_channels]
-            check_count(self, 'in_channels', self.in_channels, 1)
-            check_count(self, 'out_channels', self.out_channels, 1)
+            check_count(self, 'in_channels', in_channels, 1)
+            check_count(self, 'out_channels', out_channels, 1)
+            widths: Iterable = [(in_channels, out_channels)]
         else:
-            self.check_levels()
+            widths = zip(*self.check_levels())
         self.blocks = nn.ModuleList(
             _block(nn.Conv2d(ours, theirs, 1, bias=False), relu)
-            for ours, theirs in zip(in_channels, out_channels)
+            for ours, theirs in widths
         )
 
     def forward(self, field: Field, like: Field) -> Field:
@@ -60,7 +62,7 @@ class ConvAdaptor(Connector):
                 the build, or batch norm would see a single pixel to train
                 on.
         """
-        if isinstance(field, Tensor):
+        if isinstance(field, Tensor) and isinstance(like, Tensor):
             return self._adapt(field, like, 0)
         if not len(field) == len(like) == len(self.blocks):
             raise UserError(

@@ -58,12 +58,12 @@ class ChannelSplit(nn.Module):
         Args:
             maps: The levels, (N, C, H, W) or (N, C).
         """
+        return self._half('inherit', maps), self._half('explore', maps)
+
+    def _half(self, half: str, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return tuple(
-            tuple(
-                feature_map.index_select(1, getattr(self, f'{half}{level}'))
-                for level, feature_map in enumerate(maps)
-            )
-            for half in ('inherit', 'explore')
+            feature_map.index_select(1, getattr(self, f'{half}{level}'))
+            for level, feature_map in enumerate(maps)
         )
 
 

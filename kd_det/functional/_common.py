@@ -5,7 +5,7 @@ import functools
 import math
 import numbers
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from typing import ParamSpec, TypeVar
 
@@ -33,10 +33,10 @@ def float32_math(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        args = [_to_float32(value) for value in args]
-        kwargs = {name: _to_float32(value) for name, value in kwargs.items()}
-        with _autocast_off([*args, *kwargs.values()]):
-            return function(*args, **kwargs)
+        full = [_to_float32(value) for value in args]
+        named = {name: _to_float32(value) for name, value in kwargs.items()}
+        with _autocast_off([*full, *named.values()]):
+            return function(*full, **named)
 
     return wrapped
 
@@ -61,6 +61,11 @@ def _autocast_off(values: Sequence):
     return nullcontext()
 
 
+def total(values: Iterable[Tensor]) -> Tensor:
+    """Return the sum of one tensor or more."""
+    return functools.reduce(operator.add, values)
+
+
 def check_shapes(**named: tuple[Tensor, str]) -> None:
     """Check named tensors against layouts that share their letters.
 
@@ -75,7 +80,7 @@ def check_shapes(**named: tuple[Tensor, str]) -> None:
             length differs from the one bound to its letter, or is of
             integers or complex.
     """
-    bound = {}
+    bound: dict[str, tuple[int, str]] = {}
     for name, (tensor, layout) in named.items():
         letters = layout.split()
         wanted = f'({", ".join(letters)})'

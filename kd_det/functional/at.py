@@ -47,15 +47,15 @@ def attention_transfer_loss(
     )
     height = min(student_map.shape[2], teacher_map.shape[2])
     width = min(student_map.shape[3], teacher_map.shape[3])
-    size = [height, width]
+    size = height, width
     gap = _attention(student_map, size) - _attention(
         teacher_map.detach(), size
     )
     return gap.square().mean(1)
 
 
-def _attention(feature_map: Tensor, size: list[int]) -> Tensor:
-    if list(feature_map.shape[2:]) != size:
+def _attention(feature_map: Tensor, size: tuple[int, int]) -> Tensor:
+    if feature_map.shape[2:] != size:
         feature_map = F.adaptive_avg_pool2d(feature_map, size)
     # The attention does not depend on the scale of the map, but the squares
     # of a small map would fall under the threshold of safe_normalize.

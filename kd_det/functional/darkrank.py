@@ -8,6 +8,7 @@ from kd_det.functional._common import (
     check_positive,
     check_shapes,
     float32_math,
+    total,
 )
 from kd_det.functional.rkd import pair_distances
 
@@ -78,7 +79,7 @@ def darkrank_loss(
     # the order alone would hide a NaN of the teacher
     scores = -alpha * ours.gather(1, order) ** beta + 0 * near
     # the last of a list has no rival left
-    likelihood = sum(
+    likelihood = total(
         scores[:, k] - scores[:, k:].logsumexp(1)
         for k in range(scores.shape[1] - 1)
     )

@@ -101,7 +101,7 @@ def _unit_vectors(
     )
 
 
-def _distance(student: Tensor, teacher: Tensor, p: int) -> Tensor:
+def _distance(student: Tensor, teacher: Tensor, p: int | str) -> Tensor:
     gap = student - teacher
     if p == 1:
         return gap.abs().mean()

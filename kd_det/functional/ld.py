@@ -42,5 +42,6 @@ def ld_loss(
             'student_corners must have four edges (N, 4, B), got shape '
             f'{tuple(student_corners.shape)}.'
         )
-    flat = [x.flatten(0, 1) for x in (student_corners, teacher_corners)]
-    return kd_loss(*flat, tau).unflatten(0, (-1, 4)).mean(1)
+    student, teacher = student_corners, teacher_corners
+    per_edge = kd_loss(student.flatten(0, 1), teacher.flatten(0, 1), tau)
+    return per_edge.unflatten(0, (-1, 4)).mean(1)

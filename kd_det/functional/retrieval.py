@@ -66,8 +66,8 @@ def recall_at_k(
         nearest = distances.topk(deepest, largest=False).indices
         same = labels[nearest] == labels[query, None]
         hits += (same.cumsum(1) > 0).sum(0)
-    hits = hits.tolist()
-    return {int(k): hits[k - 1] / n for k in ks}
+    counts = hits.tolist()
+    return {int(k): counts[k - 1] / n for k in ks}
 
 
 def _check_ks(ks: Sequence[int], n: int):

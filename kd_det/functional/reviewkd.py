@@ -1,11 +1,14 @@
 """ReviewKD: feature maps at several resolutions."""
 
+from collections.abc import Sequence
+
 from torch import Tensor
 from torch.nn import functional as F
 
 from kd_det.functional._common import (
     check_shapes,
     float32_math,
+    total,
 )
 
 # Side lengths of the coarse views of a level in hcl_loss.
@@ -14,7 +17,7 @@ HCL_SIDES = (4, 2, 1)
 
 @float32_math
 def hcl_loss(
-    student_feats: list[Tensor], teacher_feats: list[Tensor]
+    student_feats: Sequence[Tensor], teacher_feats: Sequence[Tensor]
 ) -> Tensor:
     r"""Hierarchical context loss of ReviewKD, summed over the levels.
 
@@ -43,13 +46,15 @@ def hcl_loss(
     Paper: https://arxiv.org/abs/2104.09044
     """
     _check_levels(student_feats, teacher_feats)
-    return sum(
+    return total(
         _level_loss(student, teacher.detach())
         for student, teacher in zip(student_feats, teacher_feats, strict=True)
     )
 
 
-def _check_levels(student_feats: list[Tensor], teacher_feats: list[Tensor]):
+def _check_levels(
+    student_feats: Sequence[Tensor], teacher_feats: Sequence[Tensor]
+):
     feats = {'student_feats': student_feats, 'teacher_feats': teacher_feats}
     for name, levels in feats.items():
         if not isinstance(levels, (list, tuple)):

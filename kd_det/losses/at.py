@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from kd_det.functional import attention_transfer_loss
+from kd_det.functional._common import total
 from kd_det.losses.base import DistillLoss
 from kd_det.losses.levels import check_levels
 from kd_det.registry import MODELS
@@ -43,7 +44,7 @@ class AttentionTransferLoss(DistillLoss):
         """
         check_levels(self, student_feats, teacher_feats)
         return self.mean(
-            sum(
+            total(
                 attention_transfer_loss(student, teacher)
                 for student, teacher in zip(student_feats, teacher_feats)
             )

@@ -1,7 +1,7 @@
 """AutoWeight: the factor that a measurement puts before a loss, once."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from kd_det.checks import check_count, check_positive
 from kd_det.errors import UserError
@@ -26,6 +26,8 @@ class AutoWeight(nn.Module):
     Raises:
         UserError: An argument is out of range.
     """
+
+    factor: Tensor
 
     def __init__(
         self, share: float, step: int = STEP, factor: float | None = None

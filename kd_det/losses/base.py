@@ -42,6 +42,8 @@ class DistillLoss(nn.Module):
     bounded = False
     # Columns that the logits must have.
     least_classes = 1
+    loss_weight: float
+    scale: float
 
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from kd_det.errors import UserError
-from kd_det.functional._common import float32_math
+from kd_det.functional._common import float32_math, total
 from kd_det.losses.base import DistillLoss
 from kd_det.losses.levels import check_levels, same_sizes
 from kd_det.registry import MODELS
@@ -57,7 +57,7 @@ class FitNetLoss(DistillLoss):
 @float32_math
 def _hint(student_feats: Maps, teacher_feats: Maps) -> Tensor:
     """Return the squared differences (N,), summed over the levels."""
-    return sum(
+    return total(
         _squared(student, teacher.detach())
         for student, teacher in zip(student_feats, teacher_feats)
     )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from kd_det.functional import factor_transfer_loss
+from kd_det.functional._common import total
 from kd_det.losses.base import DistillLoss
 from kd_det.losses.levels import check_levels, same_sizes
 from kd_det.masks import fitting
@@ -42,7 +43,7 @@ class FactorTransferLoss(DistillLoss):
         check_levels(self, student_factors, teacher_factors)
         masks = feat_masks or [None] * len(student_factors)
         levels = [*zip(student_factors, teacher_factors, masks)]
-        per_sample = sum(_level(*level) for level in levels) / len(levels)
+        per_sample = total(_level(*level) for level in levels) / len(levels)
         return self.mean(per_sample)
 
 

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from kd_det.checks import check_choice, check_not_negative
 from kd_det.functional import exploration_loss, inheritance_loss
+from kd_det.functional._common import total
 from kd_det.losses.base import DistillLoss
 from kd_det.losses.levels import check_levels, same_sizes
 from kd_det.masks import fitting
@@ -34,7 +35,7 @@ class _FactorLoss(DistillLoss):
         values = [
             self._level(term, *level) for level in zip(ours, theirs, masks)
         ]
-        return self.weigh(sum(values) / len(values))
+        return self.weigh(total(values) / len(values))
 
     def _level(
         self, term: Callable, ours: Tensor, theirs: Tensor, mask

@@ -14,7 +14,7 @@ Maps = Sequence[Tensor]
 
 class _HalfLoss(DistillLoss):
     entrywise = False  # the base looks at a half, not at the student's maps
-    half = ''
+    half_field: str  # nn.Module has a method half()
 
     def __init__(self, base: dict, loss_weight: float = 1.0) -> None:
         own = type(self).__name__
@@ -37,7 +37,7 @@ class _HalfLoss(DistillLoss):
         return Fields(
             *(
                 tuple(
-                    self.half if field == 'student_feats' else field
+                    self.half_field if field == 'student_feats' else field
                     for field in fields
                 )
                 for fields in self.base.fields()
@@ -47,7 +47,8 @@ class _HalfLoss(DistillLoss):
     def of_half(self, knowledge: dict) -> Tensor:
         """Return the base's loss of a half."""
         knowledge = dict(knowledge)
-        return self.base(student_feats=knowledge.pop(self.half), **knowledge)
+        feats = knowledge.pop(self.half_field)
+        return self.base(student_feats=feats, **knowledge)
 
 
 @MODELS.register_module()
@@ -66,7 +67,7 @@ class InheritMapLoss(_HalfLoss):
     Paper: https://arxiv.org/abs/2107.00181
     """
 
-    half = 'student_inherit_feats'
+    half_field = 'student_inherit_feats'
 
     def forward(self, **knowledge: Maps) -> Tensor:
         """Return the weighted loss as a scalar.
@@ -98,7 +99,7 @@ class ExploreMapLoss(_HalfLoss):
     Paper: https://arxiv.org/abs/2107.00181
     """
 
-    half = 'student_explore_feats'
+    half_field = 'student_explore_feats'
 
     def __init__(
         self,

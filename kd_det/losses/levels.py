@@ -37,10 +37,11 @@ def same_sizes(ours: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor]:
         ours: Shape (N, C, H, W).
         theirs: Shape (N, C', H', W').
     """
-    size = [min(pair) for pair in zip(ours.shape[2:], theirs.shape[2:])]
-    return tuple(
-        level
-        if list(level.shape[2:]) == size
-        else F.adaptive_avg_pool2d(level, size)
-        for level in (ours, theirs)
-    )
+    height, width = map(min, ours.shape[2:], theirs.shape[2:])
+    return _pooled(ours, (height, width)), _pooled(theirs, (height, width))
+
+
+def _pooled(level: Tensor, size: tuple[int, int]) -> Tensor:
+    if level.shape[2:] == size:
+        return level
+    return F.adaptive_avg_pool2d(level, size)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from kd_det.checks import check_finite
 from kd_det.compat import mmrazor
 from kd_det.errors import UserError, nearest
-from kd_det.functional._common import float32_math
+from kd_det.functional._common import float32_math, total
 from kd_det.losses.base import DistillLoss, Fields
 
 # Losses that no distiller can feed.
@@ -137,7 +137,7 @@ class MMRazorLoss(DistillLoss):
                 stops on their shapes.
         """
         arguments = {k: knowledge[field] for k, field in self.inputs.items()}
-        return self.weigh(sum(map(self._level, self._levels(arguments))))
+        return self.weigh(total(map(self._level, self._levels(arguments))))
 
     def _levels(self, arguments: dict) -> Iterator[dict]:
         counts = {
@@ -163,7 +163,7 @@ class MMRazorLoss(DistillLoss):
         tensors = [*_tensors(arguments.values())]
         if any(len(tensor) == 0 for tensor in tensors):
             real = [x for x in tensors if x.is_floating_point()]
-            return sum(x.float().sum() for x in real if len(x) == 0)
+            return total(x.float().sum() for x in real if len(x) == 0)
         try:
             value = _compute(self.loss, **arguments)
         except torch.cuda.OutOfMemoryError:

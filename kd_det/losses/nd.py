@@ -179,6 +179,8 @@ class SIFNLoss(EmbeddingLoss):
     Paper: https://arxiv.org/abs/2305.17007
     """
 
+    previous_norms: Tensor
+
     def __init__(
         self,
         num_classes: int,

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from kd_det.errors import UserError
 from kd_det.functional import ofd_loss
+from kd_det.functional._common import total
 from kd_det.losses.base import DistillLoss
 from kd_det.losses.levels import check_levels, same_sizes
 from kd_det.registry import MODELS
@@ -41,7 +42,7 @@ class OFDLoss(DistillLoss):
         """
         check_levels(self, student_feats, teacher_feats)
         count = len(student_feats)
-        per_sample = 0.0
+        values = []
         levels = zip(student_feats, teacher_feats, teacher_margins)
         for level, (ours, theirs, margin) in enumerate(levels):
             if ours.shape[1] != theirs.shape[1]:
@@ -54,5 +55,5 @@ class OFDLoss(DistillLoss):
                     'student_explore_feats for halves).'
                 )
             value = ofd_loss(*same_sizes(ours, theirs), margin)
-            per_sample = per_sample + value / 2 ** (count - 1 - level)
-        return self.mean(per_sample)
+            values.append(value / 2 ** (count - 1 - level))
+        return self.mean(total(values))

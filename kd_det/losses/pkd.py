@@ -6,6 +6,7 @@ from torch import Tensor
 
 from kd_det.errors import UserError
 from kd_det.functional import pkd_loss
+from kd_det.functional._common import total
 from kd_det.losses.base import DistillLoss
 from kd_det.registry import MODELS
 
@@ -57,7 +58,7 @@ class PKDLoss(DistillLoss):
         masks = feat_masks or [None] * len(ours)
         levels = zip(student_feats, teacher_feats, masks)
         return self.weigh(
-            sum(pkd_loss(_kept(s, m), _kept(t, m)) for s, t, m in levels)
+            total(pkd_loss(_kept(s, m), _kept(t, m)) for s, t, m in levels)
         )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from kd_det.checks import check_choice, check_not_negative
+from kd_det.functional._common import total
 from kd_det.losses.base import DistillLoss
 from kd_det.masks import fitting
 from kd_det.registry import MODELS
@@ -74,4 +75,4 @@ def reconstruction(
             gap = gap.where(mask, 0.0).sum() / mask.sum().clamp(min=1)
         # an empty batch has no mean
         values.append(gap.mean() if gap.numel() else gap.sum())
-    return sum(values) / len(values)
+    return total(values) / len(values)

@@ -83,7 +83,7 @@ class RelationalLoss(EmbeddingLoss):
             student_embed=(student_embed, 'N Ds'),
             teacher_embed=(teacher_embed, 'N Dt'),
         )
-        group = student_embed, teacher_embed
+        group: tuple[Tensor, ...] = student_embed, teacher_embed
         keep = self.keep(foreground)
         if rois is not None:
             keep = _first_of_its_kind(rois, keep)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from kd_det.checks import check_count
 from kd_det.errors import UserError
+from kd_det.functional._common import total
 from kd_det.losses.base import DistillLoss
 from kd_det.losses.levels import check_levels, same_sizes
 from kd_det.losses.rkd import RelationalLoss
@@ -50,15 +51,15 @@ class MapRelationLoss(DistillLoss):
         self, base: dict, max_samples: int = 128, loss_weight: float = 1.0
     ) -> None:
         super().__init__(loss_weight)
-        if isinstance(base, dict):  # names resolve here in any default scope
-            base = {'_scope_': 'kd_det', **base}
-        self.base = build_part('base of MapRelationLoss', base, RelationalLoss)
+        # names resolve here in any default scope
+        cfg = {'_scope_': 'kd_det', **base} if isinstance(base, dict) else base
+        self.base = build_part('base of MapRelationLoss', cfg, RelationalLoss)
         self.max_samples = check_count(self, 'max_samples', max_samples, 3)
-        base = self.base
-        if base.loss_weight != 1 or base.max_samples is not None:
+        own, most = self.base.loss_weight, self.base.max_samples
+        if own != 1 or most is not None:
             raise UserError(
-                f'MapRelationLoss: base has loss_weight={base.loss_weight} '
-                f'and max_samples={base.max_samples}, where 1 and None alone '
+                f'MapRelationLoss: base has loss_weight={own} '
+                f'and max_samples={most}, where 1 and None alone '
                 'are accepted; give them to MapRelationLoss itself.'
             )
 
@@ -79,7 +80,7 @@ class MapRelationLoss(DistillLoss):
         masks = feat_masks or [None] * len(student_feats)
         levels = zip(student_feats, teacher_feats, masks)
         values = [self._relate(*level) for level in levels]
-        return self.weigh(sum(values) / len(values))
+        return self.weigh(total(values) / len(values))
 
     def _relate(
         self, ours: Tensor, theirs: Tensor, mask: Tensor | None

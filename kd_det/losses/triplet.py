@@ -59,11 +59,9 @@ class TripletLoss(nn.Module):
             distance=distance,
             reducer=library.reducers.MeanReducer(),
         )
-        self.miner = None
-        if mining == 'hard':
-            self.miner = library.miners.BatchEasyHardMiner(
-                'all', 'hard', distance=distance
-            )
+        self.miner = library.miners.BatchEasyHardMiner(
+            'all', 'hard', distance=distance
+        )
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Return the loss as a scalar, computed in float32 at least.

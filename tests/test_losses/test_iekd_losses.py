@@ -5,11 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from kd_det.errors import UserError
 from kd_det.functional import exploration_loss, inheritance_loss
 from kd_det.losses import (
     AttentionTransferLoss,
+    DistillLoss,
     ExplorationLoss,
     ExploreMapLoss,
     FactorTransferLoss,
@@ -262,3 +264,13 @@ def test_a_negative_weight_is_refused(loss):
             kind(half, loss_weight=-1.0)
         with pytest.raises(UserError, match=f'base of {kind.__name__}'):
             kind(dict(half, loss_weight=-1.0))
+
+
+def test_no_loss_hides_a_method_of_modules():
+    kinds = [DistillLoss]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        for name in vars(kind).keys() & vars(nn.Module).keys():
+            hidden = getattr(nn.Module, name)
+            assert callable(getattr(kind, name)) or not callable(hidden)
+    assert len(kinds) > 20
