@@ -331,7 +331,11 @@ def test_every_page_is_in_the_contents():
     for block in blocks(DOCS / 'index.md', '{toctree}'):
         lines = block.splitlines()
         entries |= {line for line in lines if line and line[0] != ':'}
-    pages = {str(p.relative_to(DOCS).with_suffix('')) for p in PAGES[1:]}
+    pages = {
+        str(p.relative_to(DOCS).with_suffix(''))
+        for p in PAGES
+        if DOCS in p.parents
+    }
     assert pages == entries | {'index'}
 
 
@@ -419,12 +423,6 @@ def test_every_field_and_argument_of_a_distiller_is_documented(kind):
         assert rows(name), name
 
 
-def test_readme_lists_every_function():
-    text = PAGES[0].read_text()
-    for name in kd_det.functional.__all__:
-        assert f'`{name}`' in text, name
-
-
 def test_readme_shows_what_the_demo_wrote():
     text = PAGES[0].read_text()
     assert '](docs/images/demo.png)' in text
@@ -434,7 +432,7 @@ def test_readme_shows_what_the_demo_wrote():
 
 
 def test_readme_variables_are_those_of_the_makefile():
-    table = section(PAGES[0], 'Requirements and set-up')
+    table = section(PAGES[0], 'Requirements and installation')
     rows = set(re.findall(r'^\| `([A-Z_]+)` \|', table, re.M))
     listed = re.findall(r"^\t@echo '  ([A-Z_]+) ", MAKEFILE, re.M)
     assert rows == set(listed)
