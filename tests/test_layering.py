@@ -33,7 +33,7 @@ LAYERS = (
     {'engine'},
     {'api', 'testing'},
     {'analysis'},
-    {'demo'},
+    {'demo', 'doctor'},
     {'gpu_check'},
     {'cli'},
     {'__main__'},

@@ -125,6 +125,35 @@ def draw_comparison(
     _save(figure, path)
 
 
+def draw_truth(
+    path: str | Path,
+    images: list[np.ndarray],
+    truth: list[Boxes],
+    classes: tuple[str, ...],
+    columns: int = 4,
+) -> None:
+    """Write a PNG of annotated images in a grid.
+
+    Args:
+        path: The PNG.
+        images: RGB, uint8 (H, W, 3).
+        truth: Their objects.
+        classes: Names of the labels.
+        columns: Images in a row.
+    """
+    rows = -(-len(images) // columns)
+    figure = Figure((CELL * columns, CELL * rows), dpi=DPI)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, image, objects in zip(axes, images, truth):
+        colors = [RIGHT] * len(objects.labels)
+        _show(axis, image, objects, colors)
+        _name(axis, objects, colors, classes)
+    figure.subplots_adjust(0.005, 0.005, 0.995, 0.995, 0.03, 0.03)
+    _save(figure, path)
+
+
 def match(predictions: Boxes, truth: Boxes, iou: float = 0.5) -> np.ndarray:
     """Return which object each prediction finds, -1 for none.
 

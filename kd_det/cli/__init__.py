@@ -19,6 +19,7 @@ from kd_det.errors import UserError, nearest
 COMMANDS = (
     'distill',
     'new',
+    'doctor',
     'train',
     'test',
     'export',

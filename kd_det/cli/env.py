@@ -44,19 +44,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print the report and exit with 1 if there is a problem."""
-    show('kd_det', f'{kd_det.__version__}, {PACKAGE}')
-    show('Python', f'{platform.python_version()}, {sys.executable}')
-    show('system', platform.platform())
-    problems = []
-    for check in (versions, imports, operators, gpus, files):
-        problems += check()
-    if not problems:
+    found = problems()
+    if not found:
         print('\nNo problems found.')
         return
     print('\nProblems:')
-    for problem in problems:
+    for problem in found:
         print(f'- {problem}')
     sys.exit(1)
+
+
+def problems() -> list[str]:
+    """Print what is installed and used; return what is wrong with it."""
+    show('kd_det', f'{kd_det.__version__}, {PACKAGE}')
+    show('Python', f'{platform.python_version()}, {sys.executable}')
+    show('system', platform.platform())
+    checks = versions, imports, operators, gpus, files
+    return [problem for check in checks for problem in check()]
 
 
 def show(name: str, value: str) -> None:

@@ -1,8 +1,6 @@
 """Calibration: the weights at which distillation pulls as hard as wanted."""
 
-import copy
 import os.path as osp
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,7 +9,6 @@ from statistics import median
 from mmengine.config import Config
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
 
 from kd_det.checks import check_count, check_positive
 from kd_det.config import set_seed
@@ -23,12 +20,12 @@ from kd_det.precompute.gradient_shares import (
     loss_scale_of,
     step_shares,
 )
+from kd_det.precompute.short_run import Done, short_run
 from kd_det.preflight.data import check_data
 from kd_det.progress import track
 
 STEPS = 100
 BATCHES = 16
-MADE_FIRST = ('CentroidHook', 'AutoEncoderHook', 'StitchHook')
 
 
 @dataclass(frozen=True)
@@ -51,10 +48,6 @@ class Calibration:
     high: float
     cosine: float
     weight: float
-
-
-class _Done(Exception):
-    """Ends the training from within."""
 
 
 class _Calibrate(Hook):
@@ -93,7 +86,7 @@ class _Calibrate(Hook):
         if runner.iter + 1 == self.steps:
             self._stand_still(runner)
         if len(self.found) == self.batches:
-            raise _Done
+            raise Done
 
     def _stand_still(self, runner) -> None:
         runner.optim_wrapper.update_params = lambda loss: None
@@ -199,50 +192,13 @@ def calibrate(
         )
     progress = track(range(steps + batches), 'Calibration', silent=silent)
     hook = _Calibrate(target, steps, batches, progress)
-    with closing(progress), tempfile.TemporaryDirectory() as folder:
-        runner = Runner.from_cfg(_trimmed(cfg, folder))
-        for key in ('val_dataloader', 'test_dataloader'):
-            runner.cfg[key] = cfg.get(key)  # class means need a pipeline
-        length = runner.train_loop.max_iters
-        if length < steps + batches:
-            raise UserError(
-                f'calibrate needs {steps} steps and then {batches} batches, '
-                f'and the training has {length} steps in all; lower --steps '
-                'or --batches.'
-            )
-        runner.register_hook(hook)
-        try:
-            runner.train()
-        except _Done:
-            next(progress, None)  # the last batch is done, too
+    with closing(progress):
+        short_run(cfg, hook, steps + batches)
+        next(progress, None)  # the last batch is done, too
     return {
         key: _summary(key, loss, hook.found, target)
         for key, loss in hook.losses.items()
     }
-
-
-def _trimmed(cfg: Config, folder: str) -> Config:
-    """Return the run with nothing in it but training."""
-    cfg = copy.deepcopy(cfg)
-    cfg.work_dir = folder
-    # MMEngine keeps its visualisers by this name, and theirs writes here
-    cfg.experiment_name = osp.basename(folder)
-    cfg.resume = False
-    cfg.log_level = 'WARNING'
-    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    cfg.test_cfg = cfg.test_dataloader = cfg.test_evaluator = None
-    cfg.default_hooks = dict(
-        checkpoint=dict(type='CheckpointHook', interval=-1, save_last=False)
-    )
-    cfg.custom_hooks = [
-        hook
-        for hook in cfg.get('custom_hooks') or []
-        if str(hook.get('type')).endswith(MADE_FIRST)
-    ]
-    for distiller in cfg.model.distillers.values():
-        for loss in distiller.losses.values():
-            loss.pop('auto_weight', None)
-    return cfg
 
 
 def _summary(key, loss, found: list[dict], target: float) -> Calibration:

@@ -186,7 +186,7 @@ def refused(cfg, **kwargs):
         (dict(batches=0), 'batches=0; an integer, 1 or above'),
         (
             dict(steps=7, batches=2),
-            'needs 7 steps and then 2 batches, and the training has 8 steps',
+            '9 steps are needed to measure, and the training has 8',
         ),
     ],
 )

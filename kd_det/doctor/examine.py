@@ -1,0 +1,225 @@
+"""Look at a run before it is started: ``kd_det doctor``."""
+
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.model import BaseDataPreprocessor
+
+from kd_det.api.methods import describe
+from kd_det.config import set_seed
+from kd_det.doctor.contact_sheet import draw_sheet, swaps
+from kd_det.doctor.findings import Section, table
+from kd_det.doctor.first_steps import FirstSteps
+from kd_det.errors import UserError, few
+from kd_det.models import DistillModel
+from kd_det.precompute.short_run import MADE_FIRST, short_run
+from kd_det.preflight.data import check_data
+
+KEPT = (*MADE_FIRST, 'TeacherCheckHook', 'StepTimeHook', 'LossScheduleHook')
+USUAL = 2.0  # share of a gradient above which a loss drowns the task
+FAINT = 0.02  # share below which it hardly acts
+
+
+def examine(
+    cfg: Config, sheet: str | Path, images: int = 50, seed: int = 0
+) -> list[Section]:
+    """Check a config, train some steps of it and say what was seen.
+
+    Nothing is kept but the sheet, and what a run makes too: class means and
+    auto-encoders.
+
+    Args:
+        cfg: From :func:`kd_det.api.launch.prepare`.
+        sheet: PNG to write: training images with boxes, as augmented.
+        images: Validation images to evaluate a teacher on.
+        seed: Of everything random.
+
+    Returns:
+        What was found; a section with a problem is the last one, where the
+        run cannot go on.
+    """
+    set_seed(cfg, seed)
+    sections = [Section('Data')]
+    try:
+        check_data(cfg, ('train', 'val') if cfg.get('val_cfg') else ('train',))
+        steps = FirstSteps()
+        short_run(_with_checks(cfg, images), steps, 1, KEPT)
+    except (UserError, FileNotFoundError) as error:
+        sections[-1].problems.append(str(error))
+        return sections
+    sections[0] = _data(steps, sheet)
+    if isinstance(steps.model, DistillModel):
+        sections += [
+            _preprocessing(steps.model),
+            _teachers(steps),
+            _distillation(steps),
+        ]
+    return [*sections, _step(steps), _costs(steps)]
+
+
+def _with_checks(cfg: Config, images: int) -> Config:
+    """Return the config with the hooks that the doctor needs."""
+    cfg = cfg.copy()
+    hooks = [dict(hook) for hook in cfg.get('custom_hooks') or []]
+    for hook in hooks:
+        if str(hook['type']).endswith('TeacherCheckHook'):
+            hook['num_images'] = images
+    cfg.custom_hooks = [*hooks, dict(type='kd_det.StepTimeHook')]
+    return cfg
+
+
+def _data(steps: FirstSteps, sheet: str | Path) -> Section:
+    dataset = steps.dataset
+    classes = tuple((dataset.metainfo or {}).get('classes') or ())
+    lines = [f'{len(dataset)} training images, {len(classes)} classes']
+    lines.append(f'classes: {few(classes, 40)}')
+    counts = draw_sheet(dataset, steps.model, classes, sheet)
+    lines.append(f'as the network gets them: {sheet}')
+    section = Section('Data', lines)
+    section.facts = dict(
+        images=len(dataset), classes=list(classes), sheet=str(sheet), **counts
+    )
+    return section
+
+
+def _preprocessing(model: DistillModel) -> Section:
+    """Compare how each network's images are normalised."""
+    section = Section('Preprocessing')
+    ours = _normalisation(model.student.data_preprocessor)
+    for name, teacher in model.teachers.items():
+        theirs = _normalisation(teacher.model.data_preprocessor)
+        section.lines += [
+            f'{key}: student {ours[key]}, {name} {theirs[key]}; each network '
+            'gets its own'
+            for key in ours
+            if ours[key] != theirs[key]
+        ] or [f'student and {name} alike']
+        section.facts[name] = dict(student=ours, teacher=theirs)
+    return section
+
+
+def _normalisation(preprocessor: BaseDataPreprocessor) -> dict[str, object]:
+    found: dict[str, object] = {'swaps BGR and RGB': swaps(preprocessor)}
+    for key in ('mean', 'std'):
+        value = getattr(preprocessor, key, None)
+        if value is not None:
+            value = [round(v, 3) for v in value.flatten().tolist()]
+        found[key] = value
+    return found
+
+
+def _teachers(steps: FirstSteps) -> Section:
+    section = Section('Teacher')
+    for name, teacher in steps.model.teachers.items():
+        section.lines.append(f'{name}: {teacher.ckpt}')
+        section.facts[name] = dict(checkpoint=str(teacher.ckpt))
+    if steps.moved:
+        section.problems.append(
+            f'The teacher changed within {steps.last} steps: '
+            f'{few(steps.moved)}; a layer of it ignores eval() or writes to '
+            'its own buffers, so it teaches something else in each step.'
+        )
+    else:
+        section.lines.append(f'unchanged, bit by bit, after {steps.last} steps')
+    return section
+
+
+def _distillation(steps: FirstSteps) -> Section:
+    """Say what is distilled where, and how hard it pulls."""
+    section = Section('Distillation')
+    model = steps.model
+    rows = [('loss', 'of', 'weight', 'value', 'share', 'cosine')]
+    for name, distiller in model.distill.items():
+        section.lines.append(f'{name}: {describe(distiller)}')
+        for field, connector in distiller.connectors.items():
+            section.lines.append(f'  {field}: {type(connector).__name__}')
+        section.lines += [
+            f'  {field}: {_short(shape)}'
+            for field, shape in steps.shapes.get(name, {}).items()
+        ]
+    for key, loss in model.learner()[1].items():
+        share = steps.shares.get(key)
+        rows.append(
+            (
+                key,
+                type(loss).__name__,
+                f'{loss.config_weight:g}',
+                f'{steps.losses[key]:.3g}',
+                f'{share.share:.3g}' if share else '-',
+                f'{share.cosine:.2f}' if share else '-',
+            )
+        )
+        section.facts[key] = dict(
+            type=type(loss).__name__,
+            weight=loss.config_weight,
+            value=steps.losses[key],
+            share=share and share.share,
+            cosine=share and share.cosine,
+        )
+        section.warnings += _of_share(key, loss, share)
+    if len(rows) > 1:
+        section.lines += table(rows)
+    else:
+        section.lines.append('no loss; the student inherits')
+    return section
+
+
+def _of_share(key: str, loss, share) -> list[str]:
+    if share is None or not share.usable:
+        return [
+            f'{key} moves no weight of the student that the task moves; '
+            'check its weight, its schedule and its connectors.'
+        ]
+    better = f'kd_det calibrate finds a weight (now {loss.config_weight:g}).'
+    if share.share > USUAL:
+        return [
+            f"{key} pulls {share.share:.3g} times as hard as the student's "
+            f'own losses; {better}'
+        ]
+    if share.share < FAINT:
+        return [
+            f'{key} hardly acts: its gradient is {share.share:.2g} of the '
+            f"student's own; {better}"
+        ]
+    return []
+
+
+def _short(shape: list) -> str:
+    if shape and isinstance(shape[0], list):
+        return ', '.join(map(_short, shape))
+    return '(' + ', '.join(map(str, shape)) + ')'
+
+
+def _step(steps: FirstSteps) -> Section:
+    section = Section(f'Step {steps.last}', facts=dict(losses=steps.losses))
+    section.lines = [f'{k}: {v:.4g}' for k, v in steps.losses.items()]
+    if steps.not_finite:
+        section.problems.append(
+            f'Not finite after {steps.last} steps: {few(steps.not_finite)}; lower '
+            'the learning rate or the loss weight, or clip gradients.'
+        )
+    else:
+        section.lines.append('losses, gradients and weights are finite')
+    return section
+
+
+def _costs(steps: FirstSteps) -> Section:
+    parts = dict(steps.step_seconds)
+    whole = parts.pop('whole')
+    hours = whole * steps.steps / 3600
+    lines = [
+        f'a step takes {whole:.3g} s'
+        + ''.join(f', {name} {s / whole:.0%}' for name, s in parts.items())
+    ]
+    lines.append(f'the training of {steps.steps} steps {hours:.2g} h')
+    lines.append(f'peak memory {steps.memory / 2**30:.1f} GiB')
+    return Section(
+        'Costs',
+        lines,
+        facts=dict(
+            step_seconds=steps.step_seconds,
+            steps=steps.steps,
+            hours=hours,
+            peak_bytes=steps.memory,
+        ),
+    )
