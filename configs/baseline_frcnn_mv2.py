@@ -1,4 +1,4 @@
-"""Control: Faster R-CNN MobileNetV2 alone, COCO 1x.
+"""Baseline: Faster R-CNN MobileNetV2 alone, COCO 1x.
 
 The student of the r50_mv2 runs is this very file. As in the ND authors'
 configs, the FPN reads 24, 32, 96 and 320 channels at strides 4 to 32, no

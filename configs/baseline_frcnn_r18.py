@@ -1,4 +1,4 @@
-"""Control: Faster R-CNN R-18 alone, COCO 1x.
+"""Baseline: Faster R-CNN R-18 alone, COCO 1x.
 
 The student of the r101_r18 runs is this very file. As in the ND authors'
 configs, stem and first stage are frozen and batch norm keeps the statistics

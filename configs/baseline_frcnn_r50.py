@@ -1,4 +1,4 @@
-"""Control: Faster R-CNN R-50 alone, COCO 1x; MMDetection's own, unchanged."""
+"""Baseline: Faster R-CNN R-50 alone, COCO 1x; MMDetection's own, unchanged."""
 
 _base_ = [
     'mmdet::_base_/models/faster-rcnn_r50_fpn.py',

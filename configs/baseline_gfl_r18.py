@@ -1,4 +1,4 @@
-"""Control: GFL R-18 alone, COCO 1x; the student of its pairs."""
+"""Baseline: GFL R-18 alone, COCO 1x; the student of its pairs."""
 
 _base_ = [
     './_base_/models/gfl_r50.py',

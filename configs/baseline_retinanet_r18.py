@@ -1,4 +1,4 @@
-"""Control: RetinaNet R-18 alone, COCO 1x; the student of its pairs."""
+"""Baseline: RetinaNet R-18 alone, COCO 1x; the student of its pairs."""
 
 _base_ = [
     'mmdet::_base_/models/retinanet_r50_fpn.py',

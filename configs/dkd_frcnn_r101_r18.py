@@ -1,7 +1,7 @@
 """DKD of RoI logits: Faster R-CNN R-101 -> R-18, COCO 1x.
 
-Weights and temperature of the DKD authors for detectors; pair and schedule
-of `nd_frcnn_r101_r18.py`, see there.
+Weights and temperature are the DKD authors' for detectors; see
+`nd_frcnn_r101_r18.py` for pair and schedule.
 """
 
 _base_ = [

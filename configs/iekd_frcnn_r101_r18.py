@@ -1,7 +1,7 @@
 """IE-KD on the FPN: Faster R-CNN R-101 -> R-18, COCO 1x.
 
-An extension: the paper's detector is not an FPN. The weights are ours and
-not tried at this size.
+An extension: the paper's detector has no FPN. The weights are ours, untested
+at this size.
 """
 
 _base_ = [

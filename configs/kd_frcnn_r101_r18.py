@@ -1,6 +1,6 @@
 """KD of RoI logits: Faster R-CNN R-101 -> R-18, COCO 1x.
 
-The ablation of `nd_frcnn_r101_r18.py` without ND; see there.
+The ablation of `nd_frcnn_r101_r18.py` without ND; see that config.
 """
 
 _base_ = [

@@ -1,6 +1,6 @@
 """KD of RoI logits: Faster R-CNN R-101 -> R-50, COCO 1x.
 
-The ablation of `nd_frcnn_r101_r50.py` without ND; see there.
+The ablation of `nd_frcnn_r101_r50.py` without ND; see that config.
 """
 
 _base_ = [

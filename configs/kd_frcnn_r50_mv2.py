@@ -1,6 +1,6 @@
 """KD of RoI logits: Faster R-CNN R-50 -> MobileNetV2, COCO 1x.
 
-The ablation of `nd_frcnn_r50_mv2.py` without ND; see there.
+The ablation of `nd_frcnn_r50_mv2.py` without ND; see that config.
 """
 
 _base_ = [

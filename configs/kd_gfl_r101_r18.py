@@ -1,7 +1,7 @@
 """KD of dense logits: GFL R-101 -> R-18, COCO 1x.
 
-Ours: KD of the sigmoid of each class at each location, normalised by the
-number of locations on objects, see `DenseKDLoss`. The weight is untuned.
+Our own: KD of the sigmoid of each class at each location, normalised by the
+number of foreground locations, see `DenseKDLoss`. The weight is untuned.
 """
 
 _base_ = [

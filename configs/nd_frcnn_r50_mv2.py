@@ -1,9 +1,9 @@
 """ND with KD (KD++) on RoIs: Faster R-CNN R-50 -> MobileNetV2, COCO 1x.
 
-Weights of the authors' KD++ config MV2-R50; what is theirs and what is
-ours stands in `nd_frcnn_r101_r18.py`.
-The class means are those of this teacher; the authors used those of R-101.
-Their file stops after 30k iterations, probably a leftover of making them.
+Weights of the authors' KD++ config MV2-R50; see `nd_frcnn_r101_r18.py` for
+differences from their code. The class means are those of this teacher; the
+authors used those of R-101. Their config stops after 30k iterations,
+presumably left over from computing the means.
 """
 
 _base_ = ['./kd_frcnn_r50_mv2.py', './_base_/methods/nd_roi.py']

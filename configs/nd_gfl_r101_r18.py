@@ -1,8 +1,8 @@
-"""ND with KD at locations on objects: GFL R-101 -> R-18, COCO 1x.
+"""ND with KD at foreground locations: GFL R-101 -> R-18, COCO 1x.
 
-Ours: the ND paper has no one-stage detector. The weight is that of its
-Faster R-CNN R18-R101; the class means are those of the locations that the
-teacher's own assigner puts on objects.
+Our own: the ND paper has no one-stage detectors. The weight is that of its
+Faster R-CNN R18-R101; the class means are computed over the foreground
+locations of the teacher's assigner.
 """
 
 _base_ = [

@@ -1,7 +1,7 @@
 """PKD on the FPN: Faster R-CNN R-101 -> R-18, COCO 1x.
 
-The weight is that of PKD's recipe for Faster R-CNN R-101 -> R-50, which
-takes four levels of the FPN and a 2x schedule; here all five are compared.
+The weight is that of PKD's recipe for Faster R-CNN R-101 -> R-50, which uses
+four FPN levels and a 2x schedule; here all five levels are compared.
 """
 
 _base_ = [

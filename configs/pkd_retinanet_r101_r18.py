@@ -1,7 +1,7 @@
 """PKD on the FPN: RetinaNet R-101 -> R-18, COCO 1x.
 
-The weight is that of PKD's recipe for one-stage detectors, which takes four
-levels of the FPN and a 2x schedule; here all five are compared.
+The weight is that of PKD's recipe for one-stage detectors, which uses four
+FPN levels and a 2x schedule; here all five levels are compared.
 """
 
 _base_ = [

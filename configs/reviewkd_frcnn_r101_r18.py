@@ -1,8 +1,7 @@
 """ReviewKD on the FPN: Faster R-CNN R-101 -> R-18, COCO 1x.
 
 Levels, channels and weight are those of the ND authors' plain ReviewKD for
-R18-R101; what else is theirs and what is ours stands in
-`nd_frcnn_r101_r18.py`.
+R18-R101; see `nd_frcnn_r101_r18.py` for other differences from their code.
 """
 
 _base_ = [

@@ -1,7 +1,7 @@
 """ReviewKD++ (ReviewKD and ND): Faster R-CNN R-101 -> R-50, COCO 1x.
 
-Weights of the authors' ReviewKD++ for R50-R101.
-What else is theirs and what is ours stands in `nd_frcnn_r101_r18.py`.
+Weights of the authors' ReviewKD++ for R50-R101. See `nd_frcnn_r101_r18.py`
+for other differences from their code.
 """
 
 _base_ = [

@@ -1,8 +1,8 @@
 """ReviewKD++ (ReviewKD and ND): Faster R-CNN R-50 -> MobileNetV2, COCO 1x.
 
-Weights of the authors' ReviewKD++ for MV2-R50; 1.0 for ND is what their code
-makes of the 1.5 in their config.
-What else is theirs and what is ours stands in `nd_frcnn_r101_r18.py`.
+Weights of the authors' ReviewKD++ for MV2-R50; for ND their code uses 1.0,
+although their config sets 1.5. See `nd_frcnn_r101_r18.py` for other
+differences from their code.
 """
 
 _base_ = [

@@ -1,9 +1,9 @@
-"""RKD-DA on the embeddings of objects: Faster R-CNN R-101 -> R-18, COCO 1x.
+"""RKD-DA on foreground embeddings: Faster R-CNN R-101 -> R-18, COCO 1x.
 
-A group are the RoIs on objects of a GPU's images, without duplicates, 128 at
-most. No paper distils detectors this way. Both terms together are about a
-tenth of the detection losses: on blood cells, with slim networks, 9 % of
-those of a student that begins and 13 % of those of one that has learnt.
+Relations are computed between the foreground RoIs of all images on one GPU,
+without duplicates, at most 128. No paper distils detectors this way. Both
+terms together are about a tenth of the detection losses: on blood cells, with
+slim networks, 9 % at the start of training and 13 % at the end.
 """
 
 _base_ = [

@@ -1,7 +1,8 @@
 """RKD-DA between positions of the FPN: RetinaNet R-101 -> R-18, COCO 1x.
 
-A group are 128 cells of a level, of all images of a GPU, none of the padding.
-No paper distils detectors this way; the weights are ours, untuned.
+Relations are computed between 128 cells per level, over all images on one
+GPU, excluding padding. No paper distils detectors this way; the weights are
+ours, untuned.
 """
 
 _base_ = [

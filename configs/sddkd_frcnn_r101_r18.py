@@ -1,8 +1,8 @@
 """SDD on RoIs (SD-KD): Faster R-CNN R-101 -> R-18, COCO 1x.
 
-Ours: the SDD paper distils classifiers. The whole of each RoI and, of RoIs
-on objects, its quarters go through both box heads; beta is the paper's 2,
-the base is KD at temperature 1 as in `kd_frcnn_r101_r18.py`.
+Our own: the SDD paper distils classifiers. Each whole RoI and the quarters of
+foreground RoIs go through both box heads; beta is the paper's 2, and the base
+loss is KD at temperature 1 as in `kd_frcnn_r101_r18.py`.
 """
 
 _base_ = [

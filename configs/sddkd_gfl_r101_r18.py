@@ -1,6 +1,6 @@
 """SDD on boxes (SD-KD): GFL R-101 -> R-18, COCO 1x.
 
-Ours: the SDD paper distils classifiers. The logit maps are averaged over
+Our own: the SDD paper distils classifiers. The logit maps are averaged over
 each annotated box and over its quarters; beta is the paper's 2.
 """
 

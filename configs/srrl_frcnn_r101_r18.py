@@ -1,9 +1,9 @@
 """SRRL on RoI embeddings: Faster R-CNN R-101 -> R-18, COCO 1x.
 
-The student's shared feature goes through an adaptor into the teacher's
-frozen class layer. No paper distils detectors this way. The weights are those
-of SRRL for classifiers: look at the first steps of the log, since both terms
-grow with the square of the teacher's embeddings and logits.
+The student's shared feature goes through an adaptor into the teacher's frozen
+classification layer. No paper distils detectors this way. The weights are
+those of SRRL for classifiers: check the losses of the first steps, since both
+terms grow with the square of the teacher's embeddings and logits.
 """
 
 _base_ = [

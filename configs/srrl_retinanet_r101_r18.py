@@ -1,7 +1,7 @@
-"""SRRL at locations on objects: RetinaNet R-101 -> R-18, COCO 1x.
+"""SRRL at foreground locations: RetinaNet R-101 -> R-18, COCO 1x.
 
-Ours: the SRRL paper distils classifiers. The weights are theirs, untuned:
-look at the first steps of the log.
+Our own: the SRRL paper distils classifiers. The weights are those for
+classifiers, untuned: check the losses of the first steps.
 """
 
 _base_ = [

@@ -1,8 +1,8 @@
-"""MMPretrain's runtime, with checkpoints and resuming that can be trusted.
+"""MMPretrain's runtime with safe checkpoints and exact resume.
 
-As `default_runtime.py` does for detectors. The last checkpoint is the
-result: none is chosen by its score, since the validation data of these sets
-are the test data.
+Like `default_runtime.py` for detectors. The result is the last checkpoint,
+without selection by score, since the validation data of these data sets are
+the test data.
 """
 
 _base_ = 'mmpretrain::_base_/default_runtime.py'

@@ -1,8 +1,8 @@
-"""MMDetection's runtime, with checkpoints and resuming that can be trusted.
+"""MMDetection's runtime with safe checkpoints and exact resume.
 
-No half-written checkpoint is ever left, three are kept, a resumed run draws
-the random numbers it would have drawn, and a loss that is not finite stops
-the run.
+Checkpoints are never left half-written, the last three are kept, a resumed run
+draws the same random numbers as an uninterrupted one, and a non-finite loss
+stops the run.
 """
 
 _base_ = 'mmdet::_base_/default_runtime.py'

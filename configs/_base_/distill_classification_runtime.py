@@ -1,6 +1,9 @@
-"""`classification_runtime.py` and what a teacher needs: it is checked, the
-class means are made or checked, the norms of the embeddings are logged, and
-the gradients of the losses are compared with those of the task."""
+"""`classification_runtime.py` with the hooks of a pair.
+
+The teacher is checked, the class means are computed or checked, embedding
+norms are logged, and the gradients of the losses are compared with those of
+the task loss.
+"""
 
 _base_ = './classification_runtime.py'
 custom_hooks = [

@@ -1,8 +1,10 @@
-"""What a pair needs beside the hooks of its student: the teacher is checked,
-the class means are made or checked, the norms of the embeddings are logged,
-the gradients of the losses are compared with the task's, and layers are
-stitched where the student asks for it. A hook that is not needed does
-nothing."""
+"""Hooks of a pair in addition to those of its student.
+
+The teacher is checked, the class means are computed or checked, embedding
+norms are logged, the gradients of the losses are compared with those of the
+task loss, and layers are stitched if the student asks for it. A hook that is
+not needed does nothing.
+"""
 
 distill_hooks = [
     dict(type='kd_det.TeacherCheckHook'),

@@ -1,7 +1,8 @@
-"""`classification_runtime.py` and what factors of a teacher need.
+"""`classification_runtime.py` with the hooks for teacher factors.
 
-The teacher is checked, its auto-encoder is trained where the file is missing
-(stage 1), and what the two halves of the student do is logged.
+The teacher is checked, its auto-encoder is trained if the file is missing
+(stage 1), and the similarity of the student's two halves to the teacher is
+logged.
 """
 
 _base_ = './classification_runtime.py'

@@ -1,4 +1,4 @@
-"""The demo's student alone: Lite0, for 2 epochs where the teacher has 8."""
+"""The demo's student alone: Lite0, 2 epochs (8 for the teacher)."""
 
 _base_ = './baseline_frcnn_lite2_demo_shapes.py'
 model = dict(

@@ -1,9 +1,9 @@
 """The demo's teacher: Faster R-CNN EfficientNet-Lite2 on drawn shapes.
 
-From ImageNet weights. The slim plan made smaller still, since minutes on two
-cores must do: images of 128 pixels, a neck of 32 channels on four levels, 32
-RoIs an image, half of them objects, and anchors of half the size, since the
-shapes are 12 to 60 pixels long.
+It uses ImageNet weights. The network is even smaller than the slim ones, so
+that it trains in minutes on two cores: 128-pixel images, a neck with 32
+channels on four levels, 32 RoIs per image, half of them foreground, and
+anchors of half the size, since the shapes are 12 to 60 pixels long.
 """
 
 _base_ = [

@@ -1,4 +1,4 @@
-"""The demo's student that begins with the teacher's neck and heads."""
+"""The demo's student with the teacher's neck and heads (inheritance)."""
 
 _base_ = [
     './kd_frcnn_lite2_lite0_demo_shapes.py',

@@ -1,4 +1,4 @@
-"""The demo's student with KD of RoI logits: all else as the student alone."""
+"""The demo's student with KD on RoI logits; otherwise as the student alone."""
 
 _base_ = [
     './baseline_frcnn_lite0_demo_shapes.py',

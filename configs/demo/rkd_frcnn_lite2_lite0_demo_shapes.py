@@ -1,4 +1,4 @@
-"""The demo's student with RKD-DA on embeddings of objects."""
+"""The demo's student with RKD-DA on foreground embeddings."""
 
 _base_ = [
     './kd_frcnn_lite2_lite0_demo_shapes.py',

@@ -1,4 +1,4 @@
-"""The demo's student with SDD of RoIs on KD."""
+"""The demo's student with SDD on RoIs, using KD."""
 
 _base_ = [
     './kd_frcnn_lite2_lite0_demo_shapes.py',

@@ -1,4 +1,4 @@
-"""The demo's recommended student with KD on top."""
+"""The demo's recommended student with additional KD."""
 
 _base_ = [
     './kd_frcnn_lite2_lite0_demo_shapes.py',

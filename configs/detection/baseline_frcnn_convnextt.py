@@ -1,7 +1,7 @@
-"""Control: Faster R-CNN ConvNeXt-T alone, COCO 1x.
+"""Baseline: Faster R-CNN ConvNeXt-T alone, COCO 1x.
 
-MMPretrain's network with the weights that MMDetection's ConvNeXt configs
-take. Nothing is frozen; the optimiser is the Swin-T's.
+MMPretrain's network with the weights used by MMDetection's ConvNeXt configs.
+Nothing is frozen; the optimiser is the same as for Swin-T.
 """
 
 _base_ = './baseline_frcnn_swint.py'

@@ -1,9 +1,10 @@
-"""Control: Faster R-CNN EdgeNeXt-Small of timm alone, COCO 1x.
+"""Baseline: Faster R-CNN with timm's EdgeNeXt-Small alone, COCO 1x.
 
-Any timm network with `features_only` comes in this way; `out_indices` are to
-select the maps of strides 4 to 32. timm fetches the weights itself, whenever
-the network is built. It has no switch to freeze batch norm: with few images a
-GPU take a network without one, as this is. The optimiser is the Swin-T's.
+Any timm network that supports `features_only` can be used in this way; select
+the feature maps with strides 4 to 32 in `out_indices`. timm downloads the
+weights whenever the network is built. Its batch norm cannot be frozen: with
+few images per GPU use a network without batch norm, like this one. The
+optimiser is the same as for Swin-T.
 """
 
 _base_ = './baseline_frcnn_swint.py'

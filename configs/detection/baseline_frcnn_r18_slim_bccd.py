@@ -1,4 +1,4 @@
-"""Control of the blood-cell runs: slim Faster R-CNN R-18 alone, 8 epochs."""
+"""Baseline of the blood-cell runs: slim Faster R-CNN R-18 alone, 8 epochs."""
 
 _base_ = [
     '../_base_/models/frcnn_r18_slim.py',

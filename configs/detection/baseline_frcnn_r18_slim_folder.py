@@ -1,6 +1,6 @@
-"""Control: slim Faster R-CNN R-18 alone, 8 epochs.
+"""Baseline: slim Faster R-CNN R-18 alone, 8 epochs.
 
-From random weights; `data_root` and `classes` name any COCO-layout folder.
+Uses random weights; set `data_root` and `classes` for a COCO-layout folder.
 """
 
 _base_ = [

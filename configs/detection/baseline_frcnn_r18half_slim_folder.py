@@ -1,6 +1,6 @@
-"""Control: slim Faster R-CNN on an R-18 of half the width alone, 8 epochs.
+"""Baseline: slim Faster R-CNN with a half-width R-18 alone, 8 epochs.
 
-From random weights, as a backbone of one's own begins.
+The backbone has random weights, like a custom backbone.
 """
 
 _base_ = './baseline_frcnn_r18_slim_folder.py'

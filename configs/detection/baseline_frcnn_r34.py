@@ -1,4 +1,4 @@
-"""Control: Faster R-CNN R-34 alone, COCO 1x; the R-18's, but deeper."""
+"""Baseline: Faster R-CNN R-34 alone, COCO 1x; like R-18, but deeper."""
 
 _base_ = '../baseline_frcnn_r18.py'
 model = dict(

@@ -1,9 +1,10 @@
-"""Control: Faster R-CNN ShuffleNetV2 1.0x alone, COCO 1x.
+"""Baseline: Faster R-CNN ShuffleNetV2 1.0x alone, COCO 1x.
 
-MMPretrain's network gives no map of stride 4, so the pyramid has strides 8 to
-128; anchors of 4 strides are then as large as the R-50's, 32 to 512 pixels.
-Batch norm keeps the statistics of ImageNet; its scale and shift, like all
-else, are trained. The map of stride 32 is that of the last convolution.
+MMPretrain's network has no feature map with stride 4, so the pyramid has
+strides 8 to 128; anchors of 4 strides then have the same sizes as for R-50, 32
+to 512 pixels. Batch norm keeps its ImageNet statistics; its scale and shift,
+like all other weights, are trained. The map with stride 32 is the output of
+the last convolution.
 """
 
 _base_ = '../baseline_frcnn_r50.py'

@@ -1,7 +1,7 @@
-"""Control: Faster R-CNN Swin-T alone, COCO 1x.
+"""Baseline: Faster R-CNN Swin-T alone, COCO 1x.
 
-Nothing is frozen. AdamW at the rate of MMDetection's Swin configs; the norms
-are not decayed.
+Nothing is frozen. AdamW with the learning rate of MMDetection's Swin configs;
+no weight decay for norms.
 """
 
 _base_ = '../baseline_frcnn_r50.py'

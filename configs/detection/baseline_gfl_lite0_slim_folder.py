@@ -1,6 +1,6 @@
-"""Control: slim GFL EfficientNet-Lite0 alone, 8 epochs.
+"""Baseline: slim GFL EfficientNet-Lite0 alone, 8 epochs.
 
-From ImageNet weights; `data_root` and `classes` name any COCO-layout folder.
+Uses ImageNet weights; set `data_root` and `classes` for a COCO-layout folder.
 """
 
 _base_ = [

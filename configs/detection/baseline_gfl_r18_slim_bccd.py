@@ -1,4 +1,4 @@
-"""Control of the blood-cell runs: slim GFL R-18 alone, 8 epochs."""
+"""Baseline of the blood-cell runs: slim GFL R-18 alone, 8 epochs."""
 
 _base_ = [
     '../_base_/models/gfl_r18_slim.py',

@@ -1,4 +1,4 @@
-"""Control of the blood-cell runs: slim RetinaNet R-18 alone, 8 epochs."""
+"""Baseline of the blood-cell runs: slim RetinaNet R-18 alone, 8 epochs."""
 
 _base_ = [
     '../_base_/models/retinanet_r18_slim.py',

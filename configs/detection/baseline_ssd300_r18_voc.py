@@ -1,4 +1,4 @@
-"""Control of the VOC runs: SSD300 R-18 alone."""
+"""Baseline of the VOC runs: SSD300 R-18 alone."""
 
 _base_ = [
     '../_base_/models/ssd300_r18.py',

@@ -1,6 +1,6 @@
 """The teacher: slim YOLOX EfficientNet-Lite2, 16 epochs.
 
-From ImageNet weights; `data_root` and `classes` name any COCO-layout folder.
+Uses ImageNet weights; set `data_root` and `classes` for a COCO-layout folder.
 """
 
 _base_ = [

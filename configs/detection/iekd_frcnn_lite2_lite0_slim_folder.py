@@ -1,6 +1,7 @@
 """IE-KD on the FPN: slim Faster R-CNN Lite2 -> Lite0, 8 epochs.
 
-Factors of half the width of the FPN; the auto-encoder has 8 epochs too.
+Factors have half the FPN's channels; the auto-encoder is also trained for 8
+epochs.
 """
 
 _base_ = './iekd_frcnn_r50_r18_slim_bccd.py'

@@ -1,7 +1,8 @@
 """IE-KD on the FPN: slim Faster R-CNN R-50 -> R-18 on blood cells.
 
-Factors of half the width of the FPN. The weights are ours. 8 epochs, data and
-schedule of the control; the auto-encoder has as many, since the set is small.
+Factors have half the FPN's channels. The weights are ours. 8 epochs, with the
+baseline's data and schedule; the auto-encoder is also trained for 8 epochs,
+since the data set is small.
 """
 
 _base_ = [

@@ -1,7 +1,7 @@
 """IE-KD on the last stage: SSD300 R-50 -> R-18 on VOC 07+12.
 
-In the manner of the paper's VOC experiment, whose detector and weights are
-not published in what we could read; the pair is that of OFD's paper.
+Modelled on the paper's VOC experiment, whose detector and weights were not
+available to us; the pair is that of the OFD paper.
 """
 
 _base_ = [

@@ -1,7 +1,7 @@
 """IE-OD before the last ReLUs: SSD300 R-50 -> R-18 on VOC 07+12.
 
-In the manner of the paper's VOC experiment; the pair is that of OFD's paper.
-The bound of the exploration and the weights are ours.
+Modelled on the paper's VOC experiment; the pair is that of the OFD paper. The
+bound of the exploration loss and the weights are ours.
 """
 
 _base_ = './iekd_ssd300_r50_r18_voc.py'

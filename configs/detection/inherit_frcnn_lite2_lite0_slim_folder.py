@@ -1,6 +1,6 @@
 """Inheritance alone: slim Faster R-CNN Lite2 -> Lite0, 8 epochs.
 
-The student begins with the teacher's neck, RPN and box head.
+The student starts from the teacher's neck, RPN and box head.
 """
 
 _base_ = './inheritkd_frcnn_lite2_lite0_slim_folder.py'

@@ -1,7 +1,7 @@
 """Inheritance alone: slim Faster R-CNN R-50 -> R-18 on blood cells.
 
-The student begins with the teacher's neck, RPN and box head; 8 epochs, data
-and schedule of the control.
+The student starts from the teacher's neck, RPN and box head; 8 epochs, with
+the baseline's data and schedule.
 """
 
 _base_ = [

@@ -1,7 +1,7 @@
 """Inheritance alone: slim RetinaNet R-50 -> R-18 on playing cards.
 
-The student begins with the teacher's neck and head; 8 epochs, data
-and schedule of the control.
+The student starts from the teacher's neck and head; 8 epochs, with the
+baseline's data and schedule.
 """
 
 _base_ = [

@@ -1,6 +1,6 @@
 """Inheritance and KD of RoI logits: slim Faster R-CNN Lite2 -> Lite0.
 
-8 epochs. The student begins with the teacher's neck, RPN and box head.
+8 epochs. The student starts from the teacher's neck, RPN and box head.
 """
 
 _base_ = [

@@ -1,6 +1,6 @@
 """Inheritance, then KD of RoI logits: slim Faster R-CNN Lite2 -> MobileNetV2.
 
-The student's backbone begins with ImageNet weights; 8 epochs.
+The student's backbone has ImageNet weights; 8 epochs.
 """
 
 _base_ = './inheritkd_frcnn_lite2_lite0_slim_folder.py'

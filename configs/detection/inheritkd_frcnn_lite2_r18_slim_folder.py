@@ -1,6 +1,6 @@
 """Inheritance, then KD of RoI logits: slim Faster R-CNN Lite2 -> R-18.
 
-The student's backbone begins from random weights; 8 epochs.
+The student's backbone is randomly initialised; 8 epochs.
 """
 
 _base_ = './inheritkd_frcnn_lite2_lite0_slim_folder.py'

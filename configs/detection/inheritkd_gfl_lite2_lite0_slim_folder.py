@@ -1,6 +1,6 @@
 """Inheritance, then KD of dense logits: slim GFL Lite2 -> Lite0, 8 epochs.
 
-The student begins with the teacher's neck and head.
+The student starts from the teacher's neck and head.
 """
 
 _base_ = [

@@ -1,6 +1,6 @@
 """Inheritance, then PKD on the FPN: slim Faster R-CNN Lite2 -> half R-18.
 
-The student's backbone begins from random weights; 8 epochs.
+The student's backbone is randomly initialised; 8 epochs.
 """
 
 _base_ = [

@@ -1,7 +1,8 @@
 """KD of RoI logits: slim Faster R-CNN Lite2 -> Lite0, 8 epochs.
 
-Data and schedule of the control, baseline_frcnn_lite0_slim_folder.py.
-Train the teacher, baseline_frcnn_lite2_slim_folder.py, first.
+Data and schedule are those of the baseline,
+baseline_frcnn_lite0_slim_folder.py. Train the teacher,
+baseline_frcnn_lite2_slim_folder.py, first.
 """
 
 _base_ = [

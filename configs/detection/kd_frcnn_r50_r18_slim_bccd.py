@@ -1,6 +1,6 @@
 """KD of RoI logits: slim Faster R-CNN R-50 -> R-18 on blood cells, 8 epochs.
 
-Data and schedule are those of the control, baseline_frcnn_r18_slim_bccd.py.
+Data and schedule are those of the baseline, baseline_frcnn_r18_slim_bccd.py.
 Train the teacher, baseline_frcnn_r50_slim_bccd.py, first.
 """
 

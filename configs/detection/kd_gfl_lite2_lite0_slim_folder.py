@@ -1,7 +1,8 @@
 """KD of dense logits: slim GFL Lite2 -> Lite0, 8 epochs.
 
-Data and schedule are those of the control, baseline_gfl_lite0_slim_folder.py.
-Train the teacher, baseline_gfl_lite2_slim_folder.py, first.
+Data and schedule are those of the baseline,
+baseline_gfl_lite0_slim_folder.py. Train the teacher,
+baseline_gfl_lite2_slim_folder.py, first.
 """
 
 _base_ = [

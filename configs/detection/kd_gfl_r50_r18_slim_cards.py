@@ -1,6 +1,6 @@
 """KD of dense logits: slim GFL R-50 -> R-18 on playing cards, 8 epochs.
 
-Data and schedule are those of the control, baseline_gfl_r18_slim_cards.
+Data and schedule are those of the baseline, baseline_gfl_r18_slim_cards.py.
 Train the teacher, baseline_gfl_r50_slim_cards.py, first.
 """
 

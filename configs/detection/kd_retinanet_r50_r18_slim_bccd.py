@@ -1,7 +1,8 @@
 """KD of dense logits: slim RetinaNet R-50 -> R-18 on blood cells, 8 epochs.
 
-Data and schedule are those of the control, baseline_retinanet_r18_slim_bccd.
-Train the teacher, baseline_retinanet_r50_slim_bccd.py, first.
+Data and schedule are those of the baseline,
+baseline_retinanet_r18_slim_bccd.py. Train the teacher,
+baseline_retinanet_r50_slim_bccd.py, first.
 """
 
 _base_ = [

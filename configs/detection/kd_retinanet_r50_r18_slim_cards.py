@@ -1,7 +1,8 @@
 """KD of dense logits: slim RetinaNet R-50 -> R-18 on playing cards, 8 epochs.
 
-Data and schedule are those of the control, baseline_retinanet_r18_slim_cards.
-Train the teacher, baseline_retinanet_r50_slim_cards.py, first.
+Data and schedule are those of the baseline,
+baseline_retinanet_r18_slim_cards.py. Train the teacher,
+baseline_retinanet_r50_slim_cards.py, first.
 """
 
 _base_ = './kd_retinanet_r50_r18_slim_bccd.py'

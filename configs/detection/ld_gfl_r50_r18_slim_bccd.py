@@ -1,7 +1,7 @@
 """LD with KD: slim GFL R-50 -> R-18 on blood cells, 8 epochs.
 
 The distributions of the box edges at temperature 10 and weight 0.25, as in
-LD; the locations near objects, its "valuable" region, are left out.
+LD; LD's "valuable" region near objects is not used.
 """
 
 _base_ = [

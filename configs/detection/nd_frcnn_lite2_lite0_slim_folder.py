@@ -1,6 +1,6 @@
 """ND with KD (KD++): slim Faster R-CNN Lite2 -> Lite0, 8 epochs.
 
-The weight of the authors' R18-R101.
+The weight is the authors' for R18-R101.
 """
 
 _base_ = [

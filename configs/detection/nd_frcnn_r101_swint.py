@@ -1,6 +1,6 @@
 """ND with KD (KD++) on RoIs: Faster R-CNN R-101 -> Swin-T, COCO 1x.
 
-A transformer under a convolutional teacher; AdamW as in its control.
+A transformer student with a convolutional teacher; AdamW as in its baseline.
 """
 
 _base_ = '../nd_frcnn_r101_r50.py'

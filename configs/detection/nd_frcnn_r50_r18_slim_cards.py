@@ -1,6 +1,7 @@
 """ND with KD (KD++): slim Faster R-CNN R-50 -> R-18 on cards.
 
-Weights of the authors' R18-R101; 8 epochs, data and schedule of the control.
+The weights are the authors' for R18-R101; 8 epochs, with the baseline's data
+and schedule.
 """
 
 _base_ = ['./kd_frcnn_r50_r18_slim_cards.py', '../_base_/methods/nd_roi.py']

@@ -1,8 +1,8 @@
 """ND with KD: slim RetinaNet R-50 -> R-18 on playing cards, 8 epochs.
 
-The embedding is what goes into the class layer at the locations on objects.
-No paper distils dense heads this way; the weight is that of the authors'
-Faster R-CNN R18-R101.
+The embedding is the input of the classification layer at foreground
+locations. No paper distils dense heads this way; the weight is the authors'
+for Faster R-CNN R18-R101.
 """
 
 _base_ = [

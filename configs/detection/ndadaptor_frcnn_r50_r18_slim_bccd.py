@@ -1,7 +1,7 @@
 """ND through a connector: slim Faster R-CNN R-50 -> R-18 on blood cells.
 
-With KD. Weights of the authors' R18-R101; 8 epochs, data and schedule of the
-control.
+With KD. The weights are the authors' for R18-R101; 8 epochs, with the
+baseline's data and schedule.
 """
 
 _base_ = [

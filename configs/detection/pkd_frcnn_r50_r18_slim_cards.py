@@ -1,6 +1,6 @@
 """PKD on the FPN: slim Faster R-CNN R-50 -> R-18 on playing cards, 8 epochs.
 
-Weight 6 as in the authors' recipe for Faster R-CNN.
+The weight is 6, as in the authors' recipe for Faster R-CNN.
 """
 
 _base_ = [

@@ -1,8 +1,8 @@
 """ReviewKD++: slim Faster R-CNN R-50 -> R-18 on playing cards, 8 epochs.
 
-ReviewKD on the levels of the FPN and ND on the RoIs, at the weights of the
-authors' R18-R101; 1.5 for ND is what their config says, 1.0 what their code
-makes of it. No KD of logits.
+ReviewKD on the levels of the FPN and ND on the RoIs, with the authors'
+weights for R18-R101; their config sets 1.5 for ND, but their code uses 1.0.
+No KD of logits.
 """
 
 _base_ = [

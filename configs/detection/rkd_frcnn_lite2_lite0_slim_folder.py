@@ -1,4 +1,4 @@
-"""RKD-DA on embeddings of objects: slim Faster R-CNN Lite2 -> Lite0."""
+"""RKD-DA on foreground embeddings: slim Faster R-CNN Lite2 -> Lite0."""
 
 _base_ = [
     './kd_frcnn_lite2_lite0_slim_folder.py',

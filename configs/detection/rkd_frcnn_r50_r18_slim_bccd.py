@@ -1,8 +1,8 @@
-"""RKD-DA on the embeddings of objects: slim Faster R-CNN R-50 -> R-18.
+"""RKD-DA on foreground embeddings: slim Faster R-CNN R-50 -> R-18.
 
 On blood cells, with the weights of rkd_frcnn_r101_r18.py, which are ours:
-about a tenth of the detection losses. 8 epochs, data and schedule of the
-control.
+about a tenth of the detection losses. 8 epochs, with the baseline's data and
+schedule.
 """
 
 _base_ = [

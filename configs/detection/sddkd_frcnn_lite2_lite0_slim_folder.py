@@ -1,4 +1,4 @@
-"""SDD of RoIs on KD (SD-KD): slim Faster R-CNN Lite2 -> Lite0, 8 epochs."""
+"""SDD with KD (SD-KD) on RoIs: slim Faster R-CNN Lite2 -> Lite0, 8 epochs."""
 
 _base_ = [
     './kd_frcnn_lite2_lite0_slim_folder.py',

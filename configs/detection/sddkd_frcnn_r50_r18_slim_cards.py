@@ -1,7 +1,7 @@
-"""SDD of RoIs on KD (SD-KD): slim Faster R-CNN R-50 -> R-18, playing cards.
+"""SDD with KD (SD-KD) on RoIs: slim Faster R-CNN R-50 -> R-18, playing cards.
 
-No paper distils detectors this way: the cells of the RoIs on objects go
-through the box head one by one (`cells='align'`), beta is the paper's 2.
+No paper distils detectors this way: the cells of foreground RoIs go through
+the box head one by one (`cells='align'`), beta is the paper's 2.
 """
 
 _base_ = [

@@ -1,7 +1,7 @@
-"""SDD of boxes on KD (SD-KD): slim RetinaNet R-50 -> R-18 on playing cards.
+"""SDD with KD (SD-KD) on boxes: slim RetinaNet R-50 -> R-18 on playing cards.
 
 No paper distils dense heads this way: the logit maps are pooled over the
-cells of each annotated box, and each class has its own yes or no.
+cells of each annotated box, and each class has its own sigmoid.
 """
 
 _base_ = [

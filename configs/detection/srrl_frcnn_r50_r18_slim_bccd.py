@@ -1,8 +1,8 @@
 """SRRL on RoI embeddings: slim Faster R-CNN R-50 -> R-18 on blood cells.
 
-The weights are ours: at 1, as for classifiers, the terms are 60 at the first
-steps on blood cells, beside detection losses of 2.7; so they are 1.2. 8
-epochs, data and schedule of the control.
+The weights are ours: with 1, as for classifiers, the terms are 60 in the first
+steps on blood cells, compared with detection losses of 2.7; with 0.02 they are
+1.2. 8 epochs, with the baseline's data and schedule.
 """
 
 _base_ = [

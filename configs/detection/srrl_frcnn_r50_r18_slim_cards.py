@@ -1,8 +1,8 @@
 """SRRL on RoI embeddings: slim Faster R-CNN R-50 -> R-18 on playing cards.
 
-The weights are ours: at 1, as for classifiers, the terms are 80 at the first
-steps on playing cards, beside detection losses of 3.0; so they are 1.6. 8
-epochs, data and schedule of the control.
+The weights are ours: with 1, as for classifiers, the terms are 80 in the first
+steps on playing cards, compared with detection losses of 3.0; with 0.02 they
+are 1.6. 8 epochs, with the baseline's data and schedule.
 """
 
 _base_ = [

@@ -1,4 +1,4 @@
-"""Blood cells in the form of `coco_folder.py`."""
+"""Blood cells in the layout of `coco_folder.py`."""
 
 _base_ = './coco_folder.py'
 data_root = 'data/bccd/'

@@ -1,4 +1,4 @@
-"""Playing cards in the form of `coco_folder.py`."""
+"""Playing cards in the layout of `coco_folder.py`."""
 
 _base_ = './coco_folder.py'
 data_root = 'data/cards/'

@@ -1,4 +1,4 @@
-"""CIFAR-10: as `cifar100.py`, with its own mean and deviation."""
+"""CIFAR-10: like `cifar100.py`, with its own mean and standard deviation."""
 
 _base_ = './cifar100.py'
 data_root = 'data/cifar10/'

@@ -1,11 +1,11 @@
-"""CIFAR-100: pad by 4, crop 32, flip; batches of 64.
+"""CIFAR-100: pad by 4, crop 32, flip; batch size 64.
 
-mdistiller and SDD use 64 images on one GPU. The ND scripts use 128, 64 on
-each of two GPUs: run two ranks, or set `train_dataloader.batch_size=128`.
-The mean and the deviation are those of both, of 0 to 1 pixels times 255.
+mdistiller and SDD use 64 images on one GPU. The ND scripts use 128, 64 on each
+of two GPUs: run two ranks, or set `train_dataloader.batch_size=128`. Mean and
+standard deviation are the same in both, for pixels in [0, 1], times 255.
 
-Validation shows the test split, as all published numbers are of it; no
-checkpoint is chosen by it.
+Validation uses the test split, like all published results; no checkpoint is
+selected by it.
 """
 
 _base_ = 'mmpretrain::_base_/datasets/cifar100_bs16.py'

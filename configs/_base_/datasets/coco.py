@@ -1,4 +1,4 @@
-"""mmdet's COCO with workers that end with the epoch: an exact resume."""
+"""MMDetection's COCO with non-persistent workers, for exact resume."""
 
 _base_ = 'mmdet::_base_/datasets/coco_detection.py'
 train_dataloader = dict(persistent_workers=False)

@@ -1,7 +1,7 @@
-"""Any folder in the COCO layout; say `data_root` and `classes`, no more.
+"""Any folder in COCO layout; set only `data_root` and `classes`.
 
-A child config (or `--cfg-options`) sets the two names at its top level; the
-tools put them into every data set, metric and head. The folder holds
+A child config (or `--cfg-options`) sets the two names at the top level; the
+tools pass them on to every data set, metric and head. The folder contains
 `annotations/instances_{train,val}.json`, `train/` and `val/`.
 """
 

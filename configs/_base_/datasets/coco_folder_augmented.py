@@ -1,4 +1,4 @@
-"""`coco_folder.py` with random sizes and colours: for long trainings."""
+"""`coco_folder.py` with random sizes and colours, for long training runs."""
 
 _base_ = './coco_folder.py'
 train_dataloader = _base_.train_dataloader

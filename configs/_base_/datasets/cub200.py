@@ -1,4 +1,4 @@
-"""CUB-200-2011 as in SDD: 256 x 256, random crop 224, flip; batches of 64."""
+"""CUB-200-2011 as in SDD: resize 256, random crop 224, flip; batch size 64."""
 
 _base_ = 'mmpretrain::_base_/datasets/cub_bs8_448.py'
 data_root = 'data/CUB_200_2011/'

@@ -1,8 +1,8 @@
-"""Any folder in the ImageNet layout; say `data_root` and `classes`, no more.
+"""Any folder in ImageNet layout; set only `data_root` and `classes`.
 
-A child config (or `--cfg-options`) sets the two names at its top level; the
-tools put them into every data set and head. The folder holds `train/` and
-`validation/`, in each a folder of images per class. The classes are the
+A child config (or `--cfg-options`) sets the two names at the top level; the
+tools pass them on to every data set and head. The folder contains `train/` and
+`validation/`, each with one folder of images per class. The classes are the
 names of these folders, in alphabetical order.
 """
 

@@ -1,8 +1,8 @@
-"""Tiny-ImageNet: images of 64 pixels, turned, jittered, flipped; by 128.
+"""Tiny-ImageNet: 64x64 images, rotation, colour jitter, flip; batch size 128.
 
-The paper on RKD names rotation, colour jitter and flips, but not by how much:
-20 degrees and 0.4 are ours. Validation shows the val split; the test split
-has no labels.
+The RKD paper mentions rotation, colour jitter and flips without their
+strength: 20 degrees and 0.4 are ours. Validation uses the val split, since the
+test split has no labels.
 """
 
 _base_ = 'mmpretrain::_base_/datasets/imagenet_bs32.py'

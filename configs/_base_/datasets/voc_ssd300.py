@@ -1,7 +1,7 @@
-"""Pascal VOC 07+12 as SSD300 trains on it, tested on VOC 2007.
+"""Pascal VOC 07+12 for training SSD300, tested on VOC 2007.
 
-`data_root` holds the folders VOC2007 and VOC2012. An epoch passes ten times
-over the 16,551 images; batches of 32.
+`data_root` contains the folders VOC2007 and VOC2012. An epoch is ten passes
+over the 16,551 images; batch size 32.
 """
 
 _base_ = 'mmdet::_base_/datasets/voc0712.py'

@@ -1,4 +1,4 @@
-"""DIST of a classifier's logits."""
+"""DIST on a classifier's logits."""
 
 method = dict(
     distillers=dict(

@@ -1,4 +1,4 @@
-"""DIST of RoI logits. The weights are those for classifiers, not tuned."""
+"""DIST on RoI logits. The weights are those for classifiers, untuned."""
 
 method = dict(
     distillers=dict(

@@ -1,4 +1,4 @@
-"""DKD of RoI logits at the weights of its authors for detectors."""
+"""DKD on RoI logits with its authors' weights for detectors."""
 
 method = dict(
     distillers=dict(

@@ -1,4 +1,4 @@
-"""DKD of a classifier's logits. The best beta differs between pairs."""
+"""DKD on a classifier's logits. The best beta differs between pairs."""
 
 method = dict(
     distillers=dict(

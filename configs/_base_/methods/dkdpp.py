@@ -1,4 +1,4 @@
-"""DKD++: `dkd.py`, and ND. A child gives weight and centroid file."""
+"""DKD++: `dkd.py` with ND. The child config sets weight and centroid file."""
 
 _base_ = './dkd.py'
 method = dict(

@@ -1,7 +1,7 @@
-"""FitNet on all levels of two FPNs that have the same stride.
+"""FitNet on all levels of two FPNs with equal strides.
 
-No weight for detectors is published: step 100 makes the gradient half as
-large as the task's.
+No weight for detectors is published: it is calibrated in step 100 so that the
+gradient is half as large as that of the task loss.
 """
 
 method = dict(

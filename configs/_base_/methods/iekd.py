@@ -1,10 +1,10 @@
-"""IE-KD on all levels of two FPNs that have the same stride.
+"""IE-KD on all levels of two FPNs with equal strides.
 
-Each level is divided by channels ahead of the heads, so that both halves
-feed them. Cosines, since the mean over the entries of a unit vector shrinks
-with the size of a map. A child names the teacher's auto-encoder and adds
-`method_hooks` to its `custom_hooks`: one epoch of stage 1, and the log of what
-the two halves do.
+The channels of each level are split before the heads, so both halves feed
+them. Cosines are used because the mean over the entries of a unit vector
+decreases with the size of a feature map. The child config sets the teacher's
+auto-encoder and adds `method_hooks` to its `custom_hooks`: one epoch of stage
+1, and logging of the two halves.
 """
 
 method = dict(

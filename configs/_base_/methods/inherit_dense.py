@@ -1,3 +1,3 @@
-"""Inheritance: the student begins with the teacher's neck and head."""
+"""Inheritance: the student starts from the teacher's neck and head."""
 
 method = dict(student=dict(inherit=('neck', 'bbox_head')))

@@ -1,3 +1,3 @@
-"""Inheritance: the student begins with the teacher's neck and heads."""
+"""Inheritance: the student starts from the teacher's neck and heads."""
 
 method = dict(student=dict(inherit=('neck', 'rpn_head', 'roi_head')))

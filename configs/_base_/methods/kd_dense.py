@@ -1,4 +1,4 @@
-"""KD of a one-stage detector's logits, at every location."""
+"""KD on a one-stage detector's logits, at every location."""
 
 method = dict(
     distillers=dict(

@@ -1,4 +1,4 @@
-"""KD of a classifier's logits beside the whole cross-entropy."""
+"""KD on a classifier's logits, added to the full cross-entropy."""
 
 method = dict(
     distillers=dict(

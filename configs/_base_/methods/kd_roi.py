@@ -1,4 +1,4 @@
-"""KD of RoI logits, background included."""
+"""KD on RoI logits, including background."""
 
 method = dict(
     distillers=dict(

@@ -1,4 +1,4 @@
-"""LD with KD: the distributions of box edges, for heads such as GFL's."""
+"""LD with KD: distributions of box edges, for heads such as GFL's."""
 
 _base_ = './kd_dense.py'
 method = dict(

@@ -1,8 +1,8 @@
-"""ND on RoI embeddings through a connector, with KD. A child gives the
-centroid file.
+"""ND on RoI embeddings through a connector, with KD.
 
-The connector's batch norm and linear layer bring the norm and the offset that
-all classes share; without it the student's own embedding has to.
+The child config sets the centroid file. The connector's batch norm and linear
+layer absorb the norm and the offset shared by all classes, which otherwise
+affect the student's own embedding.
 """
 
 method = dict(

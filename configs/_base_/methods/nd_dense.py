@@ -1,6 +1,7 @@
-"""ND with KD on a one-stage detector. A child gives the centroid file.
+"""ND with KD on a one-stage detector. The child config sets the centroid file.
 
-The embedding is what goes into the class layer at locations on objects.
+The embedding is the input of the classification layer at foreground
+locations.
 """
 
 _base_ = './kd_dense.py'

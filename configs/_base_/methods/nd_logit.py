@@ -1,4 +1,4 @@
-"""ND with KD (KD++) of a classifier. A child gives the centroid file."""
+"""ND with KD (KD++) for a classifier. The child sets the centroid file."""
 
 _base_ = './kd_logit.py'
 method = dict(

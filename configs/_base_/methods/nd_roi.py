@@ -1,6 +1,6 @@
-"""ND with KD (KD++) on RoIs. A child gives the centroid file.
+"""ND with KD (KD++) on RoIs. The child config sets the centroid file.
 
-The weight is that of the authors' R18-R101.
+The weight is the authors' for R18-R101.
 """
 
 _base_ = './kd_roi.py'

@@ -1,4 +1,4 @@
-"""NKD of a classifier's logits at the weights of the paper."""
+"""NKD on a classifier's logits with the paper's weights."""
 
 method = dict(
     distillers=dict(

@@ -1,4 +1,4 @@
-"""NKD of RoI logits. The weights are those for classifiers, not tuned."""
+"""NKD on RoI logits. The weights are those for classifiers, untuned."""
 
 method = dict(
     distillers=dict(

@@ -1,4 +1,4 @@
-"""PKD on all levels of two FPNs that have the same stride."""
+"""PKD on all levels of two FPNs with equal strides."""
 
 method = dict(
     distillers=dict(

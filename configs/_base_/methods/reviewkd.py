@@ -1,4 +1,4 @@
-"""ReviewKD on the five levels of two FPNs. A child gives the weight."""
+"""ReviewKD on the five levels of two FPNs. The child sets the weight."""
 
 method = dict(
     distillers=dict(

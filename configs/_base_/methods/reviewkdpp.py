@@ -1,6 +1,6 @@
-"""ReviewKD++: `reviewkd.py`, and ND on the RoIs. No KD of logits.
+"""ReviewKD++: `reviewkd.py` with ND on the RoIs. No KD on logits.
 
-A child gives the weights and the centroid file.
+The child config sets the weights and the centroid file.
 """
 
 _base_ = './reviewkd.py'

@@ -1,6 +1,6 @@
-"""RKD-DA between the locations on objects of a one-stage detector.
+"""RKD-DA between the foreground locations of a one-stage detector.
 
-128 locations at most; the weights are those of `rkd_roi.py`, not tuned.
+At most 128 locations; the weights are those of `rkd_roi.py`, untuned.
 """
 
 method = dict(

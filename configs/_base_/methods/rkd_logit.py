@@ -1,4 +1,4 @@
-"""RKD-DA between the images of a batch, weighted as in RepDistiller."""
+"""RKD-DA between the images of a batch, with RepDistiller's weights."""
 
 method = dict(
     distillers=dict(

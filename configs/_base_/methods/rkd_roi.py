@@ -1,4 +1,4 @@
-"""RKD-DA between the RoIs on objects of a GPU's images, 128 at most."""
+"""RKD-DA between the foreground RoIs of all images on a GPU, at most 128."""
 
 method = dict(
     distillers=dict(

@@ -1,4 +1,4 @@
-"""SD-KD on a one-stage detector: KD of each box and of its quarters."""
+"""SD-KD on a one-stage detector: KD on each box and on its quarters."""
 
 method = dict(
     distillers=dict(

@@ -1,4 +1,4 @@
-"""SD-KD of a classifier: KD of the image and of its quarters."""
+"""SD-KD for a classifier: KD on the image and on its quarters."""
 
 method = dict(
     distillers=dict(

@@ -1,4 +1,4 @@
-"""SD-KD on RoIs: KD of the whole RoI and of its quarters."""
+"""SD-KD on RoIs: KD on the whole RoI and on its quarters."""
 
 method = dict(
     distillers=dict(

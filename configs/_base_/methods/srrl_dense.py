@@ -1,8 +1,9 @@
 """SRRL on a one-stage detector.
 
-The maps that go into the student's class layer pass through an adaptor a
-level into the teacher's frozen one. Both terms count at locations on objects,
-by the student's own assigner; elsewhere all classes are far below zero.
+The input of the student's classification layer passes through one adaptor per
+level into the teacher's frozen classification layer. Both terms are computed
+at the foreground locations of the student's assigner; elsewhere all class
+logits are far below zero.
 """
 
 method = dict(

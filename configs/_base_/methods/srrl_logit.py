@@ -1,4 +1,4 @@
-"""SRRL of a classifier: an adaptor, then the teacher's class layer."""
+"""SRRL for a classifier: an adaptor and the teacher's classification layer."""
 
 method = dict(
     distillers=dict(

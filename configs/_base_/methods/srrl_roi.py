@@ -1,4 +1,4 @@
-"""SRRL: an adaptor, then the teacher's frozen class layer of the box head."""
+"""SRRL on RoIs: an adaptor and the teacher's frozen classification layer."""
 
 method = dict(
     distillers=dict(

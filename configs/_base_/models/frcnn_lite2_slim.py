@@ -1,4 +1,4 @@
-"""Faster R-CNN EfficientNet-Lite2 on the plan of `frcnn_lite0_slim.py`."""
+"""Faster R-CNN EfficientNet-Lite2, slim like `frcnn_lite0_slim.py`."""
 
 _base_ = './frcnn_lite0_slim.py'
 model = dict(

@@ -1,6 +1,6 @@
-"""Faster R-CNN MobileNetV2 on the slim plan of `frcnn_r50_slim.py`.
+"""Faster R-CNN MobileNetV2, slim like `frcnn_r50_slim.py`.
 
-From ImageNet weights, which are downloaded once.
+It uses ImageNet weights, which are downloaded once.
 """
 
 _base_ = './frcnn_r50_slim.py'

@@ -1,4 +1,4 @@
-"""Faster R-CNN R-18 on the slim plan of `frcnn_r50_slim.py`."""
+"""Faster R-CNN R-18, slim like `frcnn_r50_slim.py`."""
 
 _base_ = './frcnn_r50_slim.py'
 model = dict(

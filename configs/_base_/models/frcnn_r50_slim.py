@@ -1,6 +1,6 @@
-"""Faster R-CNN R-50 cut down for CPU-sized runs from scratch.
+"""Faster R-CNN R-50 scaled down for training from scratch on a CPU.
 
-FPN of 64 channels, a 256-wide box head, 64 RoIs an image; batch norm is
+FPN with 64 channels, a 256-wide box head, 64 RoIs per image; batch norm is
 trained because there are no pretrained statistics to freeze.
 """
 

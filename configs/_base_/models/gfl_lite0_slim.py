@@ -1,4 +1,4 @@
-"""GFL EfficientNet-Lite0 on the slim plan of `retinanet_r50_slim.py`."""
+"""GFL EfficientNet-Lite0, slim like `retinanet_r50_slim.py`."""
 
 _base_ = './gfl_r50_slim.py'
 model = dict(

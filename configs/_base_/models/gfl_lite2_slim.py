@@ -1,4 +1,4 @@
-"""GFL EfficientNet-Lite2 on the slim plan of `gfl_lite0_slim.py`."""
+"""GFL EfficientNet-Lite2, slim like `gfl_lite0_slim.py`."""
 
 _base_ = './gfl_lite0_slim.py'
 model = dict(

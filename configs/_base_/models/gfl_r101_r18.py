@@ -1,7 +1,7 @@
 """The pair GFL R-101 -> R-18 on COCO, without a method.
 
-The teacher is MMDetection's: 44.7 AP after 24 epochs at several scales. The
-student is its control, by reference.
+The teacher is MMDetection's (44.7 AP, 24 epochs, multi-scale). The student is
+taken from its baseline config.
 """
 
 model = dict(

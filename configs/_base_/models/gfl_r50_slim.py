@@ -1,4 +1,4 @@
-"""GFL R-50 on the slim plan of `retinanet_r50_slim.py`."""
+"""GFL R-50, slim like `retinanet_r50_slim.py`."""
 
 _base_ = './gfl_r50.py'
 model = dict(

@@ -1,4 +1,4 @@
-"""RetinaNet R-18 on the slim plan of `retinanet_r50_slim.py`."""
+"""RetinaNet R-18, slim like `retinanet_r50_slim.py`."""
 
 _base_ = './retinanet_r50_slim.py'
 model = dict(

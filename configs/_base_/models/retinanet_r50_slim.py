@@ -1,4 +1,4 @@
-"""RetinaNet R-50 cut down as `frcnn_r50_slim.py` is: FPN and towers of 64."""
+"""RetinaNet R-50, slim like `frcnn_r50_slim.py`; FPN and towers 64 wide."""
 
 _base_ = 'mmdet::_base_/models/retinanet_r50_fpn.py'
 model = dict(

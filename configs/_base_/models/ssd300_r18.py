@@ -1,4 +1,4 @@
-"""SSD300 on a ResNet-18: the last three stages and three levels more."""
+"""SSD300 on a ResNet-18: the last three stages and three additional levels."""
 
 model = dict(
     _scope_='mmdet',

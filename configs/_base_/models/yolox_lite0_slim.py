@@ -1,6 +1,6 @@
-"""YOLOX EfficientNet-Lite0 cut down for CPU-sized runs: neck and head of 64.
+"""YOLOX EfficientNet-Lite0 scaled down for a CPU: neck and head of width 64.
 
-Neither mosaics nor random image sizes: they are for long runs.
+Mosaic and random image sizes are left out, since they need long training.
 """
 
 model = dict(

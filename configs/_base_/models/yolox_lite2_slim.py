@@ -1,4 +1,4 @@
-"""YOLOX EfficientNet-Lite2 on the slim plan of `yolox_lite0_slim.py`."""
+"""YOLOX EfficientNet-Lite2, slim like `yolox_lite0_slim.py`."""
 
 _base_ = './yolox_lite0_slim.py'
 model = dict(

@@ -1,4 +1,4 @@
-"""`adamw_8e.py` for 16 epochs: for teachers."""
+"""`adamw_8e.py` for 16 epochs, used for teachers."""
 
 _base_ = './adamw_8e.py'
 max_epochs = 16

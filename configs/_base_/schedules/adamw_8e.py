@@ -1,4 +1,4 @@
-"""AdamW, 8 epochs, 100 warm-up steps, cosine: training from scratch."""
+"""AdamW, 8 epochs, 100 warm-up steps, cosine, for training from scratch."""
 
 max_epochs = 8
 train_cfg = dict(

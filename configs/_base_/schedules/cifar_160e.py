@@ -1,6 +1,6 @@
-"""SGD for 160 epochs at 0.1, a tenth after 80 and 120: batches of 128.
+"""SGD for 160 epochs at 0.1, divided by 10 after 80 and 120; batch size 128.
 
-What the code of IE-KD trains with: Nesterov momentum.
+The schedule of the IE-KD code, with Nesterov momentum.
 """
 
 _base_ = './cifar_240e.py'

@@ -1,6 +1,6 @@
-"""SGD for 200 epochs at 0.1, a fifth after 60, 120 and 160: batches of 128.
+"""SGD for 200 epochs at 0.1, divided by 5 after 60, 120, 160; batch size 128.
 
-What the authors of RKD trained classifiers with.
+The RKD authors' schedule for classifiers.
 """
 
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=200, val_interval=10)

@@ -1,6 +1,6 @@
-"""SGD for 240 epochs at 0.05, a tenth after 150, 180 and 210: batches of 64.
+"""SGD, 240 epochs at 0.05, divided by 10 after 150, 180, 210; batch size 64.
 
-What mdistiller and SDD train with; they use 0.01 for ShuffleNets and
+The schedule of mdistiller and SDD, which use 0.01 for ShuffleNets and
 MobileNetV2.
 """
 

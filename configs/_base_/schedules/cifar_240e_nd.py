@@ -1,4 +1,4 @@
-"""`cifar_240e.py` as the ND scripts have it: Nesterov, 0.1, batches of 128.
+"""`cifar_240e.py` as in the ND scripts: Nesterov, 0.1, batch size 128.
 
 They use 0.02 for ShuffleNets and MobileNetV2.
 """

@@ -1,7 +1,7 @@
-"""SGD along half a cosine, 100 epochs of batches of 32: for a CPU.
+"""SGD with a half-cosine schedule, 100 epochs, batch size 32, for a CPU.
 
-Another length needs one option, `train_cfg.max_epochs=N`: the cosine ends
-with the run.
+To change the length, set only `train_cfg.max_epochs=N`: the cosine ends with
+the run.
 """
 
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=100, val_interval=100)

@@ -1,4 +1,4 @@
-"""SDD's schedule on CUB-200: that of `cifar_240e.py`, batches of 64.
+"""SDD's schedule for CUB-200: that of `cifar_240e.py`, batch size 64.
 
 SDD uses 0.01 for ShuffleNets and MobileNetV2.
 """

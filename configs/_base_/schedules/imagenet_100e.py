@@ -1,6 +1,6 @@
-"""SGD for 100 epochs at 0.2, a tenth after 30, 60 and 90: batches of 512.
+"""SGD, 100 epochs at 0.2, divided by 10 after 30, 60 and 90; batch size 512.
 
-What mdistiller and SDD train with.
+The schedule of mdistiller and SDD.
 """
 
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=100, val_interval=1)

@@ -1,6 +1,6 @@
-"""`cifar_200e_rkd.py` for 300 epochs, with steps after 200 and 250 too.
+"""`cifar_200e_rkd.py` for 300 epochs, with further steps after 200 and 250.
 
-The schedule of Tiny-ImageNet in the paper on RKD; not checked against it.
+The Tiny-ImageNet schedule of the RKD paper; not verified against it.
 """
 
 _base_ = './cifar_200e_rkd.py'

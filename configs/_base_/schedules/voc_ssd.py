@@ -1,6 +1,6 @@
-"""SGD for 124,000 batches of 32 at 0.001, a tenth after two and five sixths.
+"""SGD, 124,000 steps at 0.001, divided by 10 at 2/3 and 5/6; batch size 32.
 
-24 epochs, each ten passes over VOC 07+12; the first 500 steps warm up.
+24 epochs of ten passes each over VOC 07+12; 500 warm-up steps.
 """
 
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=24, val_interval=4)
