@@ -120,7 +120,9 @@ def _teachers(steps: FirstSteps) -> Section:
             'its own buffers, so it teaches something else in each step.'
         )
     else:
-        section.lines.append(f'unchanged, bit by bit, after {steps.last} steps')
+        section.lines.append(
+            f'unchanged, bit by bit, after {steps.last} steps'
+        )
     return section
 
 
@@ -195,8 +197,8 @@ def _step(steps: FirstSteps) -> Section:
     section.lines = [f'{k}: {v:.4g}' for k, v in steps.losses.items()]
     if steps.not_finite:
         section.problems.append(
-            f'Not finite after {steps.last} steps: {few(steps.not_finite)}; lower '
-            'the learning rate or the loss weight, or clip gradients.'
+            f'Not finite after {steps.last} steps: {few(steps.not_finite)}; '
+            'lower the learning rate or the loss weight, or clip gradients.'
         )
     else:
         section.lines.append('losses, gradients and weights are finite')
