@@ -198,7 +198,7 @@ def test_no_batch(tmp_path, root):
     cfg = config(tmp_path, root)
     cfg.train_dataloader.batch_size = 32
     cfg.train_dataloader.drop_last = True
-    assert 'the training has 0 steps in all' in refused(cfg)
+    assert 'the training has 0;' in refused(cfg)
 
 
 def test_losses_without_a_gradient(tmp_path, root):
