@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from kd_det.compat import config_names, mmrazor
+from kd_det.compat import coco_files, config_names, mmrazor
 from kd_det.config_errors import CUSTOM_IMPORT, reason_of
 from kd_det.errors import UserError, nearest
 from kd_det.shipped import config_path
 
 config_names.install()
+coco_files.install()
 
 # What is read at the top of a config beside the Runner's own arguments.
 TOP_KEYS = ('auto_scale_lr', 'classes', 'data_root', 'find_unused_parameters')

@@ -171,7 +171,8 @@ def train(
             work dir cannot be a folder.
         FileNotFoundError: Data or a checkpoint is missing.
     """
-    check_data(cfg, ('train', 'val') if cfg.get('val_cfg') else ('train',))
+    splits = ('train', 'val') if cfg.get('val_cfg') else ('train',)
+    reports = check_data(cfg, splits)
     if amp:
         if not torch.cuda.is_available():
             raise UserError(
@@ -197,6 +198,8 @@ def train(
     step = FirstStep()
     with nothing_left(cfg, step):
         runner = Runner.from_cfg(cfg)
+        for report in reports:
+            report.log(runner.logger)
         runner.register_hook(step)
         for kind in (StepTimeHook, RunRecordHook):
             if not any(isinstance(hook, kind) for hook in runner.hooks):
@@ -265,7 +268,7 @@ def tester(
     Returns:
         A runner on the test data, with the weights loaded.
     """
-    check_data(cfg, ('test',))
+    reports = check_data(cfg, ('test',))
     cfg = student_of(cfg)
     cfg.load_from, cfg.resume = None, False
     if out:
@@ -289,6 +292,8 @@ def tester(
     state = load_checkpoint(checkpoint, trust=trust_pickle)
     with nothing_left(cfg):
         runner = Runner.from_cfg(cfg)
+        for report in reports:
+            report.log(runner.logger)
         model = unwrap(runner.model)
         # an embedding knows no classes: it may be tested on any set
         if not isinstance(getattr(model, 'student', model), EmbeddingModel):

@@ -8,11 +8,14 @@ from mmengine.fileio import list_from_file
 from kd_det.config import SPLITS, leaf_datasets
 from kd_det.errors import UserError
 from kd_det.preflight.classification_data import check_classification
+from kd_det.preflight.data_report import DataReport
 from kd_det.preflight.dataset_types import is_classification, type_of
 from kd_det.preflight.detection_data import check_coco
 
 
-def check_data(cfg: Config, splits: tuple[str, ...] = SPLITS) -> None:
+def check_data(
+    cfg: Config, splits: tuple[str, ...] = SPLITS
+) -> list[DataReport]:
     """Check the data that a config names against its classes.
 
     COCO annotation files, and what :func:`check_classification` knows.
@@ -21,6 +24,9 @@ def check_data(cfg: Config, splits: tuple[str, ...] = SPLITS) -> None:
         cfg: The run's config.
         splits: Which of ``train``, ``val``, ``test`` will be read.
 
+    Returns:
+        Of each annotation file, what it holds and what may be an error.
+
     Raises:
         FileNotFoundError: A file, a folder or an image is missing.
         UserError: A type of data set is unknown; an annotation file is no
@@ -28,7 +34,7 @@ def check_data(cfg: Config, splits: tuple[str, ...] = SPLITS) -> None:
             another order, or no object uses them; see also
             :func:`check_classification`.
     """
-    seen = set()
+    seen, reports = set(), []
     for split in splits:
         loader = cfg.get(f'{split}_dataloader')
         for leaf in leaf_datasets(loader['dataset']) if loader else ():
@@ -43,7 +49,18 @@ def check_data(cfg: Config, splits: tuple[str, ...] = SPLITS) -> None:
             classes = class_names(leaf)
             if (path, classes) not in seen:
                 seen.add((path, classes))
-                check_coco(leaf, path, classes, split)
+                labelled = split == 'train' or _is_scored(cfg, split)
+                reports.append(
+                    check_coco(leaf, path, classes, split, labelled)
+                )
+    return reports
+
+
+def _is_scored(cfg: Config, split: str) -> bool:
+    """Return whether anything compares predictions with the truth."""
+    metrics = cfg.get(f'{split}_evaluator') or ()
+    metrics = metrics if isinstance(metrics, (list, tuple)) else [metrics]
+    return any(not metric.get('format_only') for metric in metrics)
 
 
 def _check_class_file(leaf: dict) -> None:

@@ -1,21 +1,23 @@
 """Does a COCO json hold the classes, usable boxes and the images?"""
 
-import json
-import os
-import os.path as osp
+import numpy as np
 
-from kd_det.errors import UserError, few, nearest
-
-# what MMDetection reads of a COCO json
-NEEDED = {
-    'images': ('id', 'file_name', 'height', 'width'),
-    'annotations': ('id', 'image_id', 'category_id', 'bbox', 'area'),
-}
+from kd_det.compat.coco_files import is_plain_id
+from kd_det.errors import UserError, counted, few, nearest
+from kd_det.preflight.boxes import first, share
+from kd_det.preflight.coco_table import CocoTable, find, read_coco
+from kd_det.preflight.data_report import DataReport
+from kd_det.preflight.image_files import check_images
+from kd_det.preflight.used_boxes import check_used
 
 
 def check_coco(
-    leaf: dict, path: str, classes: tuple[str, ...], split: str
-) -> None:
+    leaf: dict,
+    path: str,
+    classes: tuple[str, ...],
+    split: str,
+    labelled: bool = True,
+) -> DataReport:
     """Check the annotation file and the images of a detection data set.
 
     Args:
@@ -23,56 +25,48 @@ def check_coco(
         path: Its annotation file.
         classes: Its class names.
         split: Which loader reads it, for messages.
+        labelled: Whether boxes are needed.
+
+    Returns:
+        What it holds, and what may be an error.
 
     Raises:
         FileNotFoundError: The file or an image is missing.
         UserError: The file is no COCO json, its categories do not include
-            the classes, stand in another order, or no object uses them.
+            the classes, stand in another order, or no object uses them; ids,
+            boxes or image sizes cannot be meant as they are written.
     """
-    table = _check_annotations(path, classes, split)
-    names = [image['file_name'] for image in table['images']]
-    _check_images(leaf, path, names)
+    table = read_coco(path, split, labelled)
+    _check_categories(table, classes, split)
+    report = DataReport(split, path, {'images': len(table.files)})
+    if not labelled:
+        check_images(table, leaf, report)
+        return report
+    labels = _labels(table, classes)
+    check_images(table, leaf, report)
+    check_used(table, labels, _left_out(table), classes, leaf, report)
+    _tell_ids(table, report)
+    return report
 
 
-def _check_annotations(
-    path: str, classes: tuple[str, ...], split: str
-) -> dict:
-    if not osp.isfile(path):
-        raise FileNotFoundError(
-            f'There is no {split} annotation file {path!r}; set data_root '
-            '(--cfg-options data_root=FOLDER) to a folder that holds it.'
-        )
-    try:
-        with open(path) as file:
-            table = json.load(file)
-        names = {c['id']: str(c['name']) for c in table['categories']}
-        used = {a['category_id'] for a in table['annotations']}
-        for part, keys in NEEDED.items():
-            for entry in table[part]:
-                for key in keys:
-                    entry[key]
-    except (ValueError, KeyError, TypeError) as error:
-        needed = '; '.join(
-            f'{part} with {", ".join(keys)}' for part, keys in NEEDED.items()
-        )
-        raise UserError(
-            f'Annotation file {path!r} is not COCO json ({error!r}); it '
-            f'needs {needed}; categories with id, name.'
-        ) from None
-    absent = [name for name in classes if name not in names.values()]
+def _check_categories(
+    table: CocoTable, classes: tuple[str, ...], split: str
+) -> None:
+    names, path = [str(name) for name in table.names.values()], table.path
+    absent = [name for name in classes if name not in names]
     if absent:
         raise UserError(
             f'Class {absent[0]!r} is not among the categories of {path!r} '
-            f'({", ".join(names.values())}); write the names as there'
-            f'{nearest(absent[0], names.values())}'
+            f'({", ".join(names)}); write the names as there'
+            f'{nearest(absent[0], names) or "."}'
         )
-    twice = [name for name in classes if [*names.values()].count(name) > 1]
+    twice = [name for name in classes if names.count(name) > 1]
     if twice:
         raise UserError(
             f'Category {twice[0]!r} occurs more than once in {path!r}; merge '
             'them into one id.'
         )
-    order = tuple(name for name in names.values() if name in classes)
+    order = tuple(name for name in names if name in classes)
     if order != tuple(classes) and split == 'train':
         raise UserError(
             f'The classes stand in another order than in {path!r}, and the '
@@ -85,74 +79,73 @@ def _check_annotations(
             'follow it; bring the entries of its "categories" into the '
             f'order of the classes, {tuple(classes)}, and leave their ids.'
         )
-    if not any(names.get(category) in classes for category in used):
+
+
+def _labels(table: CocoTable, classes: tuple[str, ...]) -> np.ndarray:
+    """Return the class of each box, or -1 for none of them, (N,)."""
+    path, used = table.path, table.category_ids
+    if not table.files:
+        raise UserError(
+            f'{path!r} has no images; give a file with at least one, or leave '
+            'the loader that reads it out of the config.'
+        )
+    if not used:
+        raise UserError(
+            f'{path!r} has {counted(len(table.files), "image")} and no '
+            'annotations; give one with boxes of the classes.'
+        )
+    found = find(used, table.names, 'category', path)
+    names = [str(name) for name in table.names.values()]
+    place = {name: label for label, name in enumerate(classes)}
+    by_category = np.array([place.get(name, -1) for name in names] + [-1])
+    labels = by_category[found]
+    if (labels < 0).all():
+        ids = sorted({*map(str, used)})
         raise UserError(
             f'No annotation of {path!r} has a category id of the classes '
-            f'{tuple(classes)}; it uses ids {few(sorted(map(str, used)))}, '
-            f'the categories have {few(sorted(map(str, names)))}.'
+            f'{tuple(classes)}; it uses ids {few(ids)}, the categories have '
+            f'{few([*map(str, table.names)])}.'
         )
-    if split == 'train':
-        _check_boxes(table, names, classes, path)
-    return table
-
-
-def _check_boxes(
-    table: dict, names: dict, classes: tuple[str, ...], path: str
-) -> None:
-    """Stop if MMDetection would leave out every box, and say why."""
-    sizes = {i['id']: (i['width'], i['height']) for i in table['images']}
-    boxes = [
-        entry
-        for entry in table['annotations']
-        if names.get(entry['category_id']) in classes
-        and not entry.get('iscrowd')
-    ]
-    if any(map(_usable, boxes, (sizes.get(b['image_id']) for b in boxes))):
-        return
-    if not boxes:
-        return
-    first = boxes[0]
-    if first['image_id'] not in sizes:
-        reason = f'the first is of image {first["image_id"]!r}, not in images'
-    else:
-        reason = (
-            f'the first is {first["bbox"]} in an image of '
-            f'{"x".join(map(str, sizes[first["image_id"]]))} pixels'
+    # regions to be ignored are often given a number of their own
+    lost = (found < 0) & ~table.crowd & ~table.left_out
+    if lost.any():
+        index = first(lost)
+        raise UserError(
+            f'{share(lost)} annotations of {path!r} have a category id that '
+            f'no category has and would be left out, the first '
+            f'{used[index]!r}: {table.where(index)}; add the category, or '
+            'take them out.'
         )
-    raise UserError(
-        f'There is no usable box in {path!r} ({len(boxes)} of the classes): '
-        f'{reason}; MMDetection wants [left, top, width, height] in pixels, '
-        'at least one pixel of it in the image.'
-    )
+    return labels
 
 
-def _usable(entry: dict, size: tuple[float, float] | None) -> bool:
-    """Return whether MMDetection keeps a box, as its COCO data set does."""
-    if size is None:
-        return False
-    left, top, width, height = entry['bbox']
-    inside = (
-        min(left + width, size[0]) - max(left, 0),
-        min(top + height, size[1]) - max(top, 0),
-    )
-    return min(inside) > 0 and entry['area'] > 0 and min(width, height) >= 1
+def _left_out(table: CocoTable) -> dict[str, np.ndarray]:
+    """Return which boxes MMDetection drops from a COCO json, by reason."""
+    starts = table.boxes[:, :2]
+    ends = np.minimum(starts + table.boxes[:, 2:], table.room())
+    seen = ends - np.maximum(starts, 0)
+    lost = table.owners < 0
+    return {
+        'are of an image that is not in the file': lost,
+        'are thinner than a pixel': (table.boxes[:, 2:] < 1).any(axis=1),
+        'lie outside the image': (seen <= 0).any(axis=1),
+        'have an area of 0 or less': table.areas <= 0,
+    }
 
 
-def _check_images(leaf: dict, path: str, names: list[str]) -> None:
-    """Stop if images that an annotation file names are not there."""
-    prefix = (leaf.get('data_prefix') or {}).get('img', '')
-    folder = osp.join(leaf.get('data_root') or '', prefix)
-    if '://' in folder or leaf.get('backend_args'):
-        return  # not on this disk
-    there = {*os.listdir(folder)} if osp.isdir(folder) else set()
-    absent = [
-        name
-        for name in names
-        if name not in there and not osp.isfile(osp.join(folder, name))
-    ]
-    if absent:
-        raise FileNotFoundError(
-            f'{len(absent)} of the {len(names)} images of {path!r} are not in '
-            f'{folder!r}, the first is {absent[0]!r}; set data_prefix=dict('
-            "img='FOLDER/') of the data set, or copy them there."
+def _tell_ids(table: CocoTable, report: DataReport) -> None:
+    """Say what kd_det reads in another way than MMDetection alone."""
+    odd = [key for key in table.ids if not is_plain_id(key)]
+    if odd and report.split != 'train':  # they matter to evaluation alone
+        report.warnings.append(
+            f'the annotation id {odd[0]!r} is no match or an error to '
+            'pycocotools; kd_det numbers the annotations from 1 as it reads '
+            'them, while MMDetection alone would count a found object as '
+            'missed, or stop: number them from 1 in the file to score the '
+            'same there.'
+        )
+    if any(not isinstance(name, str) for name in table.names.values()):
+        report.warnings.append(
+            'its category names are numbers; kd_det reads them as text, while '
+            'MMDetection alone would find no class: write them as text.'
         )

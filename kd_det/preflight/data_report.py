@@ -1,0 +1,31 @@
+"""DataReport: what was found in a data set, for the log of a run."""
+
+from dataclasses import dataclass, field
+from logging import Logger
+
+
+@dataclass
+class DataReport:
+    """What a data set holds, and what in it may be an error.
+
+    Attributes:
+        split: Which loader reads it.
+        source: Its annotation file or folder.
+        facts: Counts by name.
+        warnings: Sentences, each with an example and what can be done.
+    """
+
+    split: str
+    source: str
+    facts: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        facts = ', '.join(f'{v:,} {name}' for name, v in self.facts.items())
+        return f'{self.split} data {self.source!r}: {facts}.'
+
+    def log(self, logger: Logger) -> None:
+        """Write it to a log: the facts, and each warning."""
+        logger.info(str(self))
+        for warning in self.warnings:
+            logger.warning(f'{self.split} data {self.source!r}: {warning}')
