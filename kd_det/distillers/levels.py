@@ -84,28 +84,28 @@ def probe(
     """
     modes = {module: module.training for module in model.modules()}
     empty = next(model.parameters()).new_zeros
-    colours = _colours(model)
+    channels = colours(model)
     model.eval()
     try:
         with random_state.isolated(), torch.no_grad():
             try:
                 size = PROBE, PROBE
-                maps, rest = show(empty(1, colours, *size))
+                maps, rest = show(empty(1, channels, *size))
             except RuntimeError:  # smaller than a kernel somewhere
                 size = LARGE, LARGE
-                maps, rest = show(empty(1, colours, *size))
+                maps, rest = show(empty(1, channels, *size))
             if sum(level.shape[-1] == 1 for level in maps) > 1:
                 size = size[0], LONG  # of one row of cells: it costs little
-                maps, rest = show(empty(1, colours, *size))
+                maps, rest = show(empty(1, channels, *size))
     except (RuntimeError, AssertionError) as error:
-        raise _misfit(model, empty(1, colours, *size), side, error) from error
+        raise _misfit(model, empty(1, channels, *size), side, error) from error
     finally:
         for module, training in modes.items():
             module.training = training
     return maps, rest, size[1]
 
 
-def _colours(model: nn.Module) -> int:
+def colours(model: nn.Module) -> int:
     """Return the channels of images: 1 if the first convolution takes 1."""
     stem = (m for m in model.modules() if isinstance(m, nn.Conv2d))
     return 1 if getattr(next(stem, None), 'in_channels', 3) == 1 else 3

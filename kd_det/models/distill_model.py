@@ -202,12 +202,12 @@ class DistillModel(BaseModel):
                 if any(map(is_deep, self._points_in(name))):
                     encode(teacher.model, feats[name], data_samples)
         for name, distiller in self.distill.items():
+            who = self.listens_to[name]
             knowledge = distiller.read(
-                records[name],
-                seen[name],
-                feats[self.listens_to[name]],
-                data_samples,
+                records[name], seen[name], feats[who], data_samples
             )
+            theirs = {k: v for k, v in knowledge.items() if _is_theirs(k)}
+            self.teachers[who].check_finite(theirs, f'distillers.{name}')
             if unchecked:
                 distiller.check_taught(knowledge)
             for key, value in distiller(distiller.connect(knowledge)).items():
@@ -260,6 +260,10 @@ class DistillModel(BaseModel):
             for name, distiller in self.distill.items()
             if self.listens_to[name] == teacher
         }
+
+
+def _is_theirs(field: str) -> bool:
+    return field.startswith('teacher_')
 
 
 def learns(network: nn.Module) -> bool:

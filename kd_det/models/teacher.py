@@ -4,7 +4,6 @@ import os.path as osp
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from mmengine.registry import MODELS
 from mmengine.runner.checkpoint import get_state_dict
 from torch import Tensor, nn
@@ -15,7 +14,9 @@ from kd_det.checks import check_choice
 from kd_det.config import set_num_classes
 from kd_det.errors import UserError, counted, nearest
 from kd_det.files import sha256_of
+from kd_det.models.finite_watch import FiniteWatch
 from kd_det.models.key_mappings import KEY_MAPPINGS
+from kd_det.models.rewriting import REWRITINGS, check_switches, rewritten
 from kd_det.models.spec import check_spec, read_spec
 
 # Keys of its spec that say how it is run; the others are the network's.
@@ -24,12 +25,10 @@ OWN = (
     'keys',
     'classes',
     'trust_pickle',
-    'dtype',
-    'channels_last',
-    'fuse_conv_bn',
+    *REWRITINGS,
 )
 PAGE = 'docs/user_guides/cifar_networks.md'
-DTYPES = {'float16': torch.float16, 'bfloat16': torch.bfloat16}
+BOOL = (True, False)
 
 
 class FrozenTeacher(nn.Module):
@@ -78,21 +77,10 @@ class FrozenTeacher(nn.Module):
         model_cfg, self.cfg = read_spec(network, 'teacher', OWN)
         ckpt, keys = own.get('ckpt'), own.get('keys')
         named = check_classes(own.get('classes', ()))
-        dtype = own.get('dtype')
-        if dtype is not None and dtype not in DTYPES:
-            raise UserError(
-                f'teacher.dtype={dtype!r}; accepted are {sorted(DTYPES)} or '
-                'None for float32.'
-            )
-        for key in ('trust_pickle', 'channels_last', 'fuse_conv_bn'):
-            if own.get(key) is not None:
-                check_choice('teacher', key, own[key], (True, False))
-        self.dtype = DTYPES.get(dtype)
-        self.memory_format = (
-            torch.channels_last
-            if own.get('channels_last')
-            else torch.preserve_format
-        )
+        switches = {k: own[k] for k in REWRITINGS if own.get(k) is not None}
+        check_switches(switches)
+        if own.get('trust_pickle') is not None:
+            check_choice('teacher', 'trust_pickle', own['trust_pickle'], BOOL)
         self.source = spec.get('cfg', '')
         if not ckpt or not isinstance(ckpt, str):
             raise UserError(
@@ -116,22 +104,38 @@ class FrozenTeacher(nn.Module):
         self.model = MODELS.build(model_cfg)
         load_exactly(self.model, checkpoint, ckpt, keys=keys)
         self.ckpt = ckpt
+        self._watch = FiniteWatch()
         self.sha256 = sha256_of(Path(ckpt).expanduser())
         # the tensors of the network itself; folding makes others
         state = self.model.state_dict()
         self.names = tuple(state)
         self.kept = {k: v for k, v in state.items() if inside(k, keep)}
-        if own.get('fuse_conv_bn'):
-            from mmcv.cnn.utils import fuse_conv_bn
-
-            self.model = fuse_conv_bn(self.model.eval())
-        for part in ('backbone', 'neck'):
-            if getattr(self.model, part, None) is not None:
-                getattr(self.model, part).to(memory_format=self.memory_format)
+        self.running = rewritten(self.model.eval(), switches, ckpt)
+        self.model = self.running.model
         # every path takes it, also the network's own predict
-        self._extract_feat = self.model.extract_feat
         self.model.extract_feat = self.extract_feat
         self.eval().requires_grad_(False)
+
+    def check_finite(self, outputs: dict, reader: str) -> None:
+        """Stop at outputs that are not finite, or too large to be squared.
+
+        On a GPU it may be a later call that stops: see :class:`FiniteWatch`.
+
+        Args:
+            outputs: Name -> tensor, or tensors.
+            reader: Who reads them, for the message.
+
+        Raises:
+            UserError: There is one.
+        """
+        wrong = self._watch.look(outputs)
+        if wrong:
+            raise UserError(
+                f'The teacher {self.ckpt!r} gives {reader} numbers that are '
+                'not finite, or too large to be squared '
+                f'({", ".join(dict.fromkeys(wrong))}); check its weights and '
+                'its preprocessing, and leave out a dtype of the teacher.'
+            )
 
     def train(self, mode: bool = True) -> 'FrozenTeacher':
         """Stay in eval mode."""
@@ -139,24 +143,18 @@ class FrozenTeacher(nn.Module):
 
     def release(self) -> None:
         """Free the memory of the network, which nothing will run again."""
-        self.model = self._extract_feat = None
+        self.model = self.running = None
 
     def __deepcopy__(self, memo: dict) -> 'FrozenTeacher':
         return self  # nothing in it changes: copies of the pair share it
 
-    @torch.no_grad()
     def extract_feat(self, inputs: Tensor) -> tuple:
         """Return what the heads read, in the weights' type.
 
         That is a tuple of feature maps, or of whatever a classifier's
         backbone and neck give.
         """
-        inputs = inputs.to(memory_format=self.memory_format)
-        with torch.autocast(
-            inputs.device.type, self.dtype, enabled=self.dtype is not None
-        ):
-            feats = self._extract_feat(inputs)
-        return _plain(feats, next(self.model.parameters()).dtype)
+        return self.running.extract_feat(inputs)
 
 
 def inside(name: str, parts: tuple[str, ...]) -> bool:
@@ -179,13 +177,6 @@ def _where(ckpt: str, keys: str | None, source: str) -> str:
         f'There is no checkpoint {ckpt!r} of the teacher; {how}, or pass '
         'another with --teacher FILE.'
     )
-
-
-def _plain(feats, dtype: torch.dtype):
-    if isinstance(feats, (tuple, list)):  # a token model's are nested
-        return tuple(_plain(feat, dtype) for feat in feats)
-    # contiguous: the compiled RoIAlign reads channels_last maps wrongly
-    return feats.to(dtype).contiguous()
 
 
 def check_classes(names: tuple[str, ...] | list[str]) -> tuple[str, ...]:

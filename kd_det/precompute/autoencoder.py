@@ -17,7 +17,6 @@ from mmengine.dist import (
     get_rank,
 )
 from mmengine.runner import Runner
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from kd_det import random_state
@@ -181,7 +180,8 @@ class AutoEncoderStage:
         done, error = resume(file, asked, auto_encoder, optimizer)
         loader = _loader(cfg, settings['seed'])
         progress = Progress(settings['epochs'], len(loader), done)
-        preprocessor = distiller.teacher.model.data_preprocessor
+        teacher = distiller.teacher
+        preprocessor = teacher.model.data_preprocessor
         for epoch in range(done, settings['epochs']):
             random_state.seed_all(settings['seed'] + epoch + 1000 * get_rank())
             # a batch sampler may hold what shuffles
@@ -196,6 +196,7 @@ class AutoEncoderStage:
                 maps, masks = distiller.teacher_maps(
                     batch['inputs'], batch['data_samples']
                 )
+                teacher.check_finite(dict(maps=maps), 'the auto-encoder')
                 loss = reconstruction(
                     auto_encoder(maps, masks), maps, masks, settings['p']
                 )
@@ -209,7 +210,8 @@ class AutoEncoderStage:
                 progress.step(total)
             all_reduce(total)
             error = (total[0] / total[1]).item()
-            _check_finite(error, settings['lr'], maps)
+            teacher.check_finite({}, 'the auto-encoder')  # what came late
+            _check_finite(error, settings['lr'])
             progress.epoch(error)
             if get_rank() == 0:
                 keep(file, asked, epoch + 1, error, auto_encoder, optimizer)
@@ -309,16 +311,9 @@ def _loader(cfg: dict, seed: int) -> DataLoader:
     return loader
 
 
-def _check_finite(error: float, lr: float, maps: tuple[Tensor, ...]) -> None:
-    if math.isfinite(error):
-        return
-    if not all(level.isfinite().all() for level in maps):
+def _check_finite(error: float, lr: float) -> None:
+    if not math.isfinite(error):
         raise UserError(
-            "The teacher's maps hold NaN or infinity, so that no auto-encoder "
-            'can be trained of them; check its checkpoint (ckpt), and leave '
-            'out a dtype=float16 of the teacher.'
+            f'The auto-encoder diverges (its reconstruction is {error}); '
+            f'lower the lr of AutoEncoderHook, which is {lr}.'
         )
-    raise UserError(
-        f'The auto-encoder diverges (its reconstruction is {error}); '
-        f'lower the lr of AutoEncoderHook, which is {lr}.'
-    )

@@ -117,11 +117,6 @@ def compute_bank(
             cfg, augmented, seed, distiller.images_at_once
         )
         sums, counts, norms = _accumulate(distiller, loader, source, seed)
-    if not sums.isfinite().all():
-        raise UserError(
-            f'The teacher {distiller.teacher.ckpt!r} gives embeddings that '
-            'are not finite; check its weights and its preprocessing.'
-        )
     if counts.sum() == 0:
         raise UserError(
             'Nothing to embed was found in '
@@ -238,7 +233,11 @@ def _accumulate(
         embed, labels = distiller.teacher_samples(
             batch['inputs'], batch['data_samples'], source
         )
-        embed, labels = embed.double().cpu(), labels.cpu()
+        embed, labels = embed.cpu(), labels.cpu()
+        distiller.teacher.check_finite(
+            dict(embeddings=embed), 'its class means'
+        )
+        embed = embed.double()
         norm = embed.norm(dim=1)
         sums.index_add_(0, labels, embed)
         scalars.index_add_(
