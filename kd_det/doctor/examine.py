@@ -14,6 +14,7 @@ from kd_det.errors import UserError, few
 from kd_det.models import DistillModel
 from kd_det.precompute.short_run import MADE_FIRST, short_run
 from kd_det.preflight.data import check_data
+from kd_det.preflight.data_report import DataReport
 
 KEPT = (*MADE_FIRST, 'TeacherCheckHook', 'StepTimeHook', 'LossScheduleHook')
 USUAL = 2.0  # share of a gradient above which a loss drowns the task
@@ -41,13 +42,14 @@ def examine(
     set_seed(cfg, seed)
     sections = [Section('Data')]
     try:
-        check_data(cfg, ('train', 'val') if cfg.get('val_cfg') else ('train',))
+        splits = ('train', 'val') if cfg.get('val_cfg') else ('train',)
+        reports = check_data(cfg, splits)
         steps = FirstSteps()
         short_run(_with_checks(cfg, images), steps, 1, KEPT)
     except (UserError, FileNotFoundError) as error:
         sections[-1].problems.append(str(error))
         return sections
-    sections[0] = _data(steps, sheet)
+    sections[0] = _data(reports, steps, sheet)
     if isinstance(steps.model, DistillModel):
         sections += [
             _preprocessing(steps.model),
@@ -68,16 +70,26 @@ def _with_checks(cfg: Config, images: int) -> Config:
     return cfg
 
 
-def _data(steps: FirstSteps, sheet: str | Path) -> Section:
+def _data(
+    reports: list[DataReport], steps: FirstSteps, sheet: str | Path
+) -> Section:
     dataset = steps.dataset
     classes = tuple((dataset.metainfo or {}).get('classes') or ())
-    lines = [f'{len(dataset)} training images, {len(classes)} classes']
-    lines.append(f'classes: {few(classes, 40)}')
-    counts = draw_sheet(dataset, steps.model, classes, sheet)
-    lines.append(f'as the network gets them: {sheet}')
-    section = Section('Data', lines)
+    section = Section('Data', [*map(str, reports)])
+    for report in reports:
+        section.warnings += [f'{report.split}: {w}' for w in report.warnings]
+    shown = draw_sheet(dataset, steps.model, classes, sheet)
+    section.lines += [
+        f'{len(dataset)} images are trained on',
+        f'{len(classes)} classes: {few(classes, 40)}',
+        f'as the network gets them: {sheet}',
+    ]
     section.facts = dict(
-        images=len(dataset), classes=list(classes), sheet=str(sheet), **counts
+        images=len(dataset),
+        classes=list(classes),
+        sheet=str(sheet),
+        files={report.source: report.facts for report in reports},
+        **shown,
     )
     return section
 
