@@ -1,4 +1,4 @@
-"""The math of the losses as plain functions: torch only, per sample."""
+"""Loss functions in plain torch, one value per sample."""
 
 from kd_det.functional.at import attention_transfer_loss
 from kd_det.functional.centroids import class_centroids

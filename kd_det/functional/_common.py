@@ -1,4 +1,4 @@
-"""What every function of this package does before and around its formula."""
+"""Input checks and numerical helpers shared by the functions."""
 
 import difflib
 import functools
@@ -16,19 +16,20 @@ P = ParamSpec('P')
 R = TypeVar('R')
 
 HALF = (torch.float16, torch.bfloat16)
-# A vector this short has no direction worth teaching: it counts as zero, so
-# that no gradient exceeds its reciprocal.
+# Vectors with a smaller norm are treated as zero, which bounds the gradient by
+# the reciprocal of this value.
 ZERO_NORM = 1e-6
-# Arguments that need not be floating: labels, which are checked apart, and
-# embeddings, whose means and ranks are taken in float64.
+# Arguments that may have any dtype: labels, which are checked separately, and
+# embeddings, which are converted to float64.
 ANY_DTYPE = ('labels', 'embeddings')
 
 
 def float32_math(function: Callable[P, R]) -> Callable[P, R]:
-    """Run ``function`` on float32 copies of half inputs, with autocast off.
+    """Run ``function`` in float32 for half inputs, without autocast.
 
-    Lists and tuples are looked into and arrive as lists. Tensors of another
-    dtype pass as they are; the graph to a half input is kept.
+    Lists and tuples of tensors are converted as well and become lists. Tensors
+    of other dtypes are unchanged; gradients flow back to the half-precision
+    input.
     """
 
     @functools.wraps(function)
@@ -62,23 +63,22 @@ def _autocast_off(values: Sequence):
 
 
 def total(values: Iterable[Tensor]) -> Tensor:
-    """Return the sum of one tensor or more."""
+    """Return the sum of one or more tensors."""
     return functools.reduce(operator.add, values)
 
 
 def check_shapes(**named: tuple[Tensor, str]) -> None:
-    """Check named tensors against layouts that share their letters.
+    """Check the shapes of named tensors against layouts with shared letters.
 
-    ``check_shapes(logits=(logits, 'N K'), labels=(labels, 'N'))`` asks for a
-    2-d and a 1-d tensor of one length. A letter is bound by the first tensor
-    that has it, so the tensor that rules comes first. All but those named in
-    ``ANY_DTYPE`` must be floating: a loss of integers would be an integer.
+    ``check_shapes(logits=(logits, 'N K'), labels=(labels, 'N'))`` requires a
+    2-d and a 1-d tensor with the same N. The first tensor with a letter
+    determines its size, so list the reference tensor first. All tensors except
+    those in ``ANY_DTYPE`` must have a floating dtype.
 
     Raises:
-        TypeError: If a value is no tensor.
-        ValueError: If a tensor has another number of axes, or an axis whose
-            length differs from the one bound to its letter, or is of
-            integers or complex.
+        TypeError: If a value is not a tensor.
+        ValueError: If the number of axes, the size of an axis or the dtype is
+            wrong.
     """
     bound: dict[str, tuple[int, str]] = {}
     for name, (tensor, layout) in named.items():
@@ -107,11 +107,11 @@ def check_shapes(**named: tuple[Tensor, str]) -> None:
 
 
 def check_floating(name: str, tensor: Tensor) -> None:
-    """Raise a ValueError if a tensor is complex, or integer where it counts.
+    """Raise a ValueError unless a tensor has an accepted dtype.
 
     Args:
-        name: One of ``ANY_DTYPE`` may be integer.
-        tensor: The argument.
+        name: Name of the argument; those in ``ANY_DTYPE`` may be integer.
+        tensor: Value of the argument.
     """
     if tensor.is_complex() or not (
         name in ANY_DTYPE or tensor.is_floating_point()
@@ -123,12 +123,12 @@ def check_floating(name: str, tensor: Tensor) -> None:
 
 
 def check_labels(labels: Tensor, num_classes: int) -> Tensor:
-    """Return the labels as int64 after a check of dtype and range.
+    """Check dtype and range of the labels and return them as int64.
 
     Raises:
-        ValueError: If the dtype is no integer, or, on the CPU, if a label
-            lies outside ``[0, num_classes)``. On an accelerator the range is
-            asserted on the device, without waiting for it.
+        ValueError: If the dtype is not integer, or, on the CPU, if a label is
+            outside ``[0, num_classes)``. On an accelerator the range is
+            checked by a device-side assertion, without synchronisation.
     """
     if labels.dtype == torch.bool or labels.is_floating_point():
         raise ValueError(
@@ -148,7 +148,7 @@ def check_labels(labels: Tensor, num_classes: int) -> Tensor:
 
 
 def check_logits(student: Tensor, teacher: Tensor, tau: float) -> None:
-    """Raise unless two sets of logits have one shape, and tau is positive."""
+    """Raise unless both logits have the same shape and tau is positive."""
     check_shapes(
         student_logits=(student, 'N K'), teacher_logits=(teacher, 'N K')
     )
@@ -158,21 +158,21 @@ def check_logits(student: Tensor, teacher: Tensor, tau: float) -> None:
 def check_labelled_logits(
     student: Tensor, teacher: Tensor, labels: Tensor, tau: float
 ) -> Tensor:
-    """Return the labels as int64 after :func:`check_logits` and theirs."""
+    """Check logits, temperature and labels; return the labels as int64."""
     check_logits(student, teacher, tau)
     check_shapes(student_logits=(student, 'N K'), labels=(labels, 'N'))
     return check_labels(labels, student.shape[1])
 
 
 def holds(condition: Tensor, message: str) -> bool:
-    """Return whether a condition holds in every entry.
+    """Return whether a condition holds for all entries.
 
-    On an accelerator it is asserted on the device, without waiting for it,
-    and the answer is always True.
+    On an accelerator this is a device-side assertion without synchronisation,
+    and the return value is always True.
 
     Args:
-        condition: Boolean, of any shape.
-        message: Of the device's assertion.
+        condition: Boolean tensor of any shape.
+        message: Message of the device-side assertion.
     """
     if condition.device.type == 'cpu':
         return bool(condition.all())
@@ -194,7 +194,7 @@ def check_choice(name: str, value, accepted: Sequence) -> None:
 
 
 def check_positive(name: str, value: float) -> None:
-    """Raise unless ``value`` is a finite number above 0."""
+    """Raise an error unless ``value`` is finite and above 0."""
     if not isinstance(value, numbers.Real):
         raise TypeError(
             f'{name} must be a number above 0, got {type(value).__name__}.'
@@ -204,9 +204,9 @@ def check_positive(name: str, value: float) -> None:
 
 
 def check_finite(**named: float | Tensor) -> None:
-    """Raise unless each is a finite number, or a tensor of one number.
+    """Raise an error unless each value is a finite number or a scalar tensor.
 
-    A tensor is not looked into: it may be on an accelerator.
+    The values of tensors are not checked, to avoid synchronisation.
     """
     for name, value in named.items():
         if isinstance(value, Tensor) and value.ndim == 0:
@@ -221,7 +221,7 @@ def check_finite(**named: float | Tensor) -> None:
 
 
 def check_count(name: str, value: int) -> int:
-    """Return an integer of at least 1, else raise."""
+    """Return ``value`` as an integer, or raise if it is below 1."""
     try:
         count = operator.index(value)
     except TypeError:
@@ -235,7 +235,7 @@ def check_count(name: str, value: int) -> int:
 
 
 def shorten(items: Sequence, limit: int = 8) -> str:
-    """Write at most ``limit`` items and say how many there are."""
+    """Join at most ``limit`` items and mention how many more there are."""
     text = ', '.join(str(item) for item in items[:limit])
     more = len(items) - limit
     return f'{text} and {more} more' if more > 0 else text
@@ -244,15 +244,15 @@ def shorten(items: Sequence, limit: int = 8) -> str:
 def safe_norm(
     x: Tensor, dim: int | tuple[int, ...] = -1, keepdim: bool = False
 ) -> Tensor:
-    """Return the L2 norm; at a zero vector its gradient is 0."""
+    """Return the L2 norm, with gradient 0 for zero vectors."""
     # The backward of vector_norm takes the zero subgradient at 0, which
     # x.pow(2).sum().sqrt() does not.
     return torch.linalg.vector_norm(x, dim=dim, keepdim=keepdim)
 
 
 def safe_normalize(x: Tensor, dim: int | tuple[int, ...] = -1) -> Tensor:
-    """Return ``x / |x|``; a vector of norm <= 1e-6 becomes 0, gradient 0."""
+    """Return ``x / |x|``, or 0 without gradient for norms <= 1e-6."""
     norm = safe_norm(x, dim, keepdim=True)
-    zero = norm <= ZERO_NORM  # False for NaN, which must stay visible
-    # Filled twice: the inner one keeps 0/0 out of the backward pass.
+    zero = norm <= ZERO_NORM  # False for NaN, which is propagated
+    # Masked twice: the inner mask avoids 0/0 in the backward pass.
     return (x / norm.masked_fill(zero, 1)).masked_fill(zero, 0)

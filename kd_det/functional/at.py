@@ -1,4 +1,4 @@
-"""AT: where a map carries its energy."""
+"""AT: spatial attention of feature maps."""
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -15,16 +15,16 @@ from kd_det.functional._common import (
 def attention_transfer_loss(
     student_map: Tensor, teacher_map: Tensor
 ) -> Tensor:
-    r"""AT: compare where two maps carry their energy.
+    r"""AT: compare the spatial distribution of energy in two feature maps.
 
     .. math::
         q(f) = \frac{a}{\|a\|_2}, \quad
         a_{hw} = \frac{1}{C} \sum_c f_{chw}^2, \qquad
         \ell_i = \frac{1}{HW} \sum_{hw} (q(s_i) - q(t_i))_{hw}^2
 
-    The channel counts may differ. Where the spatial sizes do, the larger map
-    is average-pooled to the smaller, each axis by itself. A map that is zero
-    everywhere has zero attention and gets no gradient.
+    The numbers of channels may differ. If the spatial sizes differ, the larger
+    map is average-pooled to the smaller, each axis separately. An all-zero map
+    has zero attention and gets no gradient.
 
     Args:
         student_map: Shape (N, C, H, W).
@@ -38,8 +38,8 @@ def attention_transfer_loss(
 
     Paper: https://arxiv.org/abs/1612.03928
 
-    Differs from the paper: the squared norm divided by H W, as in the
-    authors' code, where the paper has the norm.
+    Differs from the paper: uses the squared norm divided by H W, as in the
+    authors' code, instead of the norm.
     """
     check_shapes(
         student_map=(student_map, 'N C H W'),
@@ -57,8 +57,8 @@ def attention_transfer_loss(
 def _attention(feature_map: Tensor, size: tuple[int, int]) -> Tensor:
     if feature_map.shape[2:] != size:
         feature_map = F.adaptive_avg_pool2d(feature_map, size)
-    # The attention does not depend on the scale of the map, but the squares
-    # of a small map would fall under the threshold of safe_normalize.
+    # The attention is scale-invariant, but the squares of a small map would
+    # fall below the threshold of safe_normalize.
     peak = feature_map.detach().abs().amax((1, 2, 3), keepdim=True)
     peak = peak.masked_fill(peak <= ZERO_NORM, 1)
     energy = (feature_map / peak).square().mean(1)

@@ -1,4 +1,4 @@
-"""Class means of embeddings."""
+"""Class means (centroids) of embeddings."""
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from kd_det.functional._common import (
 def class_centroids(
     embeddings: Tensor, labels: Tensor, num_classes: int
 ) -> tuple[Tensor, Tensor]:
-    r"""Mean embedding of each class, summed in float64, without a graph.
+    r"""Compute the mean embedding of each class in float64, without gradients.
 
     .. math::
         c_k = \frac{1}{n_k} \sum_{i : y_i = k} e_i
@@ -22,18 +22,18 @@ def class_centroids(
     Args:
         embeddings: Shape (N, D).
         labels: Shape (N,), integers in [0, K).
-        num_classes: The number of classes K, background included.
+        num_classes: Number of classes K, including background.
 
     Returns:
         The means, float32 of shape (K, D), and the counts :math:`n_k`, int64
-        of shape (K,). A class never seen has a zero row and count 0.
+        of shape (K,). A class without samples has a zero row and count 0.
 
     Raises:
-        TypeError: If ``num_classes`` is no integer.
-        ValueError: If the shapes do not fit, ``num_classes`` is below 1, or
+        TypeError: If ``num_classes`` is not an integer.
+        ValueError: If the shapes do not match, ``num_classes`` is below 1, or
             a label is outside [0, K).
 
-    Differs from the authors' code: nothing is rounded to four decimals.
+    Differs from the authors' code: means are not rounded to four decimals.
     """
     check_shapes(embeddings=(embeddings, 'N D'), labels=(labels, 'N'))
     num_classes = check_count('num_classes', num_classes)

@@ -1,4 +1,4 @@
-"""Linear CKA: how alike two representations of the same samples are."""
+"""Linear CKA: similarity of two representations of the same samples."""
 
 import torch
 from torch import Tensor
@@ -20,23 +20,23 @@ def linear_cka(x: Tensor, y: Tensor, debiased: bool = False) -> Tensor:
         \mathrm{CKA} = \frac{h(X, Y)}{\sqrt{h(X, X) \, h(Y, Y)}}, \qquad
         h(X, Y) = \|X^\top Y\|_F^2
 
-    Few samples with many features look alike whatever they are (0.96 for
-    independent data with N = 40, P = 1000). ``debiased`` takes for h the
-    unbiased estimator of HSIC, the product of the U-centred Gram matrices,
-    whose mean over independent data is 0; it may be negative.
+    With few samples and many features the value is high even for independent
+    data (0.96 for N = 40, P = 1000). ``debiased`` uses the unbiased HSIC
+    estimator for h, the inner product of the U-centred Gram matrices, which is
+    0 on average for independent data and may be negative.
 
-    A representation that is the same for all samples is like nothing: 0.
+    The value is 0 if a representation is the same for all samples.
 
     Args:
         x: Shape (N, P).
         y: Shape (N, Q).
-        debiased: Remove the bias of a small N; needs at least 4 samples.
+        debiased: Use the unbiased estimator; needs at least 4 samples.
 
     Returns:
         A scalar, in [0, 1] unless debiased. Computed in float64.
 
     Raises:
-        ValueError: If the shapes do not fit, or ``debiased`` gets fewer than
+        ValueError: If the shapes do not match, or ``debiased`` gets fewer than
             4 samples.
 
     Paper: https://arxiv.org/abs/1905.00414
@@ -57,37 +57,37 @@ def linear_cka(x: Tensor, y: Tensor, debiased: bool = False) -> Tensor:
     xx, yy = hsic(x, x), hsic(y, y)
     alike = (xx <= _rounding(x)) | (yy <= _rounding(y))
     scale = (xx.masked_fill(alike, 1) * yy.masked_fill(alike, 1)).sqrt()
-    # Times 0 rather than filled with 0, so that NaN stays visible.
+    # Multiplied by 0 instead of filled with 0, so that NaN is propagated.
     return (hsic(x, y) / scale * ~alike).to(dtype)
 
 
 def center(x: Tensor) -> Tensor:
     """Return rows (N, P) minus their mean, in float64."""
     x = x.double()
-    # The first row goes off beforehand, so that a constant column becomes
-    # exactly zero rather than the rounding error of its mean.
+    # Subtract the first row beforehand, so that a constant column becomes
+    # exactly zero instead of the rounding error of its mean.
     x = x - x[:1].detach()
     return x - x.mean(0)
 
 
 def _rounding(x: Tensor) -> Tensor:
-    """The HSIC of x with itself that is indistinguishable from 0."""
+    """Return the HSIC of x with itself that rounding error can produce."""
     return 1e-12 * x.square().sum().square()
 
 
 def _hsic(x: Tensor, y: Tensor) -> Tensor:
-    """Squared norm of x'y, by way of the smaller matrices."""
+    """Return the squared norm of x'y, computed from the smaller matrices."""
     if max(x.shape[1], y.shape[1]) <= len(x):
         return (x.T @ y).square().sum()
     return ((x @ x.T) * (y @ y.T)).sum()
 
 
 def _debiased_hsic(x: Tensor, y: Tensor) -> Tensor:
-    """Inner product of the U-centred Gram matrices of centred x and y.
+    """Return the inner product of the U-centred Gram matrices of x and y.
 
-    U-centring starts from Gram matrices with the diagonal set to zero. The
-    rows of a centred Gram matrix sum to 0, so without its diagonal they sum
-    to the diagonal's negative, and the product needs the diagonals alone.
+    U-centring starts from Gram matrices with a zero diagonal. The rows of a
+    centred Gram matrix sum to 0, so without the diagonal they sum to its
+    negative, and the product only needs the diagonals.
     """
     n = len(x)
     own_x, own_y = x.square().sum(1), y.square().sum(1)

@@ -1,4 +1,4 @@
-"""KD of logits that go through a sigmoid, location by location."""
+"""KD for sigmoid logits."""
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -18,7 +18,7 @@ def sigmoid_kd_loss(
     tau: float = 1.0,
     gamma: float = 0.0,
 ) -> Tensor:
-    r"""KL divergence of each class's own yes or no, summed over classes.
+    r"""Binary KL divergence of each class, summed over classes.
 
     .. math::
         \ell_i = \tau^2 \sum_k |p^t_{ik} - p^s_{ik}|^\gamma \left(
@@ -30,15 +30,15 @@ def sigmoid_kd_loss(
         student_logits: Shape (N, K).
         teacher_logits: Shape (N, K); detached.
         tau: Temperature.
-        gamma: Above 0 the classes on which both agree weigh less, as in the
-            quality focal loss; 0, or 1 and above.
+        gamma: Focusing exponent that down-weights classes on which both agree,
+            as in the quality focal loss; 0, or at least 1.
 
     Returns:
         Shape (N,).
 
     Raises:
-        ValueError: If the shapes differ, ``tau`` is not above 0, or
-            ``gamma`` is neither 0 nor 1 or above.
+        ValueError: If the shapes differ, ``tau`` is not above 0, or ``gamma``
+            is neither 0 nor at least 1.
 
     Paper: the modulating factor is that of https://arxiv.org/abs/2006.04388
     """
@@ -50,8 +50,8 @@ def sigmoid_kd_loss(
     check_finite(gamma=gamma)
     if not (gamma == 0 or gamma >= 1):
         raise ValueError(
-            f'gamma={gamma!r} has no finite gradient where both agree; 0, or '
-            'a number from 1 on is accepted.'
+            f'gamma must be 0 or at least 1, got {gamma!r}, whose gradient '
+            'is infinite where student and teacher agree.'
         )
     s, t = student_logits / tau, teacher_logits.detach() / tau
     yes, no = F.logsigmoid(t), F.logsigmoid(-t)

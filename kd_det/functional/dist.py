@@ -1,4 +1,4 @@
-"""DIST: correlation within samples and within classes."""
+"""DIST: correlation between classes and between samples."""
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -12,7 +12,7 @@ from kd_det.functional._common import (
 
 # Added to the product of two norms in the Pearson correlation.
 PEARSON_EPS = 1e-8
-# Deviations this small beside the vector itself are rounding: no correlation.
+# Relative deviations below this are rounding errors and count as constant.
 CONSTANT = 1e-6
 
 
@@ -24,7 +24,7 @@ def dist_loss(
     gamma: float = 1.0,
     tau: float = 1.0,
 ) -> Tensor:
-    r"""DIST: Pearson correlation within samples and within classes.
+    r"""DIST: Pearson correlation over classes and over samples.
 
     .. math::
         L = \tau^2 \Big[
@@ -33,9 +33,8 @@ def dist_loss(
             \Big],
         \qquad p = \operatorname{softmax}(z / \tau)
 
-    A row or column without variation has :math:`\rho = 0` and gives no
-    gradient; one sample therefore makes the second term
-    :math:`\gamma \tau^2`.
+    A constant row or column has :math:`\rho = 0` and no gradient; with a
+    single sample the second term is therefore :math:`\gamma \tau^2`.
 
     Args:
         student_logits: Shape (N, K).
@@ -67,8 +66,8 @@ def _pearson(p_s: Tensor, p_t: Tensor, dim: int) -> Tensor:
     a = p_s - p_s.mean(dim, keepdim=True)
     b = p_t - p_t.mean(dim, keepdim=True)
     norm_a, norm_b = safe_norm(a, dim), safe_norm(b, dim)
-    # A uniform student (a classifier that starts at zero) leaves rounding
-    # in `a`; divided by its own norm it would be an arbitrary, huge gradient.
+    # For a uniform student (a zero-initialised classifier) `a` is rounding
+    # error; dividing by its norm would give an arbitrary, huge gradient.
     flat_a = norm_a <= CONSTANT * safe_norm(p_s, dim)
     flat_b = norm_b <= CONSTANT * safe_norm(p_t, dim)
     cosine = (a * b).sum(dim) / (norm_a * norm_b + PEARSON_EPS)

@@ -1,4 +1,4 @@
-"""DKD: the target class and the other classes, apart."""
+"""DKD: separate terms for the target class and the other classes."""
 
 import torch
 from torch import Tensor
@@ -48,8 +48,8 @@ def dkd_loss(
 
     Paper: https://arxiv.org/abs/2203.08679
 
-    Differs from the authors' code: everything stays in log space, so that
-    saturated logits give the finite value, where the code gives inf or NaN.
+    Differs from the authors' code: computed in log space, so saturated logits
+    give finite values instead of inf or NaN.
     """
     labels = check_labelled_logits(student_logits, teacher_logits, labels, tau)
     check_finite(alpha=alpha, beta=beta)
@@ -66,9 +66,8 @@ def check_non_target(logits: Tensor) -> None:
     """Raise a ValueError unless there is a class besides the target."""
     if logits.shape[1] < 2:
         raise ValueError(
-            f'student_logits of shape {tuple(logits.shape)} has no class '
-            'besides the target, and this loss needs K >= 2; use a loss '
-            'without a non-target term.'
+            'student_logits must have K >= 2 classes, got shape '
+            f'{tuple(logits.shape)}; use a loss without a non-target term.'
         )
 
 
@@ -78,7 +77,7 @@ def decouple(z: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     target = torch.zeros_like(z, dtype=torch.bool).scatter(1, index, True)
     log_p = F.log_softmax(z, dim=1)
     log_rest = log_p.masked_fill(target, -torch.inf).logsumexp(1)
-    # From z, not from log_p: a huge target logit rounds the others away.
+    # From z, not from log_p: a huge target logit would round the others away.
     log_q = F.log_softmax(z.masked_fill(target, -torch.inf), dim=1)
     # Not -inf at y: 0 * -inf is NaN. A 0 there adds 1 * (0 - 0) to a KL.
     return log_p.gather(1, index)[:, 0], log_rest, log_q.masked_fill(target, 0)

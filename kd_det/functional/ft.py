@@ -13,18 +13,18 @@ from kd_det.functional._common import (
 def factor_transfer_loss(
     student_factor: Tensor, teacher_factor: Tensor
 ) -> Tensor:
-    r"""FT: mean absolute difference of two normalised factors.
+    r"""FT: mean absolute difference between two normalised factors.
 
     .. math::
         \ell_i = \frac{1}{n} \sum_{j=1}^{n} \left|
         \frac{s_{ij}}{\|s_i\|_2} - \frac{t_{ij}}{\|t_i\|_2} \right|
 
-    with the n entries of a sample taken as one vector. A factor that is zero
-    everywhere stays zero and gets no gradient.
+    with the n entries of a sample flattened. An all-zero factor stays zero and
+    gets no gradient.
 
     Args:
         student_factor: The translator's output, shape (N, ...).
-        teacher_factor: The paraphraser's output, of the same shape; detached.
+        teacher_factor: The paraphraser's output, same shape; detached.
 
     Returns:
         Shape (N,), values in [0, 2 / sqrt(n)].
@@ -37,9 +37,9 @@ def factor_transfer_loss(
     shape, expected = tuple(student_factor.shape), tuple(teacher_factor.shape)
     if shape != expected or len(shape) < 2:
         raise ValueError(
-            'student_factor and teacher_factor must have one shape (N, ...) '
-            f'of at least two axes, got {shape} and {expected}; give '
-            'paraphraser and translator the same number of output channels.'
+            'student_factor and teacher_factor must have the same shape (N, '
+            f'...) with at least two axes, got {shape} and {expected}; give '
+            'paraphraser and translator the same output channels.'
         )
     check_floating('student_factor', student_factor)
     check_floating('teacher_factor', teacher_factor)

@@ -1,4 +1,4 @@
-"""IE-KD: one half of the student inherits, the other half explores."""
+"""IE-KD: one half of the student inherits, the other explores."""
 
 import math
 
@@ -19,19 +19,19 @@ def inheritance_loss(
 ) -> Tensor:
     r"""IE-KD, inheritance: pull a normalised factor to the teacher's.
 
-    With :math:`u` the L2 normalisation of a sample's n = m H W entries taken
-    as one vector, and the mean over samples and entries:
+    With :math:`u` the L2-normalised, flattened factor of a sample with n = m H
+    W entries:
 
     .. math::
         S_p = \left( \frac{1}{N n} \sum_{i,j}
         |u(f_i)_j - u(t_i)_j|^p \right)^{1/p}, \qquad
         S_{cos} = \frac{1}{N} \sum_i (1 - \langle u(f_i), u(t_i) \rangle)
 
-    A factor that is zero everywhere stays zero and gets no gradient. At
-    equality the value and the gradient are 0 for every p.
+    An all-zero factor stays zero and gets no gradient. For equal factors value
+    and gradient are 0 for every p.
 
     Args:
-        factor: Encoded inheritance half, shape (N, m, H, W).
+        factor: Encoded inheriting half, shape (N, m, H, W).
         teacher_factor: Encoded teacher map of the same shape; detached.
         p: 1 (mean absolute difference), 2 (root mean square over the whole
             batch) or 'cos'.
@@ -40,7 +40,7 @@ def inheritance_loss(
         A scalar: at most 2 / sqrt(n) for p 1 and 2, at most 2 for 'cos'.
 
     Raises:
-        ValueError: If the shapes differ or p does not exist.
+        ValueError: If the shapes differ or p is unknown.
 
     Paper: https://arxiv.org/abs/2107.00181
     """
@@ -63,11 +63,11 @@ def exploration_loss(
         \ell_{cos} = \frac{1}{N} \sum_i |\langle u(f_i), u(t_i) \rangle|
 
     with the terms of :func:`inheritance_loss`. For p 1 and 2 the negated
-    teacher is an optimum, which carries the same information; 'cos' asks for
-    orthogonal factors and cannot be met by a change of sign.
+    teacher factor is an optimum, although it carries the same information; the
+    optimum of 'cos' is orthogonal.
 
     Args:
-        factor: Encoded exploration half, shape (N, m, H, W).
+        factor: Encoded exploring half, shape (N, m, H, W).
         teacher_factor: Encoded teacher map of the same shape; detached.
         p: 1, 2 or 'cos'.
 
@@ -75,7 +75,7 @@ def exploration_loss(
         A scalar: in [-2 / sqrt(n), 0] for p 1 and 2, in [0, 1] for 'cos'.
 
     Raises:
-        ValueError: If the shapes differ or p does not exist.
+        ValueError: If the shapes differ or p is unknown.
 
     Paper: https://arxiv.org/abs/2107.00181
     """
@@ -105,5 +105,5 @@ def _distance(student: Tensor, teacher: Tensor, p: int | str) -> Tensor:
     gap = student - teacher
     if p == 1:
         return gap.abs().mean()
-    # A norm and not the root of a mean: it has a gradient at equality.
+    # A norm, since the root of a mean has no finite gradient at equality.
     return safe_norm(gap.flatten()) / math.sqrt(gap.numel())

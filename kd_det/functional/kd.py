@@ -1,4 +1,4 @@
-"""KD: the softened predictions of the teacher."""
+"""KD: KL divergence of softened predictions."""
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -13,7 +13,7 @@ from kd_det.functional._common import (
 def kd_loss(
     student_logits: Tensor, teacher_logits: Tensor, tau: float = 1.0
 ) -> Tensor:
-    r"""Hinton's distillation: the KL divergence of softened predictions.
+    r"""Hinton's KD: KL divergence of softened predictions.
 
     .. math::
         \ell_i = \tau^2 \sum_k p^t_{ik} \log \frac{p^t_{ik}}{p^s_{ik}},

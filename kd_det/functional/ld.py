@@ -1,4 +1,4 @@
-"""LD: distributions over the distances to the sides of a box."""
+"""LD: distributions of box edges."""
 
 from torch import Tensor
 
@@ -13,7 +13,7 @@ from kd_det.functional.kd import kd_loss
 def ld_loss(
     student_corners: Tensor, teacher_corners: Tensor, tau: float = 10.0
 ) -> Tensor:
-    r"""Localisation distillation: KL of the distributions of box edges.
+    r"""Localisation distillation: KL divergence of box edge distributions.
 
     .. math::
         \ell_i = \frac{\tau^2}{4} \sum_{e=1}^4

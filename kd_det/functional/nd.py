@@ -31,17 +31,17 @@ def nd_loss(
         \ell_i = 1 - \frac{s_i \cdot \hat c_{y_i}}{\max(\|s_i\|, \|t_i\|)},
         \qquad \hat c = c / \|c\|
 
-    Of the teacher only the norm enters. Where the student's norm is at least
-    the teacher's, the denominator is the student's own norm and the gradient
-    is tangential; below, the gradient is the constant
-    :math:`-\hat c / \|t\|`. Where both norms are 0 the loss is 1 and the
+    The teacher's embedding enters only through its norm. If the student's norm
+    is at least the teacher's, the denominator is the student's norm and the
+    gradient is tangential; otherwise the gradient is constant,
+    :math:`-\hat c / \|t\|`. If both norms are 0, the loss is 1 and the
     gradient 0.
 
     Args:
         student_embed: Shape (N, D).
         teacher_embed: Shape (N, D); detached.
-        centroids: Class means of the teacher's embeddings, shape (K, D);
-            detached. They need no unit norm.
+        centroids: Class means of the teacher's embeddings, shape (K, D), not
+            necessarily normalised; detached.
         labels: Shape (N,), integers in [0, K).
 
     Returns:
@@ -54,7 +54,7 @@ def nd_loss(
     Paper: https://arxiv.org/abs/2305.17007
 
     Differs from the authors' code: no loop over samples, the teacher is
-    detached here, and zero norms do not give NaN.
+    detached, and zero norms do not give NaN.
     """
     check_shapes(
         student_embed=(student_embed, 'N D'),
@@ -65,7 +65,7 @@ def nd_loss(
     projection = _project(student_embed, centroids, labels)
     norm_s = safe_norm(student_embed)
     norm_t = safe_norm(teacher_embed.detach())
-    # Not torch.maximum: on a tie it would halve the gradient of norm_s.
+    # Not torch.maximum, which would halve the gradient of norm_s on a tie.
     larger = torch.where(norm_s >= norm_t, norm_s, norm_t)
     zero = larger <= ZERO_NORM
     cosine = (projection / larger.masked_fill(zero, 1)).masked_fill(zero, 0)
@@ -103,7 +103,7 @@ def norm_loss(student_embed: Tensor, teacher_embed: Tensor) -> Tensor:
 def sifn_loss(
     student_embed: Tensor, previous_norms: Tensor, step: float
 ) -> Tensor:
-    r"""SIFN: raise the student's norm by a step over what it was before.
+    r"""SIFN: raise the student's norm one step above its previous value.
 
     .. math::
         \ell_i = \big(\|s_i\| - (n_i + r)\big)^2
@@ -118,7 +118,7 @@ def sifn_loss(
         Shape (N,).
 
     Raises:
-        ValueError: If the shapes do not fit.
+        ValueError: If the shapes do not match.
 
     Paper: https://arxiv.org/abs/2305.17007
     """
@@ -135,7 +135,7 @@ def sifn_loss(
 def fdr_cosine_loss(
     student_embed: Tensor, centroids: Tensor, labels: Tensor
 ) -> Tensor:
-    r"""Direction alone: one minus the cosine with the class mean.
+    r"""Direction term of ND: one minus the cosine to the class mean.
 
     .. math::
         \ell_i = 1 - \cos(s_i, c_{y_i})
@@ -166,7 +166,7 @@ def fdr_cosine_loss(
 def fdr_infonce_loss(
     student_embed: Tensor, centroids: Tensor, labels: Tensor, tau: float
 ) -> Tensor:
-    r"""Direction by contrast: cross-entropy over cosines with class means.
+    r"""Contrastive direction loss: cross-entropy over cosines to class means.
 
     .. math::
         \ell_i = -\log \frac{\exp(\cos(s_i, c_{y_i}) / \tau)}
@@ -174,8 +174,8 @@ def fdr_infonce_loss(
 
     Args:
         student_embed: Shape (N, D). A zero row gives log K and no gradient.
-        centroids: Class means, shape (K, D); detached. A zero row of a class
-            that is not among the labels counts with cosine 0.
+        centroids: Class means, shape (K, D); detached. A zero row has cosine
+            0; it must not occur among the labels.
         labels: Shape (N,), integers in [0, K).
         tau: Temperature.
 
@@ -204,7 +204,7 @@ def fdr_infonce_loss(
 
 
 def _project(embed: Tensor, centroids: Tensor, labels: Tensor) -> Tensor:
-    """Return the component of each row along its class mean, (N,)."""
+    """Return the projection of each row on its class mean, (N,)."""
     labels = check_labels(labels, centroids.shape[0])
     needed = centroids.detach()[labels]
     norms = safe_norm(needed)
@@ -213,12 +213,13 @@ def _project(embed: Tensor, centroids: Tensor, labels: Tensor) -> Tensor:
 
 
 def _check_needed(norms: Tensor, labels: Tensor) -> None:
-    """Check that the centroids of these labels, of these norms, exist."""
-    present = norms != 0  # NaN too, which must stay visible
+    """Check that the centroids of these labels have non-zero norms."""
+    present = norms != 0  # True for NaN, which is propagated
     message = 'centroids must be non-zero for every label present'
     if not holds(present, message):
         classes = labels[~present].unique().tolist()
         raise ValueError(
             f'{message}, but those of classes {shorten(classes)} are zero; '
-            'compute centroids on data with these classes or drop such rows.'
+            'compute centroids on data with these classes or drop these '
+            'rows.'
         )

@@ -1,4 +1,4 @@
-"""NKD: the target class and the other classes, normalised."""
+"""NKD: normalised target and non-target terms."""
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -21,7 +21,7 @@ def nkd_loss(
     tau: float = 1.0,
     mask_target: bool = True,
 ) -> Tensor:
-    r"""Normalised distillation: soft target term and non-target term.
+    r"""Normalised KD: soft target term and normalised non-target term.
 
     .. math::
         \ell_i = -p^t_y \log p^s_y
@@ -37,8 +37,8 @@ def nkd_loss(
         labels: Shape (N,), integers in [0, K).
         gamma: Weight of the non-target term.
         tau: Temperature of the non-target term.
-        mask_target: Whether the second term leaves the target class out;
-            False sums it over all K classes, as the code of SDD does.
+        mask_target: Whether the second term excludes the target class; False
+            sums over all K classes, as in SDD's code.
 
     Returns:
         Shape (N,).
@@ -49,8 +49,8 @@ def nkd_loss(
 
     Paper: https://arxiv.org/abs/2303.13005
 
-    Differs from the authors' code: as first published, and in SDD, the mask
-    removes nothing; ``mask_target=False`` reproduces that.
+    Differs from the authors' code: in its first release, and in SDD, the mask
+    has no effect; ``mask_target=False`` reproduces that.
     """
     labels = check_labelled_logits(student_logits, teacher_logits, labels, tau)
     check_finite(gamma=gamma)

@@ -1,4 +1,4 @@
-"""OFD: the overhaul of feature distillation, on maps before the ReLU."""
+"""OFD: feature maps before the ReLU."""
 
 import math
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from kd_det.functional._common import check_shapes, float32_math
 
-# Share of a channel that must be negative for its mean to be the margin.
+# Probability of a negative value from which the conditional mean is used.
 NEGATIVE_SHARE = 1e-3
 
 
@@ -15,27 +15,28 @@ NEGATIVE_SHARE = 1e-3
 def ofd_loss(
     student_map: Tensor, teacher_map: Tensor, margin: Tensor
 ) -> Tensor:
-    r"""OFD: squared difference that leaves alone what a ReLU would discard.
+    r"""OFD: squared difference, ignoring values that the ReLU discards.
 
     .. math::
         t' = \max(t, m_c), \qquad
         \ell_i = \sum_{chw} [s > t' \text{ or } t' > 0] \, (s - t')^2
 
-    Where the teacher is not positive, the student is only asked to be at most
+    Where the teacher is not positive, the student only has to be at most
     :math:`t'`.
 
     Args:
-        student_map: Connected student map before the ReLU, (N, C, H, W).
-        teacher_map: Teacher map before the ReLU, of the same shape; detached.
-        margin: One value a channel, as from :func:`ofd_margin`, shape (C,);
+        student_map: Student map before the ReLU, after the connector, (N, C,
+            H, W).
+        teacher_map: Teacher map before the ReLU, same shape; detached.
+        margin: Margin of each channel, see :func:`ofd_margin`, shape (C,);
             detached.
 
     Returns:
-        Shape (N,), sums over the entries: the authors divide by 1000 (CIFAR)
+        Shape (N,), summed over the entries; the authors divide by 1000 (CIFAR)
         or 10000 (ImageNet).
 
     Raises:
-        ValueError: If the shapes do not fit.
+        ValueError: If the shapes do not match.
 
     Paper: https://arxiv.org/abs/1904.01866
     """
@@ -54,18 +55,18 @@ def ofd_loss(
 @float32_math
 @torch.no_grad()
 def ofd_margin(bn_weight: Tensor, bn_bias: Tensor) -> Tensor:
-    r"""Expected negative value of a channel behind a batch normalisation.
+    r"""Expected negative value of a channel after batch normalisation.
 
-    With :math:`g = |\gamma|` and the normal density and distribution
-    :math:`\varphi, \Phi`:
+    With :math:`g = |\gamma|` and the density and cumulative distribution
+    :math:`\varphi, \Phi` of the standard normal distribution:
 
     .. math::
         m = E[x \mid x < 0] = \beta - g \,
         \frac{\varphi(\beta / g)}{\Phi(-\beta / g)}, \qquad
         x \sim \mathcal N(\beta, g^2)
 
-    where :math:`\Phi(-\beta / g) > 10^{-3}`, else :math:`-3 g`. A weight of
-    0 gives the limit :math:`\min(\beta, 0)`.
+    if :math:`\Phi(-\beta / g) > 10^{-3}`, otherwise :math:`-3 g`. For a weight
+    of 0 it is the limit, :math:`\min(\beta, 0)`.
 
     Args:
         bn_weight: :math:`\gamma` of the teacher's last normalisation before
@@ -73,7 +74,7 @@ def ofd_margin(bn_weight: Tensor, bn_bias: Tensor) -> Tensor:
         bn_bias: :math:`\beta`, shape (C,).
 
     Returns:
-        Shape (C,), finite, at most 0, without graph.
+        Shape (C,), finite and at most 0, without gradients.
 
     Raises:
         ValueError: If the shapes differ or are not 1-d.
@@ -84,7 +85,7 @@ def ofd_margin(bn_weight: Tensor, bn_bias: Tensor) -> Tensor:
     """
     check_shapes(bn_weight=(bn_weight, 'C'), bn_bias=(bn_bias, 'C'))
     spread = bn_weight.abs()
-    # At weight 0 any divisor does: what z decides is multiplied by 0.
+    # For weight 0 any divisor works, since the result is multiplied by 0.
     z = bn_bias / spread.masked_fill(spread == 0, 1)
     share = torch.special.ndtr(-z)
     density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
@@ -93,5 +94,5 @@ def ofd_margin(bn_weight: Tensor, bn_bias: Tensor) -> Tensor:
         -3 * spread,
         bn_bias - spread * density / share,
     )
-    # Above 0 by rounding, or as the bias of a channel of weight 0.
+    # It can exceed 0 by rounding, or for a channel with weight 0.
     return margin.clamp(max=0)

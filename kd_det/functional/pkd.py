@@ -1,4 +1,4 @@
-"""PKD: feature maps up to the mean and scale of a channel."""
+"""PKD: channel-wise correlation of feature maps."""
 
 import math
 
@@ -13,7 +13,7 @@ from kd_det.functional._common import (
 
 @float32_math
 def pkd_loss(student_feat: Tensor, teacher_feat: Tensor) -> Tensor:
-    r"""PKD: feature imitation that ignores the mean and scale of a channel.
+    r"""PKD: compare feature maps up to the mean and scale of each channel.
 
     Each channel is standardised over its M = N H W entries, with the
     population standard deviation (divisor M):
@@ -22,8 +22,8 @@ def pkd_loss(student_feat: Tensor, teacher_feat: Tensor) -> Tensor:
         \ell = \frac{1}{2 C M} \sum_{c,m} (\hat s_{cm} - \hat t_{cm})^2
         = \frac{1}{C} \sum_c (1 - r_c)
 
-    with :math:`r_c` Pearson's correlation of channel c. A channel that is
-    constant standardises to zero and gets no gradient.
+    with :math:`r_c` the Pearson correlation of channel c. A constant channel
+    is standardised to zero and gets no gradient.
 
     Args:
         student_feat: Shape (N, C, H, W).
@@ -37,8 +37,8 @@ def pkd_loss(student_feat: Tensor, teacher_feat: Tensor) -> Tensor:
 
     Paper: https://arxiv.org/abs/2207.02039
 
-    Differs from the authors' code: it divides by M - 1 and adds 1e-6 to the
-    deviation, which makes its loss (M - 1) / M of this one.
+    Differs from the authors' code, which divides by M - 1 and adds 1e-6 to the
+    standard deviation: its loss is (M - 1) / M times this one.
     """
     check_shapes(
         student_feat=(student_feat, 'N C H W'),
@@ -52,8 +52,8 @@ def pkd_loss(student_feat: Tensor, teacher_feat: Tensor) -> Tensor:
 
 def _standardize(feat: Tensor) -> Tensor:
     channels = feat.transpose(0, 1).flatten(1)
-    # First minus one of its own entries, so that a constant channel becomes
-    # exactly zero rather than the rounding error of its mean.
+    # Subtract one entry first, so that a constant channel becomes exactly zero
+    # instead of the rounding error of its mean.
     channels = channels - channels[:, :1].detach()
     channels = channels - channels.mean(1, keepdim=True)
     return safe_normalize(channels) * math.sqrt(channels.shape[1])

@@ -1,4 +1,4 @@
-"""Recall@K among the samples of one set."""
+"""Recall@K within one set of samples."""
 
 import numbers
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from kd_det.functional._common import check_shapes, float32_math
 
-# Distances held at once, in float64: 128 MiB.
+# Number of distances computed at a time, 128 MiB in float64.
 DISTANCES_AT_ONCE = 2**24
 
 
@@ -17,7 +17,7 @@ DISTANCES_AT_ONCE = 2**24
 def recall_at_k(
     embeddings: Tensor, labels: Tensor, ks: Sequence[int]
 ) -> dict[int, float]:
-    r"""Share of samples with one of their own class among the K nearest.
+    r"""Fraction of samples with a same-class sample among the K nearest.
 
     .. math::
         R@K = \frac{1}{N} \sum_i [\exists j \in \mathrm{knn}_K(i):
@@ -29,16 +29,16 @@ def recall_at_k(
 
     Args:
         embeddings: Shape (N, D).
-        labels: Integers of any range, shape (N,).
+        labels: Integers in any range, shape (N,).
         ks: Numbers of neighbours, each in [1, N - 1].
 
     Returns:
-        A dict from each k to its recall in [0, 1].
+        A dict from k to the recall in [0, 1].
 
     Raises:
         TypeError: If ks is not a sequence of integers.
-        ValueError: If the shapes do not fit, labels are no integers, an
-            embedding is not finite, or a k lies outside [1, N - 1].
+        ValueError: If the shapes do not match, labels are not integers, an
+            embedding is not finite, or a k is outside [1, N - 1].
     """
     check_shapes(embeddings=(embeddings, 'N D'), labels=(labels, 'N'))
     _check_ks(ks, len(embeddings))
@@ -49,10 +49,10 @@ def recall_at_k(
         )
     if not embeddings.isfinite().all():
         raise ValueError(
-            'embeddings must be finite, got NaN or infinity, whose nearest '
-            'neighbours mean nothing; look for the layer that diverged.'
+            'embeddings must be finite, got NaN or infinity; look for the '
+            'layer that diverged.'
         )
-    # Centred and in float64, or a far offset would drown the distances.
+    # Centred and in float64, so that a large offset costs no precision.
     x = embeddings.double()
     x = x - x.mean(0)
     n, deepest = len(x), max(ks)
@@ -60,7 +60,7 @@ def recall_at_k(
     hits = torch.zeros(deepest, dtype=torch.long, device=x.device)
     queries = torch.arange(n, device=x.device)
     for query in queries.split(max(1, DISTANCES_AT_ONCE // n)):
-        # Up to the query's own square, which does not change the order.
+        # Without the query's squared norm, which does not change the order.
         distances = square - 2 * (x[query] @ x.T)
         distances[torch.arange(len(query), device=x.device), query] = torch.inf
         nearest = distances.topk(deepest, largest=False).indices
@@ -79,10 +79,11 @@ def _check_ks(ks: Sequence[int], n: int):
     for k in ks:
         if not isinstance(k, numbers.Integral):
             raise TypeError(
-                f'ks must hold integers, got {k!r} of type {type(k).__name__}.'
+                f'ks must contain integers, got {k!r} of type '
+                f'{type(k).__name__}.'
             )
     if not ks or min(ks) < 1 or max(ks) >= n:
         raise ValueError(
-            f'ks must hold at least one k, all in [1, N - 1] for N = {n} '
+            f'ks must contain at least one k, all in [1, N - 1] for N = {n} '
             f'embeddings, got {list(ks)}; drop the others or add samples.'
         )

@@ -11,7 +11,7 @@ from kd_det.functional._common import (
     total,
 )
 
-# Side lengths of the coarse views of a level in hcl_loss.
+# Sizes to which hcl_loss pools each level.
 HCL_SIDES = (4, 2, 1)
 
 
@@ -19,20 +19,20 @@ HCL_SIDES = (4, 2, 1)
 def hcl_loss(
     student_feats: Sequence[Tensor], teacher_feats: Sequence[Tensor]
 ) -> Tensor:
-    r"""Hierarchical context loss of ReviewKD, summed over the levels.
+    r"""Hierarchical context loss (HCL) of ReviewKD, summed over levels.
 
-    A level of height h is compared as it is, and average-pooled to each side
-    length l of 4, 2, 1 below h; the j-th of these has the weight
+    A level of height h is compared at full size and average-pooled to each
+    size l in {4, 2, 1} smaller than h; the j-th of these has weight
     :math:`2^{-j}`:
 
     .. math::
         \ell_i = \sum_{levels} \frac{m(s_i, t_i) + \sum_j 2^{-j}
         m(\mathrm{pool}_{l_j} s_i, \mathrm{pool}_{l_j} t_i)}{1 + \sum_j 2^{-j}}
 
-    where m is the mean squared difference over the entries of the sample.
+    where m is the mean squared difference over the entries of a sample.
 
     Args:
-        student_feats: Fused student maps, one (N, C, H, W) a level.
+        student_feats: Fused student maps, one (N, C, H, W) per level.
         teacher_feats: Teacher maps of the same shapes; detached.
 
     Returns:
@@ -40,8 +40,8 @@ def hcl_loss(
 
     Raises:
         TypeError: If an argument is not a list or tuple of tensors.
-        ValueError: If there is no level, or the number of levels, a shape or
-            the batch size of two levels differs.
+        ValueError: If there is no level, or the numbers of levels, shapes or
+            batch sizes differ.
 
     Paper: https://arxiv.org/abs/2104.09044
     """
@@ -59,14 +59,14 @@ def _check_levels(
     for name, levels in feats.items():
         if not isinstance(levels, (list, tuple)):
             raise TypeError(
-                f'{name} must be a list of tensors, one a level, got '
+                f'{name} must be a list of tensors, one per level, got '
                 f'{type(levels).__name__}; put a single map in a list.'
             )
     if not student_feats or len(student_feats) != len(teacher_feats):
         raise ValueError(
-            'student_feats and teacher_feats must hold the same number of '
+            'student_feats and teacher_feats must have the same number of '
             f'levels, at least one, got {len(student_feats)} and '
-            f'{len(teacher_feats)}; drop the levels that have no partner.'
+            f'{len(teacher_feats)}; drop levels without a counterpart.'
         )
     named = {}
     for i, (student, teacher) in enumerate(

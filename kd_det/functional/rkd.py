@@ -1,4 +1,4 @@
-"""RKD: losses on the distances and the angles between the samples."""
+"""RKD: distances and angles between the samples of a batch."""
 
 import torch
 from torch import Tensor
@@ -7,28 +7,28 @@ from torch.nn import functional as F
 
 from kd_det.functional._common import check_shapes, float32_math
 
-# In units of the mean distance between two samples. Below the first, two
-# samples are duplicates and no direction leads from one to the other; below
-# the second there is a direction, but its gradient no longer grows.
+# Relative to the mean distance. Samples closer than the first threshold are
+# duplicates without a direction; below the second threshold the gradient is
+# bounded.
 DUPLICATE = 1e-6
 NEAR = 1e-3
-# Angles held at once, in five float64 tensors: 20 MiB.
+# Number of angles computed at a time, 20 MiB in five float64 tensors.
 ANGLES_AT_ONCE = 2**19
 
 
 @float32_math
 def rkd_distance_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    r"""RKD-D: match the distances within a batch, relative to their mean.
+    r"""RKD-D: match pairwise distances within a batch, relative to their mean.
 
     .. math::
         \ell = \frac{1}{N^2} \sum_{i,j} h\!\left(
         \frac{d^S_{ij}}{\mu^S} - \frac{d^T_{ij}}{\mu^T} \right), \qquad
         \mu = \frac{1}{N (N - 1)} \sum_{i \ne j} d_{ij}
 
-    with d the Euclidean distance and h Huber's loss of delta 1. The gradient
-    flows through :math:`\mu^S`. Fewer than three samples have no relation to
-    match: the loss is 0. If all samples of a side coincide, its ratios are 1
-    and it gets no gradient.
+    with d the Euclidean distance and h the Huber loss with delta 1. The
+    gradient flows through :math:`\mu^S`. With fewer than three samples the
+    loss is 0. If all student samples coincide, their ratios are 1 and there is
+    no gradient.
 
     Args:
         student: Embeddings, shape (N, Ds).
@@ -42,8 +42,8 @@ def rkd_distance_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
     Paper: https://arxiv.org/abs/1904.05068
 
-    Differs from the authors' code: distances are taken in float64 from
-    explicit differences, so that a far offset or half precision costs no
+    Differs from the authors' code: distances are computed in float64 from
+    explicit differences, so a large offset or half precision does not reduce
     accuracy.
     """
     check_shapes(student=(student, 'N Ds'), teacher=(teacher, 'N Dt'))
@@ -57,21 +57,21 @@ def rkd_distance_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 @float32_math
 def rkd_angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    r"""RKD-A: match the angles that every three samples of a batch span.
+    r"""RKD-A: match the angles formed by all triplets of samples in a batch.
 
     .. math::
         \ell = \frac{1}{N^3} \sum_{i,j,k} h(a^S_{ijk} - a^T_{ijk}), \qquad
         a_{ijk} = \left\langle \frac{x_j - x_i}{\|x_j - x_i\|},
         \frac{x_k - x_i}{\|x_k - x_i\|} \right\rangle
 
-    with vertex i and h Huber's loss of delta 1. A pair closer than 1e-6 of
-    the mean distance counts as duplicates: its direction is zero, without
-    gradient. Closer than 1e-3 of the mean distance the value is exact but the
-    gradient is scaled down with the distance, which bounds it. Fewer than
-    three samples span no angle: the loss is 0.
+    with vertex i and h the Huber loss with delta 1. Two samples closer than
+    1e-6 times the mean distance are duplicates: their direction is zero,
+    without gradient. Below 1e-3 times the mean distance the value is exact but
+    the gradient is scaled down with the distance, so that it is bounded. With
+    fewer than three samples the loss is 0.
 
-    Memory is O(N D + N^2) plus a chunk of the angles. The gradient is formed
-    with the value, so there is no second derivative.
+    Memory is O(N D + N^2) plus a chunk of the angles. The gradient is computed
+    together with the value, so there is no second derivative.
 
     Args:
         student: Embeddings, shape (N, Ds).
@@ -85,8 +85,8 @@ def rkd_angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
     Paper: https://arxiv.org/abs/1904.05068
 
-    Differs from the authors' code: there a pair of duplicates gets a gradient
-    of 1e10; no (N, N, D) tensor exists here.
+    Differs from the authors' code: no gradient of 1e10 for duplicates, and no
+    (N, N, D) tensor.
     """
     check_shapes(student=(student, 'N Ds'), teacher=(teacher, 'N Dt'))
     n = len(student)
@@ -97,10 +97,10 @@ def rkd_angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def pair_distances(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return centred float64 rows and their distances; a duplicate's is 0."""
+    """Return centred float64 rows and their pairwise distances."""
     x = x.double()
     x = x - x.mean(0)
-    # From differences, not from products: |a|^2 + |b|^2 - 2ab cancels.
+    # From differences: |a|^2 + |b|^2 - 2ab suffers from cancellation.
     mode = 'donot_use_mm_for_euclid_dist'
     return x, torch.cdist(x, x, compute_mode=mode)
 
@@ -113,22 +113,22 @@ def _mean_distance(distances: Tensor) -> Tensor:
 def _relative_distances(x: Tensor) -> Tensor:
     _, distances = pair_distances(x)
     diagonal = torch.eye(len(x), dtype=torch.bool, device=x.device)
-    # The floor is felt only where all rows coincide, and makes that 1 / 1.
+    # The floor only matters if all rows coincide; the ratio is then 1 / 1.
     distances = distances.clamp_min(1e-100).masked_fill(diagonal, 0)
     return distances / _mean_distance(distances)
 
 
 def _geometry(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Gram matrix and distances, which together give every angle."""
+    """Return the Gram matrix and the distances, which determine all angles."""
     x, distances = pair_distances(x)
     return x @ x.T, distances
 
 
 class _AngleGap(torch.autograd.Function):
-    """Sum of Huber's loss over all angles, a chunk of the vertices at a time.
+    """Sum the Huber loss over all angles, a chunk of vertices at a time.
 
-    Written out because autograd would keep every chunk, and recomputing the
-    chunks in the backward pass costs twice the time of this.
+    The backward pass is explicit, since autograd would keep every chunk and
+    recomputing the chunks would take twice the time.
     """
 
     @staticmethod
@@ -138,7 +138,7 @@ class _AngleGap(torch.autograd.Function):
             _inverse(distances),
             _inverse(teacher_distances),
         )
-        # Bounds the gradient of a pair whose distance goes to 0.
+        # Bounds the gradient of pairs whose distance approaches 0.
         reach = distances / (NEAR * _mean_distance(distances))
         weight = inverse * reach.masked_fill(inverse == 0, 0).clamp(max=1)
         total = gram.new_zeros(())
@@ -177,7 +177,7 @@ def _inverse(distances: Tensor) -> Tensor:
 
 
 def _inner_products(gram: Tensor, i: Tensor) -> Tensor:
-    """<x_j - x_i, x_k - x_i> for some i and all j, k, from the Gram matrix."""
+    """Compute <x_j - x_i, x_k - x_i> for some i and all j, k."""
     # G_jk - G_ij - G_ik + G_ii
     own = gram[i] - gram[i, i, None] / 2
     return (gram - own[:, :, None]).sub_(own[:, None, :])

@@ -23,31 +23,31 @@ def region_pool(
     scales: Sequence[int] = (1, 2, 4),
     via_4x4: bool = False,
 ) -> Tensor:
-    r"""Means of a feature map over the cells of several grids.
+    r"""Average a feature map over the cells of several grids.
 
-    Cell (i, j) of scale m is the mean over rows
-    :math:`\lfloor iH/m \rfloor` to :math:`\lceil (i+1)H/m \rceil` and the
-    same columns of W, so cells overlap where m does not divide the size, and
-    repeat where m exceeds it.
+    Cell (i, j) at scale m is the mean over rows :math:`\lfloor iH/m \rfloor`
+    to :math:`\lceil (i+1)H/m \rceil` and the corresponding columns, so cells
+    overlap if m does not divide the size, and repeat if m exceeds it.
 
     Args:
         feature_map: Shape (N, C, H, W).
-        scales: Cells per side of each grid, R = sum of their squares. Put 1
-            first: :func:`sdd_weights` takes region 0 for the global one.
-        via_4x4: Whether to pool to 4x4 first and every grid from that, as
-            the authors' code does; the same if 4 divides H and W.
+        scales: Cells per side of each grid; R is the sum of their squares. 1
+            must come first, since :func:`sdd_weights` uses region 0 as the
+            global region.
+        via_4x4: Whether to pool to 4x4 first and compute every grid from that,
+            as in the authors' code; equivalent if 4 divides H and W.
 
     Returns:
-        Shape (N, C, R), grids in the order of ``scales``, each row by row.
+        Shape (N, C, R), in the order of ``scales``, each grid row by row.
 
     Raises:
         ValueError: If the map is not 4-d or has an empty side, or a scale is
-            no integer above 0.
+            not a positive integer.
 
     Paper: https://arxiv.org/abs/2403.13512
 
-    Differs from the authors' code: grids are pooled from the map itself
-    unless ``via_4x4``, so that on 7x7 maps region 0 is the global average.
+    Differs from the authors' code: grids are pooled from the map itself unless
+    ``via_4x4`` is set, so region 0 of a 7x7 map is the global average.
     """
     check_shapes(feature_map=(feature_map, 'N C H W'))
     if 0 in feature_map.shape[1:]:
@@ -85,17 +85,17 @@ def sdd_weights(
     beta: float = 2.0,
     split: str = 'code',
 ) -> Tensor:
-    r"""Weight of each region: 1 where consistent, beta where complementary.
+    r"""Weight of each region: 1 if consistent, beta if complementary.
 
-    With :math:`\hat g` the class the teacher predicts for region 0 (the
-    whole image) and :math:`\hat l` the one for a region, a region is
-    complementary if
+    With :math:`\hat g` the teacher's prediction for region 0 (the whole image)
+    and :math:`\hat l` its prediction for a region, the region is complementary
+    if
 
-    * ``'code'``: exactly one of the two equals the label, which leaves two
-      different wrong classes consistent;
+    * ``'code'``: exactly one of the two equals the label; two different wrong
+      classes are consistent;
     * ``'paper'``: :math:`\hat l \ne \hat g`.
 
-    Of tied logits the first class is the predicted one.
+    For tied logits the first class is predicted.
 
     Args:
         teacher_region_logits: Raw logits, shape (N, K, R), region 0 global.
@@ -104,10 +104,10 @@ def sdd_weights(
         split: ``'code'`` or ``'paper'``.
 
     Returns:
-        Shape (N, R), without a graph; column 0 is all 1.
+        Shape (N, R), without gradients; column 0 is all 1.
 
     Raises:
-        ValueError: If the shapes do not fit, there is no class or region, a
+        ValueError: If the shapes do not match, there is no class or region, a
             label is outside [0, K), or ``split`` is unknown.
 
     Paper: https://arxiv.org/abs/2403.13512
@@ -120,9 +120,8 @@ def sdd_weights(
     check_choice('split', split, ('code', 'paper'))
     if 0 in teacher_region_logits.shape[1:]:
         raise ValueError(
-            'teacher_region_logits must have a class and a region, got shape '
-            f'{tuple(teacher_region_logits.shape)}; pool with scales=(1,) at '
-            'least.'
+            'teacher_region_logits must have at least one class and one '
+            f'region, got shape {tuple(teacher_region_logits.shape)}.'
         )
     labels = check_labels(labels, teacher_region_logits.shape[1])
     verdict = teacher_region_logits.argmax(1)
@@ -141,19 +140,19 @@ def sdd_loss(
     beta: float = 2.0,
     split: str = 'code',
 ) -> Tensor:
-    r"""SDD: the weighted mean of a logit loss over regions.
+    r"""SDD: weighted mean of a logit loss over regions.
 
     .. math::
         \ell_i = \frac1R \sum_r \omega_{ir} \,
             \operatorname{base}(s_{ir}, t_{ir}, y_i)
 
-    with :math:`\omega` from :func:`sdd_weights`. With R = 1 it is ``base``.
+    with :math:`\omega` from :func:`sdd_weights`. For R = 1 it equals ``base``.
 
     Args:
         student_region_logits: Shape (N, K, R), region 0 global.
         teacher_region_logits: Shape (N, K, R); detached.
         labels: Shape (N,), integers in [0, K).
-        base: A loss per sample, called once on all N * R regions as
+        base: Per-sample loss, called once on all N * R regions as
             ``base(student (M, K), teacher (M, K), labels (M,)) -> (M,)``.
         beta: Weight of a complementary region.
         split: ``'code'`` or ``'paper'``, see :func:`sdd_weights`.
@@ -162,12 +161,12 @@ def sdd_loss(
         Shape (N,).
 
     Raises:
-        ValueError: If the shapes do not fit, a label is outside [0, K),
+        ValueError: If the shapes do not match, a label is outside [0, K),
             ``split`` is unknown, or ``base`` does not return shape (M,).
 
     Paper: https://arxiv.org/abs/2403.13512
 
-    Differs from the authors' code: nothing is replaced by 0 when it is NaN.
+    Differs from the authors' code: NaN is not replaced by 0.
     """
     check_shapes(
         student_region_logits=(student_region_logits, 'N K R'),
@@ -183,13 +182,13 @@ def sdd_loss(
     )
     if loss.shape != (weights.numel(),):
         raise ValueError(
-            f'base must return one loss per region, shape '
-            f'({weights.numel()},), got {tuple(loss.shape)}; leave out its '
-            'reduction.'
+            'base must return one loss per region, shape '
+            f'({weights.numel()},), got {tuple(loss.shape)}; do not reduce '
+            'it.'
         )
     return (weights * loss.reshape(weights.shape)).mean(1)
 
 
 def _flatten(region_logits: Tensor) -> Tensor:
-    """Lay (N, K, R) out as (N * R, K), the regions of a sample together."""
+    """Reshape (N, K, R) to (N * R, K), grouped by sample."""
     return region_logits.transpose(1, 2).flatten(0, 1)

@@ -1,4 +1,4 @@
-"""SRRL: embeddings, also as the teacher's classifier sees them."""
+"""SRRL: embeddings, compared directly and through the teacher's classifier."""
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -14,14 +14,14 @@ from kd_det.functional._common import (
 def feature_matching_loss(
     student_embed: Tensor, teacher_embed: Tensor
 ) -> Tensor:
-    r"""Mean squared difference of two embeddings (the FM term of SRRL).
+    r"""SRRL feature matching: mean squared difference of two embeddings.
 
     .. math::
         \ell_i = \frac{1}{C} \sum_c (s_{ic} - t_{ic})^2
 
     Args:
         student_embed: Adapted and pooled student feature, shape (N, C).
-        teacher_embed: What the teacher's classifier consumes, shape (N, C);
+        teacher_embed: Input of the teacher's classifier, shape (N, C);
             detached.
 
     Returns:
@@ -32,8 +32,8 @@ def feature_matching_loss(
 
     Paper: https://openreview.net/forum?id=ZzwDy_wiWv
 
-    Differs from the paper: mean over the channels, as in the authors' code,
-    where the paper has the squared norm.
+    Differs from the paper: mean over channels, as in the authors' code,
+    instead of the squared norm.
     """
     check_shapes(
         student_embed=(student_embed, 'N C'),
@@ -46,10 +46,10 @@ def feature_matching_loss(
 def softmax_regression_loss(
     cross_logits: Tensor, teacher_logits: Tensor, mode: str = 'mse'
 ) -> Tensor:
-    r"""Compare both embeddings as the teacher's classifier sees them (SRRL).
+    r"""SRRL softmax regression: compare the teacher's classifier outputs.
 
-    With :math:`z` the cross logits, :math:`z^T` those of the teacher,
-    :math:`p, p^T` their softmax and :math:`q, q^T` their sigmoid:
+    With cross logits :math:`z`, teacher logits :math:`z^T`, their softmax
+    :math:`p, p^T` and sigmoid :math:`q, q^T`:
 
     .. math::
         \ell^{mse} = \frac{1}{K} \sum_k (z_k - z^T_k)^2, \quad
@@ -58,9 +58,10 @@ def softmax_regression_loss(
 
         \ell^{bce} = -\sum_k q^T_k \log q_k + (1 - q^T_k) \log (1 - q_k)
 
-    'mse' and 'bce' see a common shift of the logits, 'ce' and 'kl' do not.
-    'ce' is not 0 at equality: it is 'kl' plus the teacher's entropy; nor is
-    'bce', which is for classifiers with a sigmoid a class.
+    'ce' and 'kl' are invariant to a common shift of the logits, 'mse' and
+    'bce' are not. 'ce' is 'kl' plus the teacher's entropy, so its minimum is
+    not 0; neither is that of 'bce', which is for classifiers with a sigmoid
+    per class.
 
     Args:
         cross_logits: The student's embedding through the teacher's frozen
@@ -72,7 +73,7 @@ def softmax_regression_loss(
         Shape (N,).
 
     Raises:
-        ValueError: If the shapes differ or the mode does not exist.
+        ValueError: If the shapes differ or the mode is unknown.
 
     Paper: https://openreview.net/forum?id=ZzwDy_wiWv
     """

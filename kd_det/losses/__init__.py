@@ -1,4 +1,4 @@
-"""Distillation losses: modules around ``kd_det.functional``."""
+"""Distillation losses: modules based on ``kd_det.functional``."""
 
 from kd_det.losses.at import AttentionTransferLoss
 from kd_det.losses.base import DistillLoss

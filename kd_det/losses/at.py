@@ -1,4 +1,4 @@
-"""AT: where the feature maps of some layers carry their energy."""
+"""AT: spatial attention of feature maps."""
 
 from collections.abc import Sequence
 
@@ -15,13 +15,13 @@ Maps = Sequence[Tensor]
 
 @MODELS.register_module()
 class AttentionTransferLoss(DistillLoss):
-    r"""Compare where maps carry their energy, summed over the levels.
+    r"""Compare the spatial attention of feature maps, summed over levels.
 
     .. math::
         L = \sum_{levels} \frac{1}{N H W} \sum_n \|q(s_n) - q(t_n)\|^2,
         \quad q(f) = \frac{a}{\|a\|}, \quad a_{hw} = \frac1C \sum_c f_{chw}^2
 
-    The channels may differ. Where the spatial sizes do, the larger map is
+    The channels may differ. If the spatial sizes differ, the larger map is
     average-pooled to the smaller.
 
     Args:
@@ -29,18 +29,18 @@ class AttentionTransferLoss(DistillLoss):
 
     Paper: https://arxiv.org/abs/1612.03928
 
-    Differs from the paper: the squared norm divided by H W, as in the
-    authors' code, where the paper has the norm.
+    Differs from the paper: uses the squared norm divided by H W, as in the
+    authors' code, instead of the norm.
     """
 
     entrywise = False
-    bounded = True  # by 2 / (H W) a level
+    bounded = True  # by 2 / (H W) per level
 
     def forward(self, student_feats: Maps, teacher_feats: Maps) -> Tensor:
-        """Return the weighted loss of maps (N, C, H, W) as a scalar.
+        """Return the weighted loss of feature maps (N, C, H, W), a scalar.
 
         Raises:
-            UserError: The two sides have not as many maps.
+            UserError: The numbers of feature maps differ.
         """
         check_levels(self, student_feats, teacher_feats)
         return self.mean(

@@ -1,4 +1,4 @@
-"""AutoWeight: the factor that a measurement puts before a loss, once."""
+"""AutoWeight: a loss factor that is measured once during training."""
 
 import torch
 from torch import Tensor, nn
@@ -11,17 +11,16 @@ KEYS = ('share', 'step', 'factor')
 
 
 class AutoWeight(nn.Module):
-    """A factor of a loss: 1 until a step, what is measured there after it.
+    """Factor of a loss: 1 up to a step, the value measured there afterwards.
 
-    ``GradientShareHook`` measures it, so that the norm of the loss's
-    gradient is ``share`` times that of the task's. A factor that is given
-    is taken at the same step without measuring. It is a buffer, so that a
-    checkpoint has it.
+    ``GradientShareHook`` measures it such that the gradient norm of the loss
+    is ``share`` times that of the task loss. A given factor is applied at the
+    same step without measuring. It is a buffer and thus saved in checkpoints.
 
     Args:
-        share: Norm of the loss's gradient, as a multiple of the task's.
-        step: After which it is applied, counted from 1.
-        factor: As measured by an earlier run.
+        share: Target gradient norm, relative to that of the task loss.
+        step: Step after which the factor is applied, counted from 1.
+        factor: Factor measured by an earlier run.
 
     Raises:
         UserError: An argument is out of range.
@@ -39,22 +38,22 @@ class AutoWeight(nn.Module):
             check_positive('auto_weight', 'factor', factor)
         self.given = factor
         self.register_buffer('factor', torch.ones(()))
-        self._known: float | None = 1.0  # on the host: no wait for a GPU
+        self._known: float | None = 1.0  # on the host
 
     @property
     def value(self) -> float:
-        """The factor as it is now."""
+        """Current value of the factor."""
         if self._known is None:
             self._known = self.factor.item()
         return self._known
 
     def apply_factor(self, factor: float) -> None:
-        """Put a factor before the loss; it is rounded to float32."""
+        """Set the factor of the loss, rounded to float32."""
         self.factor.fill_(factor)
         self._known = None
 
     def as_config(self) -> dict:
-        """Return the config that applies the present factor by itself."""
+        """Return a config that applies the current factor."""
         return dict(share=self.share, step=self.step, factor=self.value)
 
     def _load_from_state_dict(self, *args) -> None:
@@ -63,11 +62,11 @@ class AutoWeight(nn.Module):
 
 
 def build_auto_weight(name: str, cfg: float | dict) -> AutoWeight:
-    """Build what ``auto_weight`` of a loss's config says.
+    """Build the ``auto_weight`` of a loss from its config.
 
     Args:
-        name: Of the loss, for messages.
-        cfg: The share, or the arguments of :class:`AutoWeight`.
+        name: Name of the loss, for messages.
+        cfg: Share, or arguments of :class:`AutoWeight`.
 
     Raises:
         UserError: It is neither.
@@ -76,8 +75,8 @@ def build_auto_weight(name: str, cfg: float | dict) -> AutoWeight:
     unknown = [key for key in arguments if key not in KEYS]
     if unknown or 'share' not in arguments:
         raise UserError(
-            f'{name} has auto_weight={cfg!r}; a share of the task, such as '
-            '0.5, or dict(share=0.5, step=100) is accepted.'
+            f'{name} has auto_weight={cfg!r}; a gradient share such as 0.5, '
+            'or dict(share=0.5, step=100) is accepted.'
         )
     try:
         return AutoWeight(**arguments)

@@ -1,4 +1,4 @@
-"""DistillLoss: weight, schedule scale and the one reducer."""
+"""DistillLoss: the base of all losses, with weighting and reduction."""
 
 import inspect
 import math
@@ -14,33 +14,33 @@ from kd_det.losses.auto_weight import AutoWeight
 
 
 class Fields(NamedTuple):
-    """The knowledge a loss asks for: what it needs, what it can use."""
+    """Names of the required and optional fields of a loss."""
 
     required: tuple[str, ...]
     optional: tuple[str, ...]
 
 
 class DistillLoss(nn.Module):
-    """Base of all losses: a formula of ``kd_det.functional``, weighted.
+    """Base of all losses: a weighted function of ``kd_det.functional``.
 
-    A subclass writes ``forward``; the names of its parameters are the
-    wiring: a distiller hands each the knowledge of that name, and a
-    parameter with a default may stay away. ``forward`` returns
-    ``self.mean(per_sample)`` or ``self.weigh(scalar)``.
+    A subclass implements ``forward``. Its parameter names define the inputs: a
+    distiller passes each parameter the field of the same name; parameters with
+    defaults are optional. ``forward`` returns ``self.mean(per_sample)`` or
+    ``self.weigh(scalar)``.
 
     Args:
         loss_weight: Constant factor of the loss.
 
     Raises:
-        UserError: The weight is no finite number.
+        UserError: The weight is not a finite number.
     """
 
-    # Whether a field of the student is compared entry by entry with the
-    # teacher's, so that both must be equally wide.
+    # Whether a student field is compared element-wise with the teacher's,
+    # which requires equal widths.
     entrywise = True
-    # Whether it cannot grow for ever, so that its negative is a loss too.
+    # Whether the loss is bounded above, so that its negative is a valid loss.
     bounded = False
-    # Columns that the logits must have.
+    # Minimum number of logits.
     least_classes = 1
     loss_weight: float
     scale: float
@@ -53,12 +53,12 @@ class DistillLoss(nn.Module):
                 'finite number is accepted.'
             )
         self.loss_weight = loss_weight
-        self.scale = 1.0  # LossScheduleHook writes it
-        self.auto_weight: AutoWeight | None = None  # of the config
+        self.scale = 1.0  # set by LossScheduleHook
+        self.auto_weight: AutoWeight | None = None  # from the config
 
     @classmethod
     def fields(cls) -> Fields:
-        """Return the fields that ``forward`` asks for."""
+        """Return the names of the fields that ``forward`` takes."""
         parameters = inspect.signature(cls.forward).parameters.values()
         asked = [p for p in parameters if p.name != 'self']
         return Fields(
@@ -67,29 +67,29 @@ class DistillLoss(nn.Module):
         )
 
     def hard(self, labels: Tensor) -> Tensor:
-        """Return class indices (N,) as they are, and stop at soft labels.
+        """Return class indices (N,) unchanged; raise for soft labels.
 
         Raises:
-            UserError: The labels are floating and (N, K), as mixup and
-                cutmix make them.
+            UserError: The labels are soft labels (N, K), as from mixup or
+                cutmix.
         """
         if is_soft(labels):
             raise UserError(
-                f'{type(self).__name__} needs one class a sample, but got '
-                f'soft labels {tuple(labels.shape)} of {labels.dtype}; take '
-                'mixup, cutmix and the like out of the train augments or use '
-                'a loss without labels, such as KDLoss.'
+                f'{type(self).__name__} needs one class per sample, but got '
+                f'soft labels {tuple(labels.shape)} of {labels.dtype}; '
+                'remove mixup, cutmix and the like from the train augments '
+                'or use a loss without labels, such as KDLoss.'
             )
         return labels
 
     @property
     def config_weight(self) -> float:
-        """What ``loss_weight`` of the config is, given or by default."""
+        """``loss_weight`` of the config, or its default."""
         return self.loss_weight
 
     @property
     def factor(self) -> float:
-        """What ``auto_weight`` has put before the loss, else 1."""
+        """Current factor of ``auto_weight``, or 1."""
         return 1.0 if self.auto_weight is None else self.auto_weight.value
 
     def weigh(self, value: Tensor) -> Tensor:
@@ -97,15 +97,15 @@ class DistillLoss(nn.Module):
         return value * (self.loss_weight * self.scale * self.factor)
 
     def mean(self, per_sample: Tensor, keep: Tensor | None = None) -> Tensor:
-        """Return the weighted mean over samples, or over those kept.
+        """Return the weighted mean over all or the selected samples.
 
-        The count is that of all ranks, so that the average of the ranks'
-        gradients is the gradient of the global mean. Nothing to average
-        gives a 0 that is still connected to the graph.
+        The count includes all ranks, so that averaging the gradients over
+        ranks gives the gradient of the global mean. Without samples the result
+        is a 0 that is still connected to the graph.
 
         Args:
             per_sample: Unreduced loss (N,).
-            keep: Boolean mask (N,); all samples count without it.
+            keep: Boolean mask (N,) of the samples to use; default: all.
 
         Returns:
             Scalar.
@@ -113,16 +113,16 @@ class DistillLoss(nn.Module):
         if keep is None:
             count = per_sample.new_full((), len(per_sample))
         else:
-            # where, not multiply: a dropped row may hold anything
+            # where instead of multiply: a dropped row may be NaN
             per_sample = torch.where(keep, per_sample, 0.0)
             count = keep.sum().to(per_sample.dtype)
         if get_world_size() > 1:
             all_reduce(count, op='mean')
-        # an average below one sample a rank is still a plain average
+        # keep a plain average for less than one sample per rank
         divisor = torch.where(count > 0, count, 1.0)
         return self.weigh(per_sample.sum() / divisor)
 
 
 def is_soft(labels: Tensor) -> bool:
-    """Return whether labels are weights of classes (N, K), not indices."""
+    """Return whether labels are class weights (N, K) instead of indices."""
     return labels.ndim == 2 and labels.is_floating_point()

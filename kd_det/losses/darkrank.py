@@ -1,4 +1,4 @@
-"""DarkRank: which samples are nearest to each, in the teacher's order."""
+"""DarkRank: the teacher's ranking of nearest neighbours."""
 
 from torch import Tensor
 
@@ -11,21 +11,21 @@ from kd_det.registry import MODELS
 
 @MODELS.register_module()
 class DarkRankLoss(RelationalLoss):
-    r"""DarkRank, hard: rank the nearest neighbours as the teacher does.
+    r"""Hard DarkRank: rank nearest neighbours in the teacher's order.
 
     .. math::
         L = -\frac1N \sum_i \sum_{k=1}^{K} \log
         \frac{\exp S_{i \pi_i(k)}}{\sum_{l=k}^{K} \exp S_{i \pi_i(l)}},
         \qquad S_{ij} = -\alpha \, \|s_i - s_j\|^\beta
 
-    with :math:`\pi_i` the K samples that are nearest to sample i by the
-    teacher, the nearest first. The embeddings may be of different widths.
-    Fewer than three samples have no order: the loss is 0.
+    with :math:`\pi_i` the teacher's K nearest neighbours of sample i, in
+    order. The embeddings may have different widths. With fewer than three
+    samples the loss is 0.
 
     Args:
         alpha: Factor of the scores, above 0.
-        beta: Power of the distances, 1 or above.
-        list_length: K, 2 or above.
+        beta: Exponent of the distances, at least 1.
+        list_length: Number K of neighbours, at least 2.
         background: See :class:`RelationalLoss`.
         max_samples: See :class:`RelationalLoss`.
         gather: See :class:`RelationalLoss`.
@@ -33,7 +33,7 @@ class DarkRankLoss(RelationalLoss):
         loss_weight: Constant factor of the loss.
 
     Raises:
-        UserError: An argument is none of these.
+        UserError: An argument is out of range.
 
     Paper: https://arxiv.org/abs/1707.01220
     """
@@ -56,9 +56,9 @@ class DarkRankLoss(RelationalLoss):
         self.beta = check_positive(self, 'beta', beta)
         if beta < 1:
             raise UserError(
-                f'DarkRankLoss: beta={beta!r}; a finite number, 1 or above, '
-                'is accepted: below it the gradient of close pairs has no '
-                'bound.'
+                f'DarkRankLoss: beta={beta!r}; a finite number of at least 1 '
+                'is accepted, since smaller values give unbounded gradients '
+                'for close pairs.'
             )
         self.list_length = check_count(self, 'list_length', list_length, 2)
 

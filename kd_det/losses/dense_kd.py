@@ -1,4 +1,4 @@
-"""KD of the class logits of one-stage detectors."""
+"""KD for the class logits of one-stage detectors."""
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -14,12 +14,12 @@ from kd_det.registry import MODELS
 
 @MODELS.register_module()
 class SigmoidKDLoss(KDLoss):
-    r"""KD of logits that go through a sigmoid, mean over samples.
+    r"""KD for sigmoid logits, averaged over samples.
 
     .. math:: L = \frac{\tau^2}{N} \sum_n \sum_k
         \mathrm{KL}(\mathrm{Bern}(p^t_{nk}) \,\|\, \mathrm{Bern}(p^s_{nk}))
 
-    On a dense head the samples are the locations on objects; it can be the
+    On a dense head the samples are the foreground locations. It can be the
     base of :class:`SDDLoss`.
 
     Args:
@@ -30,7 +30,7 @@ class SigmoidKDLoss(KDLoss):
         UserError: ``tau`` is not above 0.
     """
 
-    least_classes = 1  # a sigmoid, unlike a softmax, says yes or no to one
+    least_classes = 1  # a sigmoid, unlike a softmax, works for one class
 
     def per_sample(
         self,
@@ -38,25 +38,26 @@ class SigmoidKDLoss(KDLoss):
         teacher_logits: Tensor,
         labels: Tensor | None = None,
     ) -> Tensor:
-        """Return the unweighted loss (N,); labels do not matter."""
+        """Return the unweighted loss (N,); labels are not used."""
         return sigmoid_kd_loss(student_logits, teacher_logits, self.tau)
 
 
 @MODELS.register_module()
 class DenseKDLoss(DistillLoss):
-    r"""KD of a dense head's logits everywhere, background included.
+    r"""KD for a dense head's logits at all locations, including background.
 
     .. math:: L = \frac{\tau^2}{\max(P, 1)} \sum_m \sum_k
         |p^t_{mk} - p^s_{mk}|^\gamma \,
         \mathrm{KL}(\mathrm{Bern}(p^t_{mk}) \,\|\, \mathrm{Bern}(p^s_{mk}))
 
-    over all locations m, with P the number of those on objects (the average
-    over ranks), as the heads' own losses count. The factor keeps the many
-    locations on which both networks agree from drowning the rest.
+    over all locations m, with P the number of foreground locations (averaged
+    over ranks), the same normaliser as in the heads' own losses. The focal
+    factor keeps the many locations on which both networks agree from
+    dominating the loss.
 
     Args:
         tau: Temperature, above 0.
-        gamma: Exponent of the factor; 0, or 1 and above.
+        gamma: Exponent of the focal factor; 0, or at least 1.
         loss_weight: Constant factor of the loss.
 
     Raises:
@@ -74,8 +75,8 @@ class DenseKDLoss(DistillLoss):
         self.gamma = check_not_negative(self, 'gamma', gamma)
         if 0 < gamma < 1:
             raise UserError(
-                f'DenseKDLoss: gamma={gamma!r}; 0, or a number from 1 on is '
-                'accepted.'
+                f'DenseKDLoss: gamma={gamma!r}; 0 or a number of at least 1 '
+                'is accepted.'
             )
 
     def forward(
@@ -87,9 +88,8 @@ class DenseKDLoss(DistillLoss):
     ) -> Tensor:
         """Return the weighted loss of logits (M, K) as a scalar.
 
-        ``dense_foreground`` (M,) marks the locations on objects,
-        ``dense_mask`` (M,) those that lie in an image and not in the
-        padding.
+        ``dense_foreground`` (M,) marks the foreground locations,
+        ``dense_mask`` (M,) those inside an image, not in the padding.
         """
         loss = sigmoid_kd_loss(
             student_dense_logits, teacher_dense_logits, self.tau, self.gamma

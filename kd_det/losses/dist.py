@@ -1,4 +1,4 @@
-"""DIST: correlation of predictions within samples and within classes."""
+"""DIST: correlation of predictions over classes and over samples."""
 
 from torch import Tensor
 
@@ -10,7 +10,7 @@ from kd_det.registry import MODELS
 
 @MODELS.register_module()
 class DISTLoss(DistillLoss):
-    r"""One minus Pearson's correlation, over classes and over samples.
+    r"""One minus the Pearson correlation, over classes and over samples.
 
     .. math::
         L = \tau^2 \Big[
@@ -18,8 +18,8 @@ class DISTLoss(DistillLoss):
             + \gamma \Big(1 - \frac1K \sum_k \rho(p^s_{:k}, p^t_{:k})\Big)
             \Big]
 
-    The second term compares the samples of a batch with each other: it has
-    no value per sample, and each process correlates its own samples.
+    The second term compares the samples of a batch, so there is no per-sample
+    value, and each process correlates its own samples.
 
     Args:
         beta: Weight of the correlation over the classes of a sample.
@@ -33,7 +33,7 @@ class DISTLoss(DistillLoss):
     Paper: https://arxiv.org/abs/2205.10536
     """
 
-    least_classes = 2  # the softmax of one does not vary
+    least_classes = 2  # the softmax of a single logit is constant
 
     def __init__(
         self,

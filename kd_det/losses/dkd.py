@@ -1,4 +1,4 @@
-"""DKD: the target class and the other classes, apart."""
+"""DKD: separate terms for the target class and the other classes."""
 
 from torch import Tensor
 
@@ -10,7 +10,7 @@ from kd_det.registry import MODELS
 
 @MODELS.register_module()
 class DKDLoss(LogitLoss):
-    r"""Mean over samples of a target-class and a non-target-class KL.
+    r"""Target-class and non-target-class KL, averaged over samples.
 
     .. math:: L = \frac{\tau^2}{N} \sum_n
         \alpha \operatorname{KL}\big((p^t_y, 1 - p^t_y) \,\|\,
@@ -30,10 +30,10 @@ class DKDLoss(LogitLoss):
 
     Paper: https://arxiv.org/abs/2203.08679
 
-    Differs from the authors' code: saturated logits give the finite value.
+    Differs from the authors' code: saturated logits give finite values.
     """
 
-    least_classes = 2  # one besides the target
+    least_classes = 2  # at least one besides the target
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""FitNet: the feature maps of some layers, as they are."""
+"""FitNet: element-wise comparison of feature maps (hints)."""
 
 from collections.abc import Sequence
 
@@ -15,29 +15,28 @@ Maps = Sequence[Tensor]
 
 @MODELS.register_module()
 class FitNetLoss(DistillLoss):
-    r"""Mean squared difference of maps, summed over the levels.
+    r"""Mean squared difference of feature maps, summed over the levels.
 
     .. math:: L = \sum_{levels} \frac{1}{N C H W} \sum_n \|s_n - t_n\|^2
 
-    A :class:`ConvAdaptor` gives the student's maps the teacher's channels.
-    Where the spatial sizes differ, the larger map is average-pooled to the
-    smaller, each axis by itself.
+    A :class:`ConvAdaptor` maps the student's channels to the teacher's. If the
+    spatial sizes differ, the larger map is average-pooled to the smaller, each
+    axis separately.
 
     Args:
         loss_weight: Constant factor of the loss.
 
     Paper: https://arxiv.org/abs/1412.6550
 
-    Differs from the paper: the mean of the squares, where the paper has half
-    their sum; the hint is a term beside the others, no stage before them.
+    Differs from the paper: the mean of the squares instead of half their sum;
+    the hint is an additional loss term instead of a separate first stage.
     """
 
     def forward(self, student_feats: Maps, teacher_feats: Maps) -> Tensor:
-        """Return the weighted loss of maps (N, C, H, W) as a scalar.
+        """Return the weighted loss of feature maps (N, C, H, W), a scalar.
 
         Raises:
-            UserError: The two sides have not as many maps, or maps of not
-                as many samples and channels.
+            UserError: The numbers of feature maps, samples or channels differ.
         """
         check_levels(self, student_feats, teacher_feats)
         ours, theirs = (
@@ -46,8 +45,9 @@ class FitNetLoss(DistillLoss):
         )
         if ours != theirs:
             raise UserError(
-                'FitNetLoss compares maps of equal samples and channels, but '
-                f'student_feats has {ours} and teacher_feats {theirs}; add '
+                'FitNetLoss requires equal numbers of samples and channels, '
+                f'but student_feats has {ours} and teacher_feats {theirs}; '
+                'add '
                 "connectors=dict(student_feats=dict(type='ConvAdaptor')) to "
                 'the distiller.'
             )

@@ -1,4 +1,4 @@
-"""FT: the student's factor follows the one that paraphrases the teacher."""
+"""FT: match the student's factor to the teacher's paraphrased factor."""
 
 from collections.abc import Sequence
 
@@ -22,8 +22,8 @@ class FactorTransferLoss(DistillLoss):
         \sum_{i,j} |u(f_i)_j - u(t_i)_j|
 
     with :func:`kd_det.functional.factor_transfer_loss`, :math:`n = m H W`.
-    Cells that lie in padding do not count. Where the sizes differ, the
-    larger factor is average-pooled to the smaller.
+    Padding is ignored. If the sizes differ, the larger factor is
+    average-pooled to the smaller.
 
     Args:
         loss_weight: Constant factor of the loss; 500 in the authors' code.
@@ -31,7 +31,7 @@ class FactorTransferLoss(DistillLoss):
     Paper: https://arxiv.org/abs/1802.04977
     """
 
-    entrywise = False  # the factors are compared, their widths are given
+    entrywise = False  # compares factors, whose widths are set explicitly
 
     def forward(
         self,
@@ -53,6 +53,6 @@ def _level(ours: Tensor, theirs: Tensor, mask: Tensor | None) -> Tensor:
     mask = fitting(mask, ours)
     if mask is None:
         return per_sample
-    # padding is equal on both sides and shall not count in the mean
+    # padding is equal in both factors and is excluded from the mean
     share = mask.to(per_sample.dtype).mean((1, 2, 3))
     return per_sample / share.clamp(min=1e-6)

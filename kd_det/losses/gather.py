@@ -1,4 +1,4 @@
-"""Rows of all ranks in one tensor, for losses that relate rows."""
+"""Gather rows from all ranks, for relational losses."""
 
 import torch
 from mmengine.dist import all_gather, get_rank, get_world_size
@@ -7,10 +7,10 @@ from torch.nn import functional as F
 
 
 def gather_rows(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Return the rows of all ranks, in their order.
+    """Return the rows of all ranks, in rank order.
 
-    The ranks may hold different numbers of rows. A gradient reaches the
-    rows of this rank alone, see :func:`global_gradient`.
+    The ranks may have different numbers of rows. Gradients only reach the rows
+    of this rank, see :func:`global_gradient`.
 
     Args:
         tensors: Each (N, ...), with the N of this rank.
@@ -19,24 +19,24 @@ def gather_rows(*tensors: Tensor) -> tuple[Tensor, ...]:
         return tensors
     own = tensors[0]
     count = own.new_full((), len(own), dtype=torch.long)
-    # waits for the device: the shapes must be known here
+    # synchronises: the shapes must be known here
     counts = [int(count) for count in all_gather(count)]
     return tuple(_gather(tensor, counts) for tensor in tensors)
 
 
 def global_gradient(value: Tensor) -> Tensor:
-    """Return the value of a loss of all rows, its gradient times the ranks.
+    """Return the loss of all rows with its gradient multiplied by the ranks.
 
-    Every rank computes the same loss L of the gathered rows, and of its
-    gradient has the part that belongs to its own: with the weights w and the
-    rows x_r of rank r, that is dL/dx_r dx_r/dw. Data parallel training
-    averages the ranks, but the gradient of L is the sum.
+    Every rank computes the same loss L of the gathered rows, but only the
+    gradient with respect to its own rows: with weights w and the rows x_r of
+    rank r this is dL/dx_r dx_r/dw. Data-parallel training averages over ranks,
+    but the gradient of L is the sum.
     """
     return value + (get_world_size() - 1) * (value - value.detach())
 
 
 def _gather(rows: Tensor, counts: list[int]) -> Tensor:
-    # a collective needs equal shapes
+    # collectives need equal shapes
     missing = max(counts) - len(rows)
     padding = [0, 0] * (rows.ndim - 1) + [0, missing]
     shards = all_gather(F.pad(rows.detach(), padding))

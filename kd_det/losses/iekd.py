@@ -18,10 +18,10 @@ NORMS = (1, 2, 'cos')
 
 
 class _FactorLoss(DistillLoss):
-    entrywise = False  # the factors are compared, their widths are given
+    entrywise = False  # compares factors, whose widths are set explicitly
 
     def __init__(self, p: int | str = 1, loss_weight: float = 1.0) -> None:
-        # a negative one would push what is to be pulled
+        # a negative weight would reverse the direction
         name = type(self).__name__
         super().__init__(check_not_negative(name, 'loss_weight', loss_weight))
         self.p = check_choice(name, 'p', p, NORMS)
@@ -29,7 +29,7 @@ class _FactorLoss(DistillLoss):
     def over_levels(
         self, term: Callable, ours: Maps, theirs: Maps, masks: Masks | None
     ) -> Tensor:
-        """Return the weighted mean over levels of a term of two factors."""
+        """Return the weighted mean of a factor loss over the levels."""
         check_levels(self, ours, theirs)
         masks = masks or [None] * len(ours)
         values = [
@@ -45,28 +45,27 @@ class _FactorLoss(DistillLoss):
         mask = fitting(mask, ours)
         if self.p == 'cos' or mask is None:
             return value
-        # padding is equal on both sides and shall not count in the mean
+        # padding is equal in both factors and is excluded from the mean
         share = mask.sum().to(value.dtype) / max(mask.numel(), 1)
         return value / share.clamp(min=1e-6) ** (1 / self.p)
 
 
 @MODELS.register_module()
 class InheritanceLoss(_FactorLoss):
-    r"""IE-KD, inheritance: pull a half's factor to the teacher's.
+    r"""IE-KD, inheritance: pull the inheriting half's factor to the teacher's.
 
     .. math:: L = \frac1{levels} \sum_{levels} S_p(f, t)
 
-    with :func:`kd_det.functional.inheritance_loss`. Cells that lie in
-    padding do not count. Where the sizes differ, the larger factor is
-    average-pooled to the smaller.
+    with :func:`kd_det.functional.inheritance_loss`. Padding is ignored. If the
+    sizes differ, the larger factor is average-pooled to the smaller.
 
     Args:
         p: 1 (mean absolute difference of unit vectors), 2 (root mean square)
             or ``'cos'`` (1 - cosine).
-        loss_weight: Constant factor of the loss, 0 or above.
+        loss_weight: Constant factor of the loss, at least 0.
 
     Raises:
-        UserError: There is no such ``p``, or the weight is below 0.
+        UserError: ``p`` is unknown, or the weight is negative.
 
     Paper: https://arxiv.org/abs/2107.00181
     """
@@ -88,22 +87,22 @@ class InheritanceLoss(_FactorLoss):
 
 @MODELS.register_module()
 class ExplorationLoss(_FactorLoss):
-    r"""IE-KD, exploration: push a half's factor away from the teacher's.
+    r"""IE-KD, exploration: push the exploring half's factor away.
 
     .. math:: L = \frac1{levels} \sum_{levels} -S_p(f, t)
 
-    with :func:`kd_det.functional.exploration_loss`, at most 0; for
-    ``p='cos'`` the mean of :math:`|\cos|`, at least 0. For p 1 and 2 the
-    negated teacher is an optimum and teaches nothing: watch
-    ``explore_cosine`` of ``FactorCosineHook``.
+    with :func:`kd_det.functional.exploration_loss`, at most 0; for ``p='cos'``
+    the mean of :math:`|\cos|`, at least 0. For p 1 and 2 the negated teacher
+    factor is an optimum that teaches nothing: monitor ``explore_cosine`` of
+    ``FactorCosineHook``.
 
     Args:
         p: 1, 2 or ``'cos'``.
-        loss_weight: Constant factor of the loss, 0 or above: the sign is in
-            the loss.
+        loss_weight: Constant factor of the loss, at least 0; the sign is part
+            of the loss.
 
     Raises:
-        UserError: There is no such ``p``, or the weight is below 0.
+        UserError: ``p`` is unknown, or the weight is negative.
 
     Paper: https://arxiv.org/abs/2107.00181
     """

@@ -1,4 +1,4 @@
-"""Any loss on maps, for one half of the student: IE-AT, IE-OD."""
+"""Feature map losses for one half of the student: IE-AT, IE-OD."""
 
 from collections.abc import Sequence
 
@@ -13,13 +13,13 @@ Maps = Sequence[Tensor]
 
 
 class _HalfLoss(DistillLoss):
-    entrywise = False  # the base looks at a half, not at the student's maps
+    entrywise = False  # the base compares a half, not the student's maps
     half_field: str  # nn.Module has a method half()
 
     def __init__(self, base: dict, loss_weight: float = 1.0) -> None:
         own = type(self).__name__
         super().__init__(check_not_negative(own, 'loss_weight', loss_weight))
-        if isinstance(base, dict):  # names resolve here in any default scope
+        if isinstance(base, dict):  # resolve types in kd_det's scope
             base = {'_scope_': 'kd_det', **base}
         name = f'base of {own}'
         self.base = build_part(name, base, DistillLoss)
@@ -28,12 +28,12 @@ class _HalfLoss(DistillLoss):
         if 'student_feats' not in asked.required:
             raise UserError(
                 f'{name} is {type(self.base).__name__}, which takes '
-                f'{", ".join(asked.required)}; one that takes student_feats '
-                'is accepted, such as AttentionTransferLoss.'
+                f'{", ".join(asked.required)}; a loss that takes '
+                'student_feats is accepted, such as AttentionTransferLoss.'
             )
 
     def fields(self) -> Fields:
-        """Return the base's fields, with a half for the student's maps."""
+        """Return the base's fields, with one half as the student's maps."""
         return Fields(
             *(
                 tuple(
@@ -45,7 +45,7 @@ class _HalfLoss(DistillLoss):
         )
 
     def of_half(self, knowledge: dict) -> Tensor:
-        """Return the base's loss of a half."""
+        """Return the base loss of one half."""
         knowledge = dict(knowledge)
         feats = knowledge.pop(self.half_field)
         return self.base(student_feats=feats, **knowledge)
@@ -53,16 +53,16 @@ class _HalfLoss(DistillLoss):
 
 @MODELS.register_module()
 class InheritMapLoss(_HalfLoss):
-    """A loss on maps, applied to the half that inherits: IE-AT, IE-OD.
+    """Feature map loss applied to the inheriting half: IE-AT, IE-OD.
 
     Args:
-        base: Config of a loss that takes ``student_feats``; its own weight
-            counts too.
-        loss_weight: Constant factor of the loss, 0 or above.
+        base: Config of a loss that takes ``student_feats``; its own weight is
+            applied as well.
+        loss_weight: Constant factor of the loss, at least 0.
 
     Raises:
-        UserError: The base does not exist or takes no maps, or a weight is
-            below 0.
+        UserError: The base is unknown or takes no feature maps, or a weight is
+            negative.
 
     Paper: https://arxiv.org/abs/2107.00181
     """
@@ -73,28 +73,28 @@ class InheritMapLoss(_HalfLoss):
         """Return the weighted loss as a scalar.
 
         Args:
-            knowledge: The fields that :meth:`fields` names.
+            knowledge: The fields listed by :meth:`fields`.
         """
         return self.weigh(self.of_half(knowledge))
 
 
 @MODELS.register_module()
 class ExploreMapLoss(_HalfLoss):
-    r"""The negative of a loss on maps, on the half that explores.
+    r"""Negative feature map loss applied to the exploring half.
 
     .. math:: L = -\min(\operatorname{base}, b)
 
     Args:
-        base: Config of a loss that takes ``student_feats``; its own weight
-            counts too.
-        bound: :math:`b`, needed where the base has no upper bound, such as
-            OFD's: what is at least so far away is left in peace.
-        loss_weight: Constant factor of the loss, 0 or above: the sign is in
-            the loss.
+        base: Config of a loss that takes ``student_feats``; its own weight is
+            applied as well.
+        bound: :math:`b`, required if the base has no upper bound, such as OFD;
+            larger values of the base get no gradient.
+        loss_weight: Constant factor of the loss, at least 0; the sign is part
+            of the loss.
 
     Raises:
-        UserError: The base does not exist or takes no maps, a weight is
-            below 0, or the bound is not above it.
+        UserError: The base is unknown or takes no feature maps, a weight is
+            negative, or the bound is not positive.
 
     Paper: https://arxiv.org/abs/2107.00181
     """
@@ -113,8 +113,8 @@ class ExploreMapLoss(_HalfLoss):
         elif not self.base.bounded:
             raise UserError(
                 f'ExploreMapLoss: {type(self.base).__name__} has no upper '
-                'bound, so its negative would grow for ever; say how far is '
-                'far enough, e.g. bound=1.0.'
+                'bound, so its negative is unbounded; set a bound, e.g. '
+                'bound=1.0.'
             )
         self.bound = bound
 
@@ -122,7 +122,7 @@ class ExploreMapLoss(_HalfLoss):
         """Return the weighted loss as a scalar.
 
         Args:
-            knowledge: The fields that :meth:`fields` names.
+            knowledge: The fields listed by :meth:`fields`.
         """
         value = self.of_half(knowledge)
         if self.bound is not None:

@@ -1,4 +1,4 @@
-"""Knowledge distillation between logits, soft and hard."""
+"""KD on logits, with soft or hard teacher predictions."""
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -12,7 +12,7 @@ from kd_det.registry import MODELS
 
 @MODELS.register_module()
 class KDLoss(LogitLoss):
-    r"""Mean over samples of the KL divergence between softened logits.
+    r"""KL divergence of softened predictions, averaged over samples.
 
     .. math:: L = \frac{\tau^2}{N} \sum_n
         \mathrm{KL}\left(p^t_n(\tau) \,\|\, p^s_n(\tau)\right)
@@ -28,7 +28,7 @@ class KDLoss(LogitLoss):
     https://arxiv.org/abs/1503.02531
     """
 
-    least_classes = 2  # the softmax of one is 1, whatever the logit
+    least_classes = 2  # the softmax of a single logit is always 1
 
     def __init__(self, tau: float = 1.0, loss_weight: float = 1.0) -> None:
         super().__init__(loss_weight)
@@ -40,7 +40,7 @@ class KDLoss(LogitLoss):
         teacher_logits: Tensor,
         labels: Tensor | None = None,
     ) -> Tensor:
-        """Return the unweighted loss (N,); labels do not matter."""
+        """Return the unweighted loss (N,); labels are not used."""
         return kd_loss(student_logits, teacher_logits, self.tau)
 
     def forward(
@@ -52,13 +52,13 @@ class KDLoss(LogitLoss):
 
 @MODELS.register_module()
 class HardKDLoss(LogitLoss):
-    r"""Cross-entropy with the class that the teacher predicts.
+    r"""Cross-entropy with the teacher's predicted class.
 
     .. math:: L = -\frac1N \sum_n \log p^s_{n, g_n}, \qquad
         g_n = \operatorname{argmax}_k z^t_{nk}
 
-    Of tied logits the first class is the predicted one. The labels of the
-    data do not enter, so mixed images need nothing special.
+    For tied logits the first class is predicted. The ground-truth labels are
+    not used, so mixup and cutmix need no special handling.
 
     Args:
         loss_weight: Constant factor of the loss.
@@ -67,7 +67,7 @@ class HardKDLoss(LogitLoss):
     https://arxiv.org/abs/2012.12877
     """
 
-    least_classes = 2  # of one, there is nothing to predict
+    least_classes = 2  # a single class needs no prediction
 
     def per_sample(
         self,
@@ -75,7 +75,7 @@ class HardKDLoss(LogitLoss):
         teacher_logits: Tensor,
         labels: Tensor | None = None,
     ) -> Tensor:
-        """Return the unweighted loss (N,); labels do not matter."""
+        """Return the unweighted loss (N,); labels are not used."""
         return _hard_kd(student_logits, teacher_logits)
 
     def forward(

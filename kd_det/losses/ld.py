@@ -1,4 +1,4 @@
-"""LD: distributions over the distances to the sides of a box."""
+"""LD: distributions of box edges."""
 
 from torch import Tensor
 
@@ -15,8 +15,8 @@ class LDLoss(DistillLoss):
     .. math:: L = \frac{\tau^2}{4 N} \sum_n \sum_{e=1}^4
         \mathrm{KL}(p^t_{ne}(\tau) \,\|\, p^s_{ne}(\tau))
 
-    over the N locations on objects, for heads such as GFL's that predict a
-    distribution of each edge's distance.
+    over the N foreground locations, for heads such as GFL's that predict a
+    distribution for each box edge.
 
     Args:
         tau: Temperature, above 0.
@@ -27,9 +27,9 @@ class LDLoss(DistillLoss):
 
     Paper: https://arxiv.org/abs/2102.12252
 
-    Differs from the authors' code: every location on an object weighs the
-    same; theirs weighs it by the student's class score and adds locations
-    near objects (the valuable region).
+    Differs from the authors' code: all foreground locations have equal weight;
+    theirs are weighted by the student's class score, and locations near
+    objects (the valuable region) are added.
     """
 
     def __init__(self, tau: float = 10.0, loss_weight: float = 0.25) -> None:

@@ -1,4 +1,4 @@
-"""What the losses on several levels of maps have in common."""
+"""Helpers for losses on several feature levels."""
 
 from collections.abc import Sequence
 
@@ -12,26 +12,26 @@ from kd_det.losses.base import DistillLoss
 def check_levels(
     loss: DistillLoss, ours: Sequence[Tensor], theirs: Sequence[Tensor]
 ) -> None:
-    """Stop unless both sides have as many maps, at least one.
+    """Raise unless student and teacher have the same number of maps.
 
     Args:
-        loss: For the message.
-        ours: The student's.
-        theirs: The teacher's.
+        loss: The loss, for the message.
+        ours: Student feature maps.
+        theirs: Teacher feature maps.
 
     Raises:
-        UserError: They have not.
+        UserError: The numbers differ or are 0.
     """
     if not len(ours) == len(theirs) > 0:
         raise UserError(
             f'{type(loss).__name__} got {len(ours)} maps of the student and '
-            f'{len(theirs)} of the teacher; name as many points on both '
-            'sides, at least one.'
+            f'{len(theirs)} of the teacher; set the same number of tap '
+            'points for both, at least one.'
         )
 
 
 def same_sizes(ours: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor]:
-    """Return two maps, the larger one average-pooled, each axis by itself.
+    """Average-pool the larger of two maps to the smaller along each axis.
 
     Args:
         ours: Shape (N, C, H, W).

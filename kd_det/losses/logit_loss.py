@@ -1,4 +1,4 @@
-"""LogitLoss: the losses of logits that have a value for each sample."""
+"""LogitLoss: the base of per-sample logit losses."""
 
 from torch import Tensor
 
@@ -6,12 +6,11 @@ from kd_det.losses.base import DistillLoss
 
 
 class LogitLoss(DistillLoss):
-    """Base of the losses that compare the logits of one sample at a time.
+    """Base of losses that compare the logits of each sample separately.
 
     Such a loss can be the base of :class:`SDDLoss`, which applies it to
-    regions. A subclass writes ``per_sample`` and a ``forward`` that takes
-    its mean; the parameters of ``forward`` are the wiring, so a loss without
-    labels does not ask for them.
+    regions. A subclass implements ``per_sample``, and a ``forward`` that
+    returns its mean and only takes the fields that it needs.
 
     Args:
         loss_weight: Constant factor of the loss.

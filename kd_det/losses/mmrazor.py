@@ -1,4 +1,4 @@
-"""MMRazorLoss: a loss of mmrazor among the knowledge of a distiller."""
+"""MMRazorLoss: mmrazor losses in kd_det distillers."""
 
 import inspect
 import logging
@@ -14,45 +14,45 @@ from kd_det.errors import UserError, nearest
 from kd_det.functional._common import float32_math, total
 from kd_det.losses.base import DistillLoss, Fields
 
-# Losses that no distiller can feed.
+# Losses whose inputs no distiller can provide.
 UNSUPPORTED = {
-    'ActivationLoss': 'it sees the teacher alone, to train a generator of '
-    'images (DAFL), and a frozen teacher gets no gradient',
-    'CRDLoss': 'it needs the index of each image in the data set and a bank '
-    "of all images, which only mmrazor's CRDDataset gives, and that is "
-    'written for mmcls',
-    'InformationEntropyLoss': 'it sees the teacher alone, to train a '
-    'generator of images (DAFL), and a frozen teacher gets no gradient',
+    'ActivationLoss': 'it depends on the teacher only, to train an image '
+    'generator (DAFL), and a frozen teacher gets no gradient',
+    'CRDLoss': 'it needs the index of each image in the data set and a '
+    "memory bank of all images, which only mmrazor's CRDDataset provides, "
+    'and that is written for mmcls',
+    'InformationEntropyLoss': 'it depends on the teacher only, to train an '
+    'image generator (DAFL), and a frozen teacher gets no gradient',
     'KDSoftCELoss': 'it calls a function of mmcls, which MMPretrain replaced; '
     'mmrazor.KLDivergence has the same gradient',
-    'OnehotLikeLoss': 'it sees the teacher alone, to train a generator of '
-    'images (DAFL), and a frozen teacher gets no gradient',
+    'OnehotLikeLoss': 'it depends on the teacher only, to train an image '
+    'generator (DAFL), and a frozen teacher gets no gradient',
 }
 SIDES = dict(student='teacher', teacher='student')
-# Losses that compare a student with a teacher of another width.
+# Losses that support different widths of student and teacher.
 ANY_WIDTH = ('ATLoss', 'AngleWiseRKD', 'DistanceWiseRKD')
 
 
 class MMRazorLoss(DistillLoss):
-    """A loss of mmrazor as a ``DistillLoss``.
+    """An mmrazor loss as a ``DistillLoss``.
 
-    A distiller makes it of a config such as ``dict(type='mmrazor.PKDLoss',
+    A distiller builds it from a config such as ``dict(type='mmrazor.PKDLoss',
     loss_weight=6, inputs=dict(preds_S='student_feats',
-    preds_T='teacher_feats'))``. What else stands in the config goes to
-    mmrazor's class, ``loss_weight`` too: it has mmrazor's default and is
-    applied once, by mmrazor. A schedule's scale comes on top.
+    preds_T='teacher_feats'))``. All other settings are passed to mmrazor's
+    class, including ``loss_weight``, which has mmrazor's default and is
+    applied once, by mmrazor. The scale of a schedule is applied in addition.
 
-    A field of several levels is taken level by level, and the losses are
-    added up. Half precision is computed in float32, an empty batch gives a 0
-    that is connected to the graph.
+    For a field with several levels, the losses of the levels are summed.
+    Half-precision input is computed in float32; an empty batch gives a 0 that
+    is connected to the graph.
 
     Args:
         name: Name of the loss in the config.
-        cfg: Its config.
+        cfg: Config of the loss.
 
     Raises:
-        UserError: mmrazor has no such loss, it cannot be used, or its
-            arguments or inputs do not fit.
+        UserError: The loss is unknown or unusable, or its arguments or inputs
+            are wrong.
     """
 
     def __init__(self, name: str, cfg: dict) -> None:
@@ -69,17 +69,17 @@ class MMRazorLoss(DistillLoss):
         self.loss = mmrazor.make(name, found, arguments)
         self.inputs = self._check_inputs(name, cfg.get('inputs'))
         self.entrywise = kind not in ANY_WIDTH
-        if hasattr(self.loss, 'num_classes'):  # a distiller checks it
+        if hasattr(self.loss, 'num_classes'):  # checked by the distiller
             self.num_classes = self.loss.num_classes
         if kind == 'DKDLoss' and self.loss.reduction in ('mean', 'none'):
             print_log(
-                f'{name}: mmrazor.DKDLoss sums over the batch in spite of '
+                f'{name}: mmrazor.DKDLoss sums over the batch despite '
                 f'reduction={self.loss.reduction!r}, since it also sets '
-                "size_average=False: N times what 'batchmean' gives, and "
-                "N K and 2 N times the mean that 'mean' asks for (part of "
-                'the other classes, part of the target class; N samples, K '
-                "classes); write reduction='batchmean', with loss_weight "
-                'times N if the value is to stay.',
+                "size_average=False: N times the value of 'batchmean', and "
+                'N K and 2 N times the requested mean (for the other '
+                'classes and the target class; N samples, K classes); use '
+                "reduction='batchmean', and multiply loss_weight by N to "
+                'keep the value.',
                 'current',
                 level=logging.WARNING,
             )
@@ -90,8 +90,8 @@ class MMRazorLoss(DistillLoss):
         takes = f'mmrazor.{self.kind} takes {", ".join(needed)}'
         if not isinstance(inputs, dict) or not inputs:
             raise UserError(
-                f'{name} has inputs={inputs!r}; {takes}, so write which field '
-                f"each is, inputs=dict({needed[0]}='…', …)."
+                f'{name} has inputs={inputs!r}; {takes}, so map each '
+                f"argument to a field, inputs=dict({needed[0]}='…', …)."
             )
         for key, field in inputs.items():
             if key not in parameters:
@@ -107,8 +107,8 @@ class MMRazorLoss(DistillLoss):
             if other_side(key) and field.startswith(f'{other_side(key)}_'):
                 raise UserError(
                     f'{name} has inputs with {key}={field!r}, but {key} of '
-                    f'mmrazor.{self.kind} is the other side of the pair; '
-                    f'name a field of the {SIDES[other_side(key)]}.'
+                    f'mmrazor.{self.kind} belongs to the other network; use '
+                    f'a field of the {SIDES[other_side(key)]}.'
                 )
         missing = [key for key in needed if key not in inputs]
         if missing:
@@ -119,22 +119,22 @@ class MMRazorLoss(DistillLoss):
 
     @property
     def config_weight(self) -> float:
-        """What mmrazor multiplies by."""
+        """``loss_weight`` of mmrazor's loss."""
         return self.loss.loss_weight
 
     def fields(self) -> Fields:
-        """Return the fields that ``inputs`` names."""
+        """Return the fields listed in ``inputs``."""
         return Fields(tuple(dict.fromkeys(self.inputs.values())), ())
 
     def forward(self, **knowledge: Tensor | tuple) -> Tensor:
         """Return the loss as a scalar.
 
         Args:
-            knowledge: The fields that :meth:`fields` names.
+            knowledge: The fields listed by :meth:`fields`.
 
         Raises:
-            UserError: Two fields have not as many levels, or mmrazor's loss
-                stops on their shapes.
+            UserError: The numbers of levels differ, or mmrazor's loss fails on
+                the shapes.
         """
         arguments = {k: knowledge[field] for k, field in self.inputs.items()}
         return self.weigh(total(map(self._level, self._levels(arguments))))
@@ -147,9 +147,9 @@ class MMRazorLoss(DistillLoss):
         }
         if len({*counts.values()}) > 1:
             raise UserError(
-                f'mmrazor.{self.kind} takes its fields level by level, but '
-                f'they have {counts} levels; name as many points on both '
-                'sides.'
+                f'mmrazor.{self.kind} is applied to each level, but the '
+                f'fields have {counts} levels; set the same number of tap '
+                'points for both networks.'
             )
         for level in range(next(iter(counts.values()), 1)):
             yield {
@@ -174,18 +174,19 @@ class MMRazorLoss(DistillLoss):
                 for key, value in arguments.items()
             }
             raise UserError(
-                f'mmrazor.{self.kind} stopped on the shapes {shapes} '
+                f'mmrazor.{self.kind} failed on the shapes {shapes} '
                 f'({type(error).__name__}: {error}); correct its arguments, '
-                'or make the fields match by connectors=dict(…).'
+                'or make the fields match with connectors=dict(…).'
             ) from error
-        return value.mean()  # as MMEngine does with what is not reduced
+        return value.mean()  # as MMEngine does with unreduced losses
 
 
 def other_side(key: str) -> str | None:
-    """Return whose field an argument of mmrazor must not be, if any.
+    """Return the side whose fields an argument must not use, if any.
 
     Args:
-        key: Such as ``'preds_S'``, ``'t_feature'`` or ``'student'``.
+        key: Argument name, such as ``'preds_S'``, ``'t_feature'`` or
+            ``'student'``.
     """
     if key.startswith(('s_', 'student')) or key.endswith('_S'):
         return 'teacher'

@@ -1,4 +1,4 @@
-"""ND and the parts it is made of: norm and direction of an embedding."""
+"""ND and its parts: norm and direction of embeddings."""
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -26,16 +26,16 @@ POLICIES = ('all', 'foreground')
 
 
 class EmbeddingLoss(DistillLoss):
-    """Base of the losses on embeddings: which rows count.
+    """Base of the losses on embeddings: selects the rows to use.
 
     Args:
-        background: ``'all'`` lets background rows count like any class, as
-            the authors do; ``'foreground'`` takes the mean over rows of
-            objects alone. A classifier has no background: ``'all'``.
+        background: ``'all'`` treats background like any other class, as in the
+            authors' code; ``'foreground'`` averages over foreground rows only.
+            Use ``'all'`` for classifiers, which have no background.
         loss_weight: Constant factor of the loss.
 
     Raises:
-        UserError: For another policy.
+        UserError: ``background`` has another value.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class EmbeddingLoss(DistillLoss):
         )
 
     def keep(self, foreground: Tensor | None) -> Tensor | None:
-        """Return the mask of rows that count, or None for all."""
+        """Return the mask of rows to use, or None for all."""
         if self.background == 'all':
             return None
         if foreground is None:
@@ -62,14 +62,14 @@ class EmbeddingLoss(DistillLoss):
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return centroids, labels and mask under the background policy.
 
-        Without the background its centroid (the last row) is cut off. The
-        background rows, which will not count, are given the label of some
-        class that has a centroid: no row is gathered, so nothing waits for
-        the device.
+        With ``'foreground'`` the background centroid (the last row) is
+        dropped. Background rows, which are masked out, get the label of some
+        class that has a centroid; no rows are selected, so there is no
+        synchronisation.
 
-        Soft labels (N, K) make one centroid a sample, the mixture of those
-        of its classes, and the labels point at it. A centroid enters as it
-        is: one of a larger norm weighs more in the direction.
+        Soft labels (N, K) give one centroid per sample, the label-weighted sum
+        of the class centroids. Centroids are not normalised, so larger norms
+        have more influence on the direction.
         """
         keep = self.keep(foreground)
         if is_soft(labels):
@@ -85,9 +85,9 @@ class EmbeddingLoss(DistillLoss):
 
 @float32_math
 def _mix(labels: Tensor, centroids: Tensor) -> Tensor:
-    """Return the label-weighted sums of centroids, (N, D)."""
+    """Return the label-weighted sums of the centroids, (N, D)."""
     check_shapes(centroids=(centroids, 'K D'), labels=(labels, 'N K'))
-    # else the mixture would quietly be that of the other classes
+    # otherwise the class would silently be missing from the mixture
     absent = (labels > 0).any(0) & ~centroids.any(1)
     message = 'centroids must be non-zero for every class in the soft labels'
     if not holds(~absent, message):
@@ -101,13 +101,13 @@ def _mix(labels: Tensor, centroids: Tensor) -> Tensor:
 
 @MODELS.register_module()
 class NDLoss(EmbeddingLoss):
-    r"""Norm and direction at once, against the teacher's class means.
+    r"""ND: align embeddings with class means and raise their norms.
 
     .. math:: L = \frac1N \sum_i 1 -
         \frac{s_i \cdot \hat c_{y_i}}{\max(\|s_i\|, \|t_i\|)}
 
-    Soft labels (N, K), as mixup makes them, mix the class means: :math:`c`
-    is then :math:`\sum_k y_{ik} c_k`.
+    For soft labels (N, K), as from mixup, :math:`c` is
+    :math:`\sum_k y_{ik} c_k`.
 
     Args:
         background: Policy for background rows, see :class:`EmbeddingLoss`.
@@ -132,7 +132,7 @@ class NDLoss(EmbeddingLoss):
 
 @MODELS.register_module()
 class NormLoss(EmbeddingLoss):
-    r"""The naive norm regulariser: pull the norm to the teacher's.
+    r"""Naive norm regulariser: match the teacher's norm.
 
     .. math:: L = \frac1N \sum_i (\|s_i\| - \|t_i\|)^2
 
@@ -156,25 +156,26 @@ class NormLoss(EmbeddingLoss):
 
 @MODELS.register_module()
 class SIFNLoss(EmbeddingLoss):
-    r"""Raise the norm by a step over that of the previous iteration.
+    r"""SIFN: raise the norm one step above its previous value.
 
     .. math:: L = \frac1N \sum_i
         \left(\|s_i\| - (n_{y_i} + r)\right)^2
 
     The paper compares a sample with itself under the previous weights. A
-    detector never sees the same RoIs twice, so :math:`n_y` is the mean norm
-    of class :math:`y` when it last occurred; a class that occurs for the
-    first time compares with itself. The memory is a buffer, the same on all
-    ranks, and is saved beside the student for an exact resume.
+    detector never sees the same RoI twice, so :math:`n_y` is the mean norm of
+    class :math:`y` when it last occurred, or its current norm at the first
+    occurrence. The norms are kept in a buffer, identical on all ranks and
+    saved for exact resume.
 
     Args:
-        num_classes: Rows of the logits; a detector's include background.
-        step: :math:`r`, in units of the norm. The paper's is not known.
+        num_classes: Number of classes, including background for detectors.
+        step: :math:`r`, in units of the norm. We do not know the paper's
+            value.
         background: Policy for background rows, see :class:`EmbeddingLoss`.
         loss_weight: Constant factor of the loss.
 
     Raises:
-        UserError: An argument is none of these.
+        UserError: An argument is out of range.
 
     Paper: https://arxiv.org/abs/2305.17007
     """
@@ -191,7 +192,7 @@ class SIFNLoss(EmbeddingLoss):
         super().__init__(background, loss_weight)
         self.num_classes = check_count(self, 'num_classes', num_classes, 1)
         self.step = check_finite(self, 'step', step)
-        # NaN: this class has not been seen
+        # NaN: this class has not occurred yet
         memory = torch.full((num_classes,), float('nan'))
         self.register_buffer('previous_norms', memory)
 
@@ -225,7 +226,7 @@ class SIFNLoss(EmbeddingLoss):
 
 @MODELS.register_module()
 class FDRCosineLoss(EmbeddingLoss):
-    r"""Direction alone: the angle to the teacher's class mean.
+    r"""Direction only: cosine distance to the teacher's class mean.
 
     .. math:: L = \frac1N \sum_i 1 - \cos(s_i, c_{y_i})
 
@@ -253,16 +254,17 @@ class FDRCosineLoss(EmbeddingLoss):
 
 @MODELS.register_module()
 class FDRInfoNCELoss(EmbeddingLoss):
-    r"""Direction alone, by contrast of the class means.
+    r"""Direction only: contrastive loss over the teacher's class means.
 
     .. math:: L = \frac1N \sum_i -\log
         \frac{\exp(\cos(s_i, c_{y_i}) / \tau)}
         {\sum_k \exp(\cos(s_i, c_k) / \tau)}
 
     Args:
-        tau: Temperature, above 0. The paper's is not known.
+        tau: Temperature, above 0. We do not know the paper's value.
         background: Policy for background rows, see :class:`EmbeddingLoss`;
-            without it the background is no class of the contrast either.
+            ``'foreground'`` also removes background from the contrasted
+            classes.
         loss_weight: Constant factor of the loss.
 
     Paper: https://arxiv.org/abs/2305.17007

@@ -1,4 +1,4 @@
-"""NKD: the target class and the other classes, normalised."""
+"""NKD: normalised target and non-target terms."""
 
 from torch import Tensor
 
@@ -14,7 +14,7 @@ from kd_det.registry import MODELS
 
 @MODELS.register_module()
 class NKDLoss(LogitLoss):
-    r"""Mean over samples of a soft target term and a non-target term.
+    r"""Soft target term and non-target term, averaged over samples.
 
     .. math:: L = \frac1N \sum_n -p^t_y \log p^s_y
         - \gamma \tau^2 \sum_{k \ne y} q^t_k \log q^s_k
@@ -26,8 +26,8 @@ class NKDLoss(LogitLoss):
     Args:
         gamma: Weight of the non-target term.
         tau: Temperature of the non-target term, above 0.
-        mask_target: Whether the second term leaves the target class out;
-            ``False`` sums it over all classes, as the code of SDD does.
+        mask_target: Whether the second term excludes the target class;
+            ``False`` sums over all classes, as in SDD's code.
         loss_weight: Constant factor of the loss.
 
     Raises:
@@ -35,11 +35,11 @@ class NKDLoss(LogitLoss):
 
     Paper: https://arxiv.org/abs/2303.13005
 
-    Differs from the authors' code: as first published, and in SDD, the mask
-    removes nothing; ``mask_target=False`` reproduces that.
+    Differs from the authors' code: in its first release, and in SDD, the mask
+    has no effect; ``mask_target=False`` reproduces that.
     """
 
-    least_classes = 2  # one besides the target
+    least_classes = 2  # at least one besides the target
 
     def __init__(
         self,

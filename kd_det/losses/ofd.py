@@ -1,4 +1,4 @@
-"""OFD: maps before the ReLU, and only what a ReLU would let through."""
+"""OFD: partial comparison of feature maps before the ReLU."""
 
 from collections.abc import Sequence
 
@@ -16,16 +16,16 @@ Maps = Sequence[Tensor]
 
 @MODELS.register_module()
 class OFDLoss(DistillLoss):
-    r"""Partial squared difference, summed over entries and weighed levels.
+    r"""Partial squared difference, summed over entries and weighted levels.
 
     .. math:: L = \frac1N \sum_n \sum_{l=1}^{L} 2^{-(L - l)}
         \operatorname{ofd}(s_l, t_l, m_l)
 
-    with :func:`kd_det.functional.ofd_loss`; levels from shallow to deep.
-    Where the sizes differ, the larger map is average-pooled to the smaller.
+    with :func:`kd_det.functional.ofd_loss` and levels from shallow to deep. If
+    the sizes differ, the larger map is average-pooled to the smaller.
 
     Args:
-        loss_weight: Constant factor of the loss; the authors' is 0.001 on
+        loss_weight: Constant factor of the loss; the authors use 0.001 on
             CIFAR and 0.0001 on ImageNet.
 
     Paper: https://arxiv.org/abs/1904.01866
@@ -34,11 +34,10 @@ class OFDLoss(DistillLoss):
     def forward(
         self, student_feats: Maps, teacher_feats: Maps, teacher_margins: Maps
     ) -> Tensor:
-        """Return the weighted loss of maps (N, C, H, W) as a scalar.
+        """Return the weighted loss of feature maps (N, C, H, W), a scalar.
 
         Raises:
-            UserError: The two sides have not as many maps, or maps of not as
-                many channels.
+            UserError: The numbers of feature maps or channels differ.
         """
         check_levels(self, student_feats, teacher_feats)
         count = len(student_feats)
@@ -47,9 +46,9 @@ class OFDLoss(DistillLoss):
         for level, (ours, theirs, margin) in enumerate(levels):
             if ours.shape[1] != theirs.shape[1]:
                 raise UserError(
-                    f'OFDLoss compares maps of equal channels, but level '
-                    f'{level} has {ours.shape[1]} of the student and '
-                    f'{theirs.shape[1]} of the teacher; add connectors=dict('
+                    'OFDLoss requires equal numbers of channels, but level '
+                    f'{level} has {ours.shape[1]} in the student and '
+                    f'{theirs.shape[1]} in the teacher; add connectors=dict('
                     "student_feats=dict(type='ConvAdaptor', relu=False)) to "
                     'the distiller (of student_inherit_feats and '
                     'student_explore_feats for halves).'

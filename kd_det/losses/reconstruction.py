@@ -1,4 +1,4 @@
-"""What an auto-encoder loses of maps: stage 1 of IE-KD, and IE-DML."""
+"""Auto-encoder reconstruction loss, for stage 1 of IE-KD and for IE-DML."""
 
 from collections.abc import Sequence
 
@@ -16,19 +16,19 @@ Masks = Sequence[Tensor | None]
 
 @MODELS.register_module()
 class ReconstructionLoss(DistillLoss):
-    r"""What a peer's own auto-encoder loses of the peer's maps: IE-DML.
+    r"""Reconstruction error of a peer's auto-encoder (IE-DML).
 
     .. math:: L = \frac1{levels} \sum_{levels}
         \operatorname{mean} |a(f) - f|^p
 
-    Only the auto-encoder learns from it: the maps are detached.
+    The feature maps are detached, so only the auto-encoder is trained.
 
     Args:
         p: 1 or 2.
-        loss_weight: Constant factor of the loss, 0 or above.
+        loss_weight: Constant factor of the loss, at least 0.
 
     Raises:
-        UserError: There is no such ``p``, or the weight is below 0.
+        UserError: ``p`` is unknown, or the weight is negative.
 
     Paper: https://arxiv.org/abs/2107.00181
     """
@@ -60,9 +60,9 @@ def reconstruction(
     """Return the mean of ``|decoded - map| ** p``, averaged over levels.
 
     Args:
-        decoded: What an auto-encoder made of the maps.
-        maps: The levels (N, C, H, W); detached.
-        masks: Which cells of a level count, boolean (N, 1, H, W), or None.
+        decoded: Output of the auto-encoder.
+        maps: Feature maps of each level, (N, C, H, W); detached.
+        masks: Cells to use at each level, boolean (N, 1, H, W), or None.
         p: 1 or 2.
     """
     masks = masks or [None] * len(maps)

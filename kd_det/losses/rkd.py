@@ -1,4 +1,4 @@
-"""RKD: the distances and angles between samples, not the samples."""
+"""RKD: distances and angles between samples."""
 
 import torch
 from torch import Tensor
@@ -14,30 +14,29 @@ from kd_det.losses.gather import gather_rows, global_gradient
 from kd_det.losses.nd import EmbeddingLoss
 from kd_det.registry import MODELS
 
-# two regions of an image that overlap more, as IoU, are one
+# IoU above which two regions of an image are duplicates
 SAME = 0.95
 
 
 class RelationalLoss(EmbeddingLoss):
-    """Base of the losses on relations: which rows are in the group.
+    """Base of relational losses: selects the rows to relate.
 
-    All rows of a batch are one group, whatever image they come from. Of
-    regions of a detector, those that overlap an earlier one of their image
-    by more than 0.95 are left out: annotated boxes stand among the
-    proposals, and a pair of duplicates has no relation to teach.
+    All rows of a batch are related, whatever image they come from. Detector
+    regions whose IoU with an earlier region of the same image exceeds 0.95 are
+    dropped: the proposals include the annotated boxes, and duplicates carry no
+    relation.
 
     Args:
-        background: ``'all'`` or ``'foreground'``: which rows are related.
-        max_samples: Of a larger group as many rows are taken, evenly spaced
-            and not at random; all without it. Time grows with the cube.
-        gather: Whether the rows of all ranks are one group, as in one
-            process with their global batch; else each rank relates its own.
-        normalize: Whether the rows of both sides are scaled to length 1
-            first.
+        background: Rows to relate, ``'all'`` or ``'foreground'``.
+        max_samples: Maximum number of rows, subsampled at even spacing without
+            random numbers; default: all. Time grows with its cube.
+        gather: Whether to relate the rows of all ranks, as one process with
+            the global batch would; otherwise each rank relates its own.
+        normalize: Whether to L2-normalise the rows of both networks first.
         loss_weight: Constant factor of the loss.
 
     Raises:
-        UserError: An argument is none of these.
+        UserError: An argument is out of range.
     """
 
     entrywise = False
@@ -60,7 +59,7 @@ class RelationalLoss(EmbeddingLoss):
         )
 
     def relate(self, student: Tensor, teacher: Tensor) -> Tensor:
-        """Return the unweighted loss of a group as a scalar."""
+        """Return the unweighted loss of the related rows as a scalar."""
         raise NotImplementedError
 
     def forward(
@@ -75,10 +74,10 @@ class RelationalLoss(EmbeddingLoss):
         Args:
             student_embed: Shape (N, Ds).
             teacher_embed: Shape (N, Dt).
-            foreground: Mask (N,) of the rows of objects.
+            foreground: Mask (N,) of the foreground rows.
             rois: Regions (N, 5): image index, x1, y1, x2, y2.
         """
-        # here: what is taken out below could hide it
+        # checked before rows are dropped below
         check_shapes(
             student_embed=(student_embed, 'N Ds'),
             teacher_embed=(teacher_embed, 'N Dt'),
@@ -88,13 +87,13 @@ class RelationalLoss(EmbeddingLoss):
         if rois is not None:
             keep = _first_of_its_kind(rois, keep)
         if keep is not None:
-            kept = keep.nonzero()[:, 0]  # an accelerator is waited for, once
+            kept = keep.nonzero()[:, 0]  # synchronises once
             group = tuple(rows[kept] for rows in group)
         if self.gather:
             group = gather_rows(*group)
         count = len(group[0])
         if self.max_samples is not None and count > self.max_samples:
-            # no draw: the student's own must be those of plain training
+            # no random numbers, so that the student's are as in plain training
             device = student_embed.device
             spaced = torch.arange(self.max_samples, device=device) * count
             spaced = spaced // self.max_samples
@@ -107,15 +106,15 @@ class RelationalLoss(EmbeddingLoss):
 
 @MODELS.register_module()
 class RKDDistanceLoss(RelationalLoss):
-    r"""RKD-D: match the distances between samples, relative to their mean.
+    r"""RKD-D: match pairwise distances, relative to their mean.
 
     .. math::
         L = \frac{1}{N^2} \sum_{i,j} h\!\left(
         \frac{d^s_{ij}}{\mu^s} - \frac{d^t_{ij}}{\mu^t} \right), \qquad
         \mu = \frac{1}{N (N - 1)} \sum_{i \ne j} d_{ij}
 
-    with Huber's :math:`h`. The embeddings may be of different widths. Fewer
-    than three samples have no relation: the loss is 0.
+    with the Huber loss :math:`h`. The embeddings may have different widths.
+    With fewer than three samples the loss is 0.
 
     Args:
         background: See :class:`RelationalLoss`.
@@ -134,15 +133,15 @@ class RKDDistanceLoss(RelationalLoss):
 
 @MODELS.register_module()
 class RKDAngleLoss(RelationalLoss):
-    r"""RKD-A: match the angles that every three samples span.
+    r"""RKD-A: match the angles formed by all triplets of samples.
 
     .. math::
         L = \frac{1}{N^3} \sum_{i,j,k} h(a^s_{ijk} - a^t_{ijk}), \qquad
         a_{ijk} = \left\langle \frac{x_j - x_i}{\|x_j - x_i\|},
         \frac{x_k - x_i}{\|x_k - x_i\|} \right\rangle
 
-    with Huber's :math:`h`. The embeddings may be of different widths. Fewer
-    than three samples span no angle: the loss is 0.
+    with the Huber loss :math:`h`. The embeddings may have different widths.
+    With fewer than three samples the loss is 0.
 
     Args:
         background: See :class:`RelationalLoss`.
@@ -161,12 +160,12 @@ class RKDAngleLoss(RelationalLoss):
 
 @float32_math
 def _unit(rows: Tensor) -> Tensor:
-    """Return rows of length 1; a row of zeros stays one."""
+    """Return L2-normalised rows; zero rows stay zero."""
     return safe_normalize(rows)
 
 
 def _first_of_its_kind(rois: Tensor, keep: Tensor | None) -> Tensor:
-    """Return the mask of regions that repeat no earlier one that counts."""
+    """Return the mask of regions that do not duplicate an earlier one."""
     image, boxes = rois[:, 0], rois[:, 1:].float()
     low = torch.maximum(boxes[:, None, :2], boxes[:, :2])
     high = torch.minimum(boxes[:, None, 2:], boxes[:, 2:])

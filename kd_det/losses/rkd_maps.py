@@ -20,29 +20,29 @@ Maps = Sequence[Tensor]
 
 @MODELS.register_module()
 class MapRelationLoss(DistillLoss):
-    r"""RKD on the cells of maps: mean over the levels.
+    r"""RKD between the cells of feature maps, averaged over the levels.
 
     .. math:: L = \frac{1}{\#levels} \sum_{levels}
         \operatorname{base}(\{s_m\}, \{t_m\})
 
-    The cells m of a level that lie in an image are one group, whatever image
-    of the GPU's batch they are of; each is a row of as many entries as the
-    map has channels, which may differ. Of a larger group ``max_samples``
-    cells are taken, spread over images, rows and columns, each once and the
-    same at each step. Where the spatial sizes differ, the larger map is
+    At each level, the cells m of all images in the batch of one GPU are
+    related, excluding padding; each cell is a vector of the map's channels,
+    whose number may differ between networks. If there are more than
+    ``max_samples`` cells, a subset spread over images, rows and columns is
+    used, the same at each step. If the spatial sizes differ, the larger map is
     average-pooled to the smaller.
 
     Args:
-        base: Config of ``RKDDistanceLoss`` or ``RKDAngleLoss``. It is
-            weighed and thinned out by this loss, not by its own arguments.
-        max_samples: Cells of a level that are related, three or more.
+        base: Config of ``RKDDistanceLoss`` or ``RKDAngleLoss``. Set weight and
+            ``max_samples`` here, not in the base.
+        max_samples: Maximum number of cells per level, at least 3.
         loss_weight: Constant factor of the loss.
 
     Raises:
-        UserError: The base is no such loss or has a weight or a
-            ``max_samples``, or ``max_samples`` is below 3.
+        UserError: The base is another loss or has a weight or ``max_samples``,
+            or ``max_samples`` is below 3.
 
-    Paper: https://arxiv.org/abs/1904.05068; it has no relations in a map.
+    Paper: https://arxiv.org/abs/1904.05068, without relations between cells.
     """
 
     entrywise = False
@@ -51,16 +51,16 @@ class MapRelationLoss(DistillLoss):
         self, base: dict, max_samples: int = 128, loss_weight: float = 1.0
     ) -> None:
         super().__init__(loss_weight)
-        # names resolve here in any default scope
+        # resolve types in kd_det's scope
         cfg = {'_scope_': 'kd_det', **base} if isinstance(base, dict) else base
         self.base = build_part('base of MapRelationLoss', cfg, RelationalLoss)
         self.max_samples = check_count(self, 'max_samples', max_samples, 3)
         own, most = self.base.loss_weight, self.base.max_samples
         if own != 1 or most is not None:
             raise UserError(
-                f'MapRelationLoss: base has loss_weight={own} '
-                f'and max_samples={most}, where 1 and None alone '
-                'are accepted; give them to MapRelationLoss itself.'
+                f'MapRelationLoss: base has loss_weight={own} and '
+                f'max_samples={most}, where only 1 and None are accepted; '
+                'set them in MapRelationLoss.'
             )
 
     def forward(
@@ -71,10 +71,10 @@ class MapRelationLoss(DistillLoss):
     ) -> Tensor:
         """Return the weighted loss of maps (N, C, H, W) as a scalar.
 
-        Masks (N, 1, H, W) mark the cells in an image; None stands for all.
+        Masks (N, 1, H, W) mark the cells inside an image; None means all.
 
         Raises:
-            UserError: The two sides have not as many maps.
+            UserError: The numbers of feature maps differ.
         """
         check_levels(self, student_feats, teacher_feats)
         masks = feat_masks or [None] * len(student_feats)
@@ -90,7 +90,7 @@ class MapRelationLoss(DistillLoss):
         if mask is not None:
             size = tuple(sides[0].shape[2:])
             inside = F.adaptive_max_pool2d(mask.float(), size).flatten() > 0
-            kept = inside.nonzero()[:, 0]  # an accelerator is waited for
+            kept = inside.nonzero()[:, 0]  # synchronises
             rows = [side[kept] for side in rows]
         count = len(rows[0])
         if count > self.max_samples:
@@ -102,10 +102,10 @@ class MapRelationLoss(DistillLoss):
 
 
 def _stride(count: int) -> int:
-    """Return a step through so many cells that visits each once.
+    """Return a step size that visits each of ``count`` cells once.
 
-    Near the golden section of them, so that any number of steps is spread
-    evenly, and in no column more than in others.
+    It is close to the golden section of ``count``, so that any number of steps
+    is spread evenly over rows and columns.
     """
     step = round(count * (math.sqrt(5) - 1) / 2)
     while math.gcd(step, count) > 1:

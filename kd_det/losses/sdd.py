@@ -1,4 +1,4 @@
-"""SDD: a logit loss on the regions of an image."""
+"""SDD: a logit loss on image regions."""
 
 from collections.abc import Callable
 
@@ -15,32 +15,32 @@ from kd_det.registry import MODELS, build_part
 
 @MODELS.register_module()
 class SDDLoss(DistillLoss):
-    r"""Weighted mean of a logit loss over regions, mean over samples.
+    r"""Weighted mean of a logit loss over regions, averaged over samples.
 
     .. math:: L = \frac{1}{NR} \sum_i \sum_r \omega_{ir} \,
         \operatorname{base}(s_{ir}, t_{ir}, y_i)
 
-    with :math:`\omega = \beta` where the teacher is right about the region
-    and wrong about the image, or the reverse, else 1. Region 0 is the image.
-    For a detector the sample is a RoI or a box, and where a distiller marks
-    the regions that count the mean is over those.
+    with :math:`\omega = \beta` if the teacher is correct for exactly one of
+    the region and the image, otherwise 1. Region 0 is the whole image. For a
+    detector a sample is a RoI or a box, and the mean is over the regions that
+    the distiller marks.
 
     Args:
-        base: Config of a :class:`LogitLoss`, which has a value per sample.
-            It is weighed by ``loss_weight`` of this loss, not its own.
+        base: Config of a :class:`LogitLoss`. Set ``loss_weight`` here, not in
+            the base.
         beta: Weight of a complementary region.
-        split: What makes a region complementary: ``'code'`` as above,
-            ``'paper'`` where the teacher's class for the region is not its
-            class for the image.
+        split: Criterion for complementary regions: ``'code'`` as above,
+            ``'paper'`` if the teacher's predictions for region and image
+            differ.
         loss_weight: Constant factor of the loss.
 
     Raises:
-        UserError: The base is no ``LogitLoss`` or has a weight, or an
+        UserError: The base is not a ``LogitLoss`` or has a weight, or an
             argument is out of range.
 
     Paper: https://arxiv.org/abs/2403.13512
 
-    Differs from the authors' code: nothing is replaced by 0 when it is NaN.
+    Differs from the authors' code: NaN is not replaced by 0.
     """
 
     def __init__(
@@ -51,15 +51,14 @@ class SDDLoss(DistillLoss):
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__(loss_weight)
-        if isinstance(base, dict):  # names resolve here in any default scope
+        if isinstance(base, dict):  # resolve types in kd_det's scope
             base = {'_scope_': 'kd_det', **base}
         self.base = build_part('base of SDDLoss', base, LogitLoss)
         self.least_classes = self.base.least_classes
         if self.base.loss_weight != 1:
             raise UserError(
                 f'SDDLoss: base has loss_weight={self.base.loss_weight}, '
-                'where 1 alone is accepted; give that weight to SDDLoss '
-                'itself.'
+                'where only 1 is accepted; set the weight in SDDLoss.'
             )
         self.beta = check_not_negative(self, 'beta', beta)
         self.split = check_choice(self, 'split', split, ('code', 'paper'))
@@ -73,7 +72,7 @@ class SDDLoss(DistillLoss):
     ) -> Tensor:
         """Return the weighted loss of logits (N, K, R) as a scalar.
 
-        A mask (N, R) marks the regions that count.
+        A mask (N, R) marks the regions to use.
         """
         labels = self.hard(region_labels)
         base = self.base.per_sample
@@ -89,8 +88,7 @@ class SDDLoss(DistillLoss):
         )
         if region_mask is None:
             return self.mean(per_sample)
-        # shared among the regions of a sample that count: their number is
-        # then the divisor
+        # the mean over a sample's selected regions
         count = region_mask.sum(1).clamp(min=1)
         share = per_sample * region_mask.shape[1] / count
         share = share[:, None].expand(region_mask.shape)

@@ -1,4 +1,4 @@
-"""SRRL: the student's feature, also as the teacher's classifier sees it."""
+"""SRRL: features compared directly and through the teacher's layers."""
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -14,21 +14,22 @@ MODES = ('mse', 'ce', 'kl', 'bce')
 
 @MODELS.register_module()
 class FeatureMatchingLoss(DistillLoss):
-    r"""Mean squared difference of two embeddings, as wide as each other.
+    r"""Mean squared difference of two embeddings of equal width.
 
     .. math:: L = \frac{1}{N C} \sum_n \|s_n - t_n\|^2
 
-    In SRRL :math:`s` is the student's last map through a
-    :class:`ConvAdaptor`, pooled, and :math:`t` what the teacher's class
-    layer consumes: the connector ``student_map`` of a ``LogitDistiller``.
+    In SRRL, :math:`s` is the student's last feature map after a
+    :class:`ConvAdaptor` (the connector ``student_map`` of a
+    ``LogitDistiller``) and pooling, and :math:`t` is the input of the
+    teacher's classification layer.
 
     Args:
-        loss_weight: Constant factor of the loss; alpha of the paper.
+        loss_weight: Constant factor of the loss; alpha in the paper.
 
     Paper: https://openreview.net/forum?id=ZzwDy_wiWv
 
-    Differs from the paper: mean over the channels, as in the authors' code,
-    where the paper has the squared norm.
+    Differs from the paper: mean over channels, as in the authors' code,
+    instead of the squared norm.
     """
 
     def forward(self, student_embed: Tensor, teacher_embed: Tensor) -> Tensor:
@@ -38,10 +39,10 @@ class FeatureMatchingLoss(DistillLoss):
 
 @MODELS.register_module()
 class SoftmaxRegressionLoss(DistillLoss):
-    r"""Compare what the teacher's class layer makes of both embeddings.
+    r"""Compare both embeddings through the teacher's classification layer.
 
-    With :math:`z` the cross logits, :math:`z^t` those of the teacher,
-    :math:`p, p^t` their softmax and :math:`q, q^t` their sigmoid:
+    With cross logits :math:`z`, teacher logits :math:`z^t`, their softmax
+    :math:`p, p^t` and sigmoid :math:`q, q^t`:
 
     .. math::
         L^{mse} = \frac{1}{N K} \sum_n \|z_n - z^t_n\|^2, \quad
@@ -51,17 +52,17 @@ class SoftmaxRegressionLoss(DistillLoss):
         L^{bce} = -\frac1N \sum_n \sum_k q^t_{nk} \log q_{nk}
         + (1 - q^t_{nk}) \log (1 - q_{nk})
 
-    The gradient flows through the frozen layer into the student. 'mse' and
-    'bce' see a common shift of the logits, 'ce' and 'kl' do not; 'ce' and
-    'bce' are not 0 at equality. 'bce' is for heads with a sigmoid a class:
-    there 'mse' would mostly compare how sure both are of what is not there.
+    The gradient flows through the frozen layer into the student. 'ce' and 'kl'
+    are invariant to a common shift of the logits, 'mse' and 'bce' are not; the
+    minimum of 'ce' and 'bce' is not 0. 'bce' is for heads with a sigmoid per
+    class, where 'mse' would mostly compare the confidence in absent classes.
 
     Args:
         mode: 'mse', 'ce', 'kl' or 'bce'.
-        loss_weight: Constant factor of the loss; beta of the paper.
+        loss_weight: Constant factor of the loss; beta in the paper.
 
     Raises:
-        UserError: For another mode.
+        UserError: The mode is unknown.
 
     Paper: https://openreview.net/forum?id=ZzwDy_wiWv
     """
@@ -70,7 +71,7 @@ class SoftmaxRegressionLoss(DistillLoss):
         super().__init__(loss_weight)
         self.mode = check_choice(self, 'mode', mode, MODES)
         if mode != 'mse':
-            self.least_classes = 2  # the softmax of one is 1
+            self.least_classes = 2  # the softmax of a single logit is 1
 
     def forward(self, cross_logits: Tensor, teacher_logits: Tensor) -> Tensor:
         """Return the weighted loss of logits (N, K) as a scalar."""
@@ -81,19 +82,19 @@ class SoftmaxRegressionLoss(DistillLoss):
 
 @MODELS.register_module()
 class BoxRegressionLoss(DistillLoss):
-    r"""Compare what the teacher's box layer makes of both embeddings.
+    r"""Compare both embeddings through the teacher's box regression layer.
 
     .. math:: L = \frac{1}{4F} \sum_n \sum_{e=1}^4 h(b_{ne} - b^t_{ne})
 
-    over the F RoIs on objects, with :math:`h` Huber's loss of delta 1 and
-    :math:`b` the four deltas of the class that the teacher predicts. The
-    gradient flows through the frozen layer into the student.
+    over the F foreground RoIs, with :math:`h` the Huber loss with delta 1 and
+    :math:`b` the four deltas of the teacher's predicted class. The gradient
+    flows through the frozen layer into the student.
 
     Args:
         loss_weight: Constant factor of the loss.
 
-    Paper: none; SRRL, https://openreview.net/forum?id=ZzwDy_wiWv, has
-    classes alone.
+    Paper: none; SRRL, https://openreview.net/forum?id=ZzwDy_wiWv, only covers
+        classification.
     """
 
     def forward(
@@ -101,13 +102,13 @@ class BoxRegressionLoss(DistillLoss):
     ) -> Tensor:
         """Return the weighted loss of deltas (N, 4) as a scalar.
 
-        ``foreground`` (N,) marks the RoIs on objects.
+        ``foreground`` (N,) marks the foreground RoIs.
         """
         return self.mean(_huber(cross_boxes, teacher_boxes), foreground)
 
 
 @float32_math
 def _huber(ours: Tensor, theirs: Tensor) -> Tensor:
-    """Return the mean over the deltas, (N,)."""
+    """Return the Huber loss averaged over the deltas, (N,)."""
     check_shapes(cross_boxes=(ours, 'N E'), teacher_boxes=(theirs, 'N E'))
     return F.smooth_l1_loss(ours, theirs.detach(), reduction='none').mean(1)

@@ -1,4 +1,4 @@
-"""Triplet loss: a sample is nearer to its class than to the others."""
+"""Triplet loss for embeddings."""
 
 import torch
 from torch import Tensor, nn
@@ -8,44 +8,44 @@ from kd_det.errors import UserError
 from kd_det.functional._common import check_shapes, safe_normalize
 from kd_det.registry import MODELS
 
-# The sampler of distances: nearer ones count as this far, and from the other
-# on a negative never violates the margin.
+# Distance-weighted sampling: smaller distances are clipped to the first value;
+# negatives beyond the second never violate the margin.
 NEAREST, FARTHEST = 0.5, 1.4
 MINING = ('all', 'random', 'hard', 'semi-hard', 'distance')
 
 
 @MODELS.register_module()
 class TripletLoss(nn.Module):
-    r"""Mean violation of a margin between two distances, over triplets.
+    r"""Mean margin violation over triplets.
 
     .. math::
         L = \frac{1}{|\mathcal{T}|} \sum_{(a, p, n) \in \mathcal{T}}
         \bigl[ \|x_a - x_p\| - \|x_a - x_n\| + m \bigr]_+
 
-    Distances are not squared; triplets that keep the margin count, with 0.
-    Which triplets there are says ``mining``: ``'all'``; or one for each pair
-    of anchor and positive, whose negative is ``'random'``; the nearest
-    (``'hard'``); the nearest that is farther than the positive, or the
-    farthest (``'semi-hard'``); or drawn by ``'distance'``, evenly over the
-    distances, see :func:`distance_weights`. A batch without a triplet gives
-    a 0 that is connected to the graph.
+    Distances are not squared; triplets that satisfy the margin contribute 0 to
+    the mean. ``mining`` selects the triplets: ``'all'``, or one for each
+    anchor-positive pair, whose negative is ``'random'``, the nearest
+    (``'hard'``), the nearest that is farther than the positive or else the
+    farthest (``'semi-hard'``), or sampled uniformly over distances
+    (``'distance'``), see :func:`distance_weights`. A batch without triplets
+    gives a 0 that is connected to the graph.
 
-    The loss, ``'all'`` and ``'hard'`` are those of pytorch-metric-learning.
-    Its other miners draw positives with replacement and drop anchors whose
-    weights vanish, so these are our own.
+    The loss, ``'all'`` and ``'hard'`` come from pytorch-metric-learning. Its
+    other miners sample positives with replacement and drop anchors whose
+    weights vanish, so ours are used instead.
 
     Args:
-        margin: The m, in units of the embeddings.
-        mining: One of the five.
+        margin: Margin m, in units of the embeddings.
+        mining: One of the five strategies.
 
     Raises:
-        UserError: An argument is none of these, or pytorch-metric-learning
-            is not installed.
+        UserError: An argument is out of range, or pytorch-metric-learning is
+            not installed.
 
     Paper: https://arxiv.org/abs/1706.07567
 
-    Differs from the authors' code: RKD's adds 1e-6 to each difference, and
-    stops when a batch has one class or two embeddings are opposite.
+    Differs from the RKD authors' code, which adds 1e-6 to each difference and
+    fails for a batch with one class or opposite embeddings.
     """
 
     def __init__(self, margin: float = 0.2, mining: str = 'distance') -> None:
@@ -64,14 +64,14 @@ class TripletLoss(nn.Module):
         )
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss as a scalar, computed in float32 at least.
+        """Return the loss as a scalar, computed in at least float32.
 
         Args:
             embeddings: Shape (N, D).
             labels: Shape (N,).
         """
         check_shapes(embeddings=(embeddings, 'N D'), labels=(labels, 'N'))
-        if len(embeddings) == 0:  # no minimum to look for
+        if len(embeddings) == 0:  # min and max would fail
             return embeddings.sum() * 0
         if embeddings.dtype in (torch.float16, torch.bfloat16):
             embeddings = embeddings.float()
@@ -81,7 +81,7 @@ class TripletLoss(nn.Module):
 
     @torch.no_grad()
     def mine(self, embeddings: Tensor, labels: Tensor) -> tuple | None:
-        """Return indices as pytorch-metric-learning takes them.
+        """Return triplet indices for pytorch-metric-learning.
 
         Args:
             embeddings: Shape (N, D).
@@ -95,7 +95,7 @@ class TripletLoss(nn.Module):
         if self.mining == 'hard':
             return self.miner(embeddings, labels)
         same = labels[:, None] == labels
-        usable = same & ~same.all(1, keepdim=True)  # there is a negative
+        usable = same & ~same.all(1, keepdim=True)  # anchors with a negative
         anchors, positives = usable.fill_diagonal_(False).nonzero().T
         if len(anchors) == 0:
             return anchors, positives, anchors
@@ -118,35 +118,36 @@ class TripletLoss(nn.Module):
 
 @torch.no_grad()
 def distance_weights(embeddings: Tensor, labels: Tensor) -> Tensor:
-    r"""Chances of each negative so that distances are drawn evenly.
+    r"""Sampling weights of negatives for a uniform distribution of distances.
 
     .. math::
         w_{ij} \propto D_{ij}^{2-d}
         \left(1 - \tfrac{1}{4} D_{ij}^2\right)^{-(d-3)/2}
 
-    is the inverse of how dense distances are on a sphere of d dimensions.
-    Rows are normalised first; :math:`D` is at least 0.5, negatives from 1.4
-    on have no chance, and where none has one all have the same.
+    is the inverse density of distances on the d-dimensional sphere. Rows are
+    normalised first; :math:`D` is clipped to at least 0.5, and negatives
+    beyond 1.4 have weight 0. If all weights of a row are 0, they become
+    uniform.
 
     Args:
         embeddings: Shape (N, d).
         labels: Shape (N,).
 
     Returns:
-        Shape (N, N), rows sum to 1; to 0 where there is no negative.
+        Shape (N, N); rows sum to 1, or 0 without a negative.
     """
     unit = safe_normalize(embeddings)
     square = (2 - 2 * unit @ unit.T).clamp(min=0)
     square.fill_diagonal_(1)
     distances = square.sqrt().clamp(min=NEAREST)
     width = embeddings.shape[1]
-    # opposite points: the logarithm must not be infinite
+    # keeps the logarithm finite for opposite points
     rest = (1 - distances.square() / 4).clamp(min=1e-8)
     log = (2 - width) * distances.log() - (width - 3) / 2 * rest.log()
     weights = (log - log.amax(1, keepdim=True)).exp()
     negative = labels[:, None] != labels
     weights = weights * (negative & (distances < FARTHEST))
-    # a NaN too: it is for the loss to show, not for the draw to stop at
+    # also for NaN, which the loss propagates instead of failing here
     vanished = ~(weights.sum(1, keepdim=True) > 0)
     weights = torch.where(vanished, negative.to(weights), weights)
     total = weights.sum(1, keepdim=True)
@@ -154,7 +155,7 @@ def distance_weights(embeddings: Tensor, labels: Tensor) -> Tensor:
 
 
 def _semi_hard(distances: Tensor, limits: Tensor, same: Tensor) -> Tensor:
-    """Return the negative of each pair (P,) from rows (P, N)."""
+    """Return the semi-hard negative of each pair, (P,)."""
     farthest = distances.masked_fill(same, -torch.inf).argmax(1)
     beyond = ~same & (distances > limits[:, None])
     nearest = distances.masked_fill(~beyond, torch.inf).argmin(1)

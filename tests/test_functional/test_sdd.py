@@ -337,7 +337,9 @@ class TestErrors:
             call(t, y + 1)
         with pytest.raises(ValueError, match=r'shape \(N, K, R\)'):
             call(t[..., 0], y)
-        with pytest.raises(ValueError, match='a class and a region'):
+        with pytest.raises(
+            ValueError, match='at least one class and one region'
+        ):
             call(t[..., :0], y)
 
     def test_regions_must_agree(self, batch):

@@ -184,7 +184,7 @@ def test_levels_differ(loss, ours, theirs):
         loss()(draw(0)[:ours], draw(1)[:theirs])
     assert str(caught.value) == (
         f'{loss.__name__} got {ours} maps of the student and {theirs} of the '
-        'teacher; name as many points on both sides, at least one.'
+        'teacher; set the same number of tap points for both, at least one.'
     )
 
 

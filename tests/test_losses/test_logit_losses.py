@@ -227,8 +227,8 @@ def test_soft_labels_stop_what_needs_a_class(fields, loss, dtype):
         run(loss, fields)
     message = str(caught.value)
     assert message.startswith(
-        f'{type(loss).__name__} needs one class a sample, but got soft '
-        f'labels (7, 5) of {dtype}; take mixup'
+        f'{type(loss).__name__} needs one class per sample, but got soft '
+        f'labels (7, 5) of {dtype}; remove mixup'
     )
     assert message.count('. ') == 0
 

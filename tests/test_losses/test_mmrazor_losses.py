@@ -186,7 +186,9 @@ def test_levels_are_added_up():
         torch.testing.assert_close(value, expected)
     # the tuples that PKD alone takes
     torch.testing.assert_close(theirs(student, teacher), expected)
-    with pytest.raises(UserError, match="'teacher_feats': 1.*as many points"):
+    with pytest.raises(
+        UserError, match="'teacher_feats': 1.*same number of tap points"
+    ):
         loss(student_feats=student, teacher_feats=teacher[:1])
 
 
@@ -237,23 +239,23 @@ def test_an_empty_batch():
             "'pred_S'.*did you mean 'preds_S'",
         ),
         ('PKDLoss', dict(inputs=dict(preds_S=3)), 'preds_S=3; a field'),
-        ('PKDLoss', dict(inputs=SWAPPED), 'name a field of the student'),
+        ('PKDLoss', dict(inputs=SWAPPED), 'use a field of the student'),
         (
             'PKDLoss',
             dict(
                 inputs=dict(preds_S='student_feats', preds_T='student_feats')
             ),
-            "preds_T='student_feats'.* name a field of the teacher",
+            "preds_T='student_feats'.* use a field of the teacher",
         ),
         (
             'L1Loss',
             dict(inputs=dict(s_feature='teacher_feats', t_feature='t')),
-            "s_feature='teacher_feats'.* name a field of the student",
+            "s_feature='teacher_feats'.* use a field of the student",
         ),
         (
             'WSLD',
             dict(num_classes=3, inputs=dict(teacher='student_logits')),
-            "teacher='student_logits'.* name a field of the teacher",
+            "teacher='student_logits'.* use a field of the teacher",
         ),
         ('PKDLoss', dict(loss_weight=NAN), 'loss_weight=nan; a finite'),
         ('PKDLoss', dict(loss_weight='6'), "loss_weight='6'; a finite"),

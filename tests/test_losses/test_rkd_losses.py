@@ -329,7 +329,7 @@ def test_no_foreground_to_tell_apart(loss, pair):
     [
         (dict(alpha=0), 'alpha=0; a finite number above 0 is accepted'),
         (dict(beta=math.inf), 'beta=inf; a finite number above 0 is'),
-        (dict(beta=0.5), 'beta=0.5; a finite number, 1 or above, is'),
+        (dict(beta=0.5), 'beta=0.5; a finite number of at least 1'),
         (dict(list_length=1), 'list_length=1; an integer, 2 or above, is'),
         (dict(list_length=4.0), 'list_length=4.0; an integer, 2 or above,'),
     ],

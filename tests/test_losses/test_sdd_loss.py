@@ -289,7 +289,7 @@ def test_the_config_of_the_base_is_left_alone():
         (dict(base=dict(type='KDLoss', tau=0)), 'KDLoss: tau=0; a finite'),
         (
             dict(base=dict(type='KDLoss', loss_weight=0.9)),
-            'base has loss_weight=0.9, where 1 alone is accepted; give that',
+            'base has loss_weight=0.9, where only 1 is accepted',
         ),
         (dict(beta=-1), 'SDDLoss: beta=-1; a finite number, 0 or above'),
         (dict(beta='2'), "SDDLoss: beta='2'; a finite number"),
@@ -311,5 +311,5 @@ def test_arguments_are_checked_at_the_build(args, message):
 @each_base
 def test_soft_labels(batch, base):
     labels = torch.full((N, K), 1 / K)
-    with pytest.raises(UserError, match='SDDLoss needs one class a sample'):
+    with pytest.raises(UserError, match='SDDLoss needs one class per sample'):
         SDDLoss(base)(*batch[:2], labels)

@@ -170,5 +170,5 @@ def test_another_number_of_classes(fields, kind):
 @pytest.mark.parametrize('loss', [FDRInfoNCELoss(), SIFNLoss(K)])
 def test_losses_that_need_one_class(fields, loss):
     name = type(loss).__name__
-    with pytest.raises(UserError, match=f'{name} needs one class a sample'):
+    with pytest.raises(UserError, match=f'{name} needs one class per sample'):
         run(loss, fields)
