@@ -24,9 +24,14 @@ class BoxTable:
         left_out: Whether the file says to leave a box out, (N,).
         masked: Whether there is a segmentation, (N,).
         wanted: How boxes are to be written, for messages.
+        elsewhere: What to do where images are missing.
     """
 
     wanted = 'MMDetection wants [left, top, width, height] in pixels'
+    elsewhere = (
+        "set data_prefix=dict(img='FOLDER/') of the data set, or copy them "
+        'there.'
+    )
 
     path: str
     files: list[str]

@@ -3,19 +3,21 @@
 import inspect
 import os.path as osp
 
-from mmengine.fileio import list_dir_or_file, list_from_file
+from mmengine.fileio import list_from_file
 
 from kd_det.datasets.cifar_files import read_class_names, split_files
 from kd_det.errors import UserError, few, nearest
+from kd_det.preflight.data_report import DataReport
 from kd_det.preflight.dataset_types import make, type_of
+from kd_det.preflight.image_folders import (
+    PAGES,
+    check_label,
+    check_list,
+    check_tree,
+)
 
-PAGES = {
-    'ImageNet': 'https://image-net.org',
-    'CUB': 'https://www.vision.caltech.edu/datasets/cub_200_2011/',
-}
 
-
-def check_classification(leaf: dict, split: str) -> None:
+def check_classification(leaf: dict, split: str) -> DataReport | None:
     """Check the folder and the files of a data set of MMPretrain.
 
     CIFAR, CUB-200, and folder trees with or without a list of the images
@@ -24,6 +26,9 @@ def check_classification(leaf: dict, split: str) -> None:
     Args:
         leaf: The config of the data set.
         split: Which loader reads it, for messages.
+
+    Returns:
+        What it holds, where that is counted.
 
     Raises:
         FileNotFoundError: A folder or a file is missing.
@@ -40,12 +45,10 @@ def check_classification(leaf: dict, split: str) -> None:
         _check_cub(make(leaf, lazy=True))
     elif 'CustomDataset' in families:
         dataset = make(leaf, lazy=True)
-        if not dataset.with_label:
-            return
-        if dataset.ann_file:
-            _check_list(dataset, split)
-        else:
-            _check_tree(dataset, split)
+        if dataset.with_label:
+            check = check_list if dataset.ann_file else check_tree
+            return check(dataset, split)
+    return None
 
 
 def _check_offline(leaf: dict, kind: type) -> None:
@@ -100,116 +103,4 @@ def _check_cub(dataset) -> None:
     path = dataset.image_class_labels_file
     for number, line in enumerate(list_from_file(path), start=1):
         label = line.rpartition(' ')[2]
-        _check_label(label, path, number, len(dataset.CLASSES), first=1)
-
-
-def _check_list(dataset, split: str) -> None:
-    path = dataset.ann_file
-    if not osp.isfile(path):
-        raise FileNotFoundError(
-            f'There is no {split} annotation file {path!r}; set data_root '
-            '(--cfg-options data_root=FOLDER) to a folder that holds it.'
-        )
-    if not dataset.CLASSES:
-        raise UserError(
-            f'The {split} data set of {path!r} has no class names; write '
-            "classes=('name of label 0', 'name of label 1', …)."
-        )
-    lines = list_from_file(path)
-    if not lines:
-        raise UserError(
-            f'Annotation file {path!r} is empty; a line "image label" for '
-            'each image is needed.'
-        )
-    for number, line in enumerate(lines, start=1):
-        label = line.strip().rpartition(' ')[2]
-        _check_label(label, path, number, len(dataset.CLASSES))
-    image = osp.join(dataset.img_prefix, lines[0].strip().rpartition(' ')[0])
-    if not osp.isfile(image):
-        raise FileNotFoundError(
-            f'There is no image {image!r}, the first of {path!r}; set '
-            'data_prefix to the folder that its names start from.'
-        )
-
-
-def _check_label(
-    text: str, path: str, number: int, num_classes: int, first: int = 0
-) -> None:
-    last = first + num_classes - 1
-    if not text.isdecimal() or not first <= int(text) <= last:
-        raise UserError(
-            f'Line {number} of {path!r} ends in {text!r}; the labels of '
-            f'{num_classes} classes are {first} to {last}: mend the line, or '
-            'the list of classes.'
-        )
-
-
-def _check_tree(dataset, split: str) -> None:
-    root, name = dataset.img_prefix, type(dataset).__name__
-    if not osp.isdir(root):
-        get = f' (get it from {PAGES[name]})' if name in PAGES else ''
-        raise FileNotFoundError(
-            f'There is no {split} folder {root!r}{get}; set data_root '
-            '(--cfg-options data_root=FOLDER) to the folder that holds it.'
-        )
-    folders = sorted(list_dir_or_file(root, list_file=False))
-    if not folders:
-        raise UserError(
-            f'The {split} folder {root!r} has no folder in it; one folder of '
-            'images per class is needed.'
-        )
-    classes = tuple(dataset.CLASSES or ())
-    if classes != dataset.METAINFO.get('classes'):
-        _check_names(root, folders, classes, split)
-    elif len(folders) != len(classes):  # ImageNet's are not its folders
-        raise UserError(
-            f'The {split} folder {root!r} holds {len(folders)} folders '
-            f'({few(folders)}) but {name} has {len(classes)} classes; '
-            'complete it, or write the names of its folders as classes=(…).'
-        )
-    empty = [
-        folder
-        for folder in folders
-        if not _has_image(osp.join(root, folder), dataset)
-    ]
-    # a class that is never validated does no harm
-    if empty and (split == 'train' or empty == folders):
-        raise UserError(
-            f'Class folder {osp.join(root, empty[0])!r} holds no image; '
-            f'accepted are {", ".join(sorted(dataset.extensions))}.'
-        )
-
-
-def _has_image(folder: str, dataset) -> bool:
-    files = list_dir_or_file(folder, list_dir=False, recursive=True)
-    return any(dataset.is_valid_file(file) for file in files)
-
-
-def _check_names(
-    root: str, folders: list[str], classes: tuple[str, ...], split: str
-) -> None:
-    if not classes:
-        raise UserError(
-            f'The {split} data set of {root!r} has no class names; write the '
-            f'names of its folders: classes={tuple(folders)}.'
-        )
-    absent = [name for name in classes if name not in folders]
-    if absent:
-        raise UserError(
-            f'Class {absent[0]!r} has no folder in {root!r} '
-            f'({few(folders)}); write the names as there'
-            f'{nearest(absent[0], folders) or "."}'
-        )
-    extra = [name for name in folders if name not in classes]
-    if extra:
-        raise UserError(
-            f'Folder {extra[0]!r} of {root!r} is none of the classes '
-            f'({few(classes)}); add it to them, or give a folder with those '
-            'of the classes, or links to them, alone.'
-        )
-    if list(classes) != folders:
-        raise UserError(
-            f'The classes stand in another order than the folders of '
-            f'{root!r}, and the labels would follow the folders; write '
-            f'classes={tuple(folders)}.'
-        )
+        check_label(label, path, number, len(dataset.CLASSES), first=1)

@@ -11,6 +11,7 @@ from kd_det.preflight.classification_data import check_classification
 from kd_det.preflight.data_report import DataReport
 from kd_det.preflight.dataset_types import is_classification, type_of
 from kd_det.preflight.detection_data import check_coco
+from kd_det.preflight.read_data import check_read, reads_itself
 
 
 def check_data(
@@ -41,7 +42,9 @@ def check_data(
             kind = type_of(leaf)
             _check_class_file(leaf)
             if is_classification(kind):
-                check_classification(leaf, split)
+                reports.append(check_classification(leaf, split))
+            if reads_itself(kind):
+                reports.append(check_read(leaf, class_names(leaf), split))
             if 'Coco' not in kind.__name__:
                 continue
             folder, file = leaf.get('data_root'), leaf.get('ann_file')
@@ -53,7 +56,7 @@ def check_data(
                 reports.append(
                     check_coco(leaf, path, classes, split, labelled)
                 )
-    return reports
+    return [report for report in reports if report]
 
 
 def _is_scored(cfg: Config, split: str) -> bool:

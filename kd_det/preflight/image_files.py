@@ -38,7 +38,7 @@ def check_images(table: BoxTable, leaf: dict, report: DataReport) -> None:
     folder = osp.join(leaf.get('data_root') or '', prefix)
     if '://' in folder or leaf.get('backend_args'):
         return
-    check_there(folder, table.files, table.path)
+    check_there(folder, table.files, table.path, table.elsewhere)
     loader = loader_of(leaf.get('pipeline'))
     if loader is None:
         return
@@ -51,13 +51,33 @@ def check_images(table: BoxTable, leaf: dict, report: DataReport) -> None:
     report.warnings += warnings
 
 
-def check_there(folder: str, names: list[str], path: str) -> None:
+def check_readable(folder: str, names: list[str]) -> int:
+    """Stop if one of some images, evenly spread, is none.
+
+    Args:
+        folder: Where they are.
+        names: Paths in it.
+
+    Returns:
+        How many were looked at.
+
+    Raises:
+        UserError: Naming an image that cannot be read.
+    """
+    chosen = _spread(len(names))
+    for index in chosen:
+        read_size(osp.join(folder, names[index]), STORED)
+    return len(chosen)
+
+
+def check_there(folder: str, names: list[str], path: str, fix: str) -> None:
     """Stop if images that an annotation file names are not there.
 
     Args:
         folder: Where they should be.
         names: Paths in it.
         path: The annotation file, for the message.
+        fix: What to do where nothing better is known.
 
     Raises:
         FileNotFoundError: At least one is missing.
@@ -75,7 +95,7 @@ def check_there(folder: str, names: list[str], path: str) -> None:
     raise FileNotFoundError(
         f'{len(absent)} of the {len(names)} images of {path!r} are not in '
         f'{folder!r}, the first is {absent[0]!r}; '
-        + _where(folder, absent[0], there)
+        + (_where(folder, absent[0], there) or fix)
     )
 
 
@@ -84,19 +104,16 @@ def _files(folder: str) -> set[str]:
 
 
 def _where(folder: str, name: str, there: dict[str, set[str]]) -> str:
-    """Return what may bring a missing image to light."""
+    """Return what may bring a missing image to light, or ''."""
     if '\\' in name:
-        return 'write its path in file_name with /, as all systems read it.'
+        return 'write its path with /, as all systems read it.'
     file = osp.basename(name)
     if file != name and osp.isfile(osp.join(folder, file)):
-        return f'{file!r} is there: take the folder out of file_name.'
+        return f'{file!r} is there: take the folder out of its name.'
     for other in there[osp.dirname(name)]:
         if other.casefold() == file.casefold():
-            return f'{other!r} is there: write file_name the same.'
-    return (
-        "set data_prefix=dict(img='FOLDER/') of the data set, or copy them "
-        'there.'
-    )
+            return f'{other!r} is there: write its name the same.'
+    return ''
 
 
 def loader_of(pipeline: list[dict] | None) -> dict | None:

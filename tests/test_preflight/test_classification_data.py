@@ -25,7 +25,7 @@ def check(*leaves, split='train'):
     cfg = loader_cfg(*leaves)
     if split != 'train':
         cfg[f'{split}_dataloader'] = cfg.pop('train_dataloader')
-    check_data(cfg, (split,))
+    return check_data(cfg, (split,))
 
 
 def refused(message, leaf, kind=UserError, split='train'):
@@ -181,13 +181,56 @@ def test_label_of_no_class(tree, line):
 
 def test_other_lists(tree):
     leaf = write_list(tree, 'caps/0.png 1')
-    message = "no image '.*caps/0.png', the first of '.*train.txt'; set data_p"
+    message = "1 of the 1 images .* the first is 'caps/0.png'; set data_prefix"
     refused(message, leaf, FileNotFoundError)
     refused("'.*train.txt' is empty", write_list(tree))
     message = "no train annotation file '.*nope.txt'"
     refused(message, dict(tree, ann_file='nope.txt'), FileNotFoundError)
     leaf = write_list(tree, 'hat/0.png 1')
     refused('has no class names', dict(leaf, metainfo=None))
+
+
+def test_any_image_of_a_list_that_is_missing(tree):
+    lines = ['hat/0.png 1', 'hat/1.png 1', 'dress/7.png 0']
+    message = "1 of the 3 images .* the first is 'dress/7.png'"
+    refused(message, write_list(tree, *lines), FileNotFoundError)
+    lines[2] = 'dress\\0.png 0'
+    refused('with /', write_list(tree, *lines), FileNotFoundError)
+
+
+def test_an_image_with_two_labels(tree):
+    lines = ['hat/0.png 1', 'dress/0.png 0', 'hat/0.png 2']
+    message = "Line 3 of .* 'hat/0.png' label 2, a line before gives it 1"
+    refused(message, write_list(tree, *lines))
+    lines[2] = lines[0]
+    [report] = check(write_list(tree, *lines))
+    assert '1 line of an image that another line has' in report.warnings[0]
+
+
+def test_classes_that_a_list_does_not_use(tree):
+    leaf = write_list(tree, 'hat/0.png 1', 'dress/1.png 0')
+    [report] = check(leaf)
+    assert report.facts == {'images': 2, 'images looked at': 2}
+    assert '1 class has no image (shirt)' in report.warnings[0]
+
+
+@pytest.mark.parametrize('content', [b'', b'<html>'])
+def test_an_image_that_is_none(tree, content):
+    (folder_of(tree) / 'hat/1.png').write_bytes(content)
+    refused("hat/1.png' cannot be read", tree)
+    refused("hat/1.png' cannot", write_list(tree, 'hat/1.png 1'))
+
+
+def test_images_of_a_kind_that_is_not_read(tree):
+    [report] = check(tree)
+    assert report.facts['images'] == 6 and not report.warnings
+    for name in ('0.webp', '1.GIF', 'a.txt', '.0.webp'):
+        (folder_of(tree) / 'hat' / name).touch()
+    [report] = check(tree)
+    assert report.facts['images'] == len(DATASETS.build(tree)) == 6
+    [line] = report.warnings
+    assert '2 images are left out' in line and 'extensions=(…)' in line
+    assert 'hat/0.webp' in line or 'hat/1.GIF' in line
 
 
 @pytest.mark.parametrize(

@@ -212,7 +212,9 @@ def test_only_the_splits_that_will_be_read(shapes):
 
 def test_other_data_sets_are_not_read(shapes):
     cfg = run_cfg({}, shapes, '')
-    cfg.train_dataloader.dataset = dict(type='VOCDataset', ann_file='nope')
+    cfg.train_dataloader.dataset = dict(
+        type='OpenImagesDataset', ann_file='nope'
+    )
     check_data(cfg, ('train',))
 
 

@@ -137,7 +137,7 @@ def test_images_are_looked_for_in_their_folders(check, own_images):
     'change, hint',
     [
         ('train/{}'.format, "'000001.png' is there: take the folder out"),
-        (str.upper, "'000001.png' is there: write file_name the same"),
+        (str.upper, "'000001.png' is there: write its name the same"),
         ('train\\{}'.format, 'with /'),
         ('x{}'.format, "set data_prefix=dict(img='FOLDER/')"),
     ],

@@ -1,0 +1,177 @@
+"""Detection data sets of other formats than COCO's, as they read themselves.
+
+That is VOC's XML, and whatever a user's own class reads.
+"""
+
+import os.path as osp
+import traceback
+import xml.etree.ElementTree as ET
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from kd_det.errors import UserError, few, nearest
+from kd_det.preflight.box_table import BoxTable
+from kd_det.preflight.data_report import DataReport
+from kd_det.preflight.dataset_types import make
+from kd_det.preflight.image_files import check_images
+from kd_det.preflight.used_boxes import check_used
+
+
+@dataclass(frozen=True)
+class ReadTable(BoxTable):
+    """The boxes that a data set has read, as corners."""
+
+    wanted = 'MMDetection wants the left, top, right, bottom in pixels'
+    elsewhere = (
+        'copy them there (those of VOC are JPEGImages/NAME.jpg), or set '
+        'data_root and data_prefix.'
+    )
+
+    def where(self, index: int) -> str:
+        """Return how to name a box in a message."""
+        left, top, width, height = self.boxes[index]
+        corners = (left, top, left + width, top + height)
+        box = ', '.join(f'{number:.6g}' for number in corners)
+        size = 'x'.join(f'{n:g}' for n in self.sizes[self.owners[index]])
+        return (
+            f'[{box}] in an image of {size} pixels, '
+            f'{self.files[self.owners[index]]!r}'
+        )
+
+
+def reads_itself(kind: type) -> bool:
+    """Return whether a data set class is one that this module can ask.
+
+    Those of MMDetection but for the XML ones are not: some download, and
+    some have boxes that they scale later.
+
+    Args:
+        kind: The class.
+    """
+    names = [base.__name__ for base in kind.mro()]
+    own = not kind.__module__.startswith(('mmdet.', 'mmpretrain.', 'kd_det.'))
+    if 'CocoDataset' in names:
+        return False
+    return 'XMLDataset' in names or ('BaseDetDataset' in names and own)
+
+
+def check_read(leaf: dict, classes: tuple[str, ...], split: str) -> DataReport:
+    """Let a data set read its files, and check what it read.
+
+    Args:
+        leaf: Its config.
+        classes: Its class names.
+        split: Which loader reads it, for messages.
+
+    Returns:
+        What it holds, and what may be an error.
+
+    Raises:
+        FileNotFoundError: A file or an image is missing.
+        UserError: A file cannot be read, no object is of the classes, or
+            boxes or image sizes cannot be meant as they are written.
+    """
+    dataset = make(leaf, lazy=True)
+    path = dataset.ann_file
+    if path and not osp.isfile(path) and '://' not in path:
+        raise FileNotFoundError(
+            f'There is no {split} annotation file {path!r}; set data_root '
+            '(--cfg-options data_root=FOLDER) to a folder that holds it.'
+        )
+    try:
+        dataset.full_init()
+    except Exception as error:  # noqa: BLE001  of any reader
+        raise _unreadable(error, path) from None
+    infos = dataset.data_list
+    if not infos:
+        raise UserError(
+            f'The {split} data set of {path!r} has no images '
+            f'(filter_cfg={leaf.get("filter_cfg")}); give a file with at '
+            'least one that passes the filter.'
+        )
+    table, labels = _table(infos, path)
+    report = DataReport(split, path, {'images': len(infos)})
+    check_images(table, dict(leaf, data_root='', data_prefix={}), report)
+    _check_names(infos, labels, classes, path, split)
+    check_used(table, labels, {}, classes, dict(leaf, test_mode=True), report)
+    return report
+
+
+def _table(infos: list[dict], path: str) -> tuple[ReadTable, np.ndarray]:
+    instances = [i for info in infos for i in info['instances']]
+    owners = np.repeat(
+        np.arange(len(infos)), [len(info['instances']) for info in infos]
+    )
+    corners = np.array([i['bbox'] for i in instances], float).reshape(-1, 4)
+    boxes = np.concatenate(
+        [corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1
+    )
+    table = ReadTable(
+        path=path,
+        files=[info['img_path'] for info in infos],
+        sizes=np.array([(i['width'], i['height']) for i in infos], float),
+        ids=[*range(len(instances))],
+        owner_ids=owners.tolist(),
+        owners=owners,
+        category_ids=[i['bbox_label'] for i in instances],
+        boxes=boxes,
+        areas=boxes[:, 2] * boxes[:, 3],
+        crowd=np.array([i.get('ignore_flag', 0) for i in instances]) != 0,
+        left_out=np.zeros(len(instances), bool),
+        masked=np.array(['mask' in i for i in instances], bool),
+    )
+    return table, np.array(table.category_ids, int)
+
+
+def _unreadable(error: Exception, path: str) -> Exception:
+    """Return the error to raise for one that a data set raised."""
+    entry = ''
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_name == 'parse_data_info':
+            info = next(
+                (v for v in frame.f_locals.values() if isinstance(v, dict)), {}
+            )
+            entry = info.get('xml_path') or info.get('img_id') or ''
+    if isinstance(error, FileNotFoundError):
+        return FileNotFoundError(
+            f'{path!r} lists what is not there: {error.filename!r}; one name '
+            'without ending a line is wanted, and data_root or data_prefix '
+            'as the folder that the files are in.'
+        )
+    reason = ' '.join(str(error).split()) or type(error).__name__
+    return UserError(
+        f'The data set of {path!r} cannot be read ({reason}'
+        + f', in {entry!r}' * bool(entry)
+        + '); correct that file, or take it out of the list.'
+    )
+
+
+def _check_names(
+    infos: list[dict],
+    labels: np.ndarray,
+    classes: tuple[str, ...],
+    path: str,
+    split: str,
+) -> None:
+    """Stop if a class has no object and XML files have others like it."""
+    absent = [n for i, n in enumerate(classes) if i not in {*labels.tolist()}]
+    files = [info['xml_path'] for info in infos if 'xml_path' in info]
+    if not absent or not files:
+        return
+    found = Counter(
+        str(entry.findtext('name'))
+        for file in files
+        for entry in ET.parse(file).getroot().findall('object')
+    )
+    others = [name for name in found if name not in classes]
+    listed = few([f'{name} ({found[name]})' for name in sorted(found)])
+    for name in absent:
+        hint = nearest(name.casefold(), [*map(str.casefold, others)])
+        if hint or not len(labels):
+            raise UserError(
+                f'No object of the {split} data set {path!r} is of class '
+                f'{name!r}; its XML files name {listed or "nothing"}: write '
+                f'the class as there{hint or "."}'
+            )

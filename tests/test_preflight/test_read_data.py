@@ -1,0 +1,217 @@
+"""VOC's XML files, and what a user's own class reads."""
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+from image_folders import loader_cfg
+from mmdet.datasets.base_det_dataset import BaseDetDataset
+from mmdet.registry import DATASETS
+from mmengine.registry import init_default_scope
+from tiny import CLASSES
+from voc_toy import voc_leaf, write_voc
+
+from kd_det.errors import UserError
+from kd_det.preflight.data import check_data
+
+
+@pytest.fixture(scope='module')
+def made(shapes, tmp_path_factory):
+    return write_voc(shapes, tmp_path_factory.mktemp('voc') / 'VOC2007')
+
+
+@pytest.fixture
+def voc(made, tmp_path):
+    """A folder of its own."""
+    return shutil.copytree(made, tmp_path / 'VOC2007')
+
+
+def check(folder, classes=CLASSES, **changes):
+    init_default_scope('mmdet')
+    cfg = loader_cfg(voc_leaf(folder, classes, **changes))
+    return check_data(cfg, ('train',))
+
+
+def refused(folder, *args, kind=UserError, **kwargs):
+    with pytest.raises(kind) as caught:
+        check(folder, *args, **kwargs)
+    assert '\n' not in str(caught.value)
+    return str(caught.value)
+
+
+def rewrite(folder, pattern, change, only=None):
+    """Change the XML files where a pattern matches."""
+    for path in sorted((folder / 'Annotations').iterdir()):
+        if only is None or path.stem == only:
+            path.write_text(re.sub(pattern, change, path.read_text()))
+
+
+def test_right_data(made):
+    [report] = check(made)
+    facts = report.facts
+    assert facts['images'] == facts['images looked at'] == 12
+    assert facts['objects used'] == facts['boxes'] == 39
+    assert facts['over the border'] == 0
+    # so few images: a class may have no object
+    assert all('no object' in warning for warning in report.warnings)
+
+
+def test_some_of_the_classes(made):
+    [report] = check(made, (CLASSES[0], CLASSES[3]))
+    assert 0 < report.facts['objects used'] < 39
+
+
+def test_no_list(made):
+    text = refused(made, kind=FileNotFoundError, ann_file='none.txt')
+    assert 'no train annotation file' in text
+
+
+def test_an_empty_list(voc):
+    (voc / 'ImageSets/Main/train.txt').write_text('')
+    assert 'has no images' in refused(voc)
+
+
+def test_a_list_with_a_second_column(voc):
+    """VOC has such lists of each class beside those of the images."""
+    path = voc / 'ImageSets/Main/train.txt'
+    path.write_text(path.read_text().replace('\n', '  1\n'))
+    text = refused(voc, kind=FileNotFoundError)
+    assert "000001  1.xml'" in text and 'one name without ending' in text
+
+
+def test_an_xml_file_that_is_missing(voc):
+    (voc / 'Annotations/000004.xml').unlink()
+    assert '000004.xml' in refused(voc, kind=FileNotFoundError)
+
+
+def test_an_image_that_is_missing(voc):
+    (voc / 'JPEGImages/000004.jpg').unlink()
+    text = refused(voc, kind=FileNotFoundError)
+    assert '1 of the 12 images' in text and "000004.jpg'" in text
+
+
+@pytest.mark.parametrize(
+    'pattern, change', [('<size>', '<siz'), ('<width>64', '<width>64.5')]
+)
+def test_a_file_that_cannot_be_read(voc, pattern, change):
+    rewrite(voc, pattern, change, only='000007')
+    text = refused(voc)
+    assert 'cannot be read' in text and "000007.xml'" in text
+
+
+def test_a_misspelt_class(made):
+    classes = ('Circle', *CLASSES[1:])
+    text = refused(made, classes)
+    assert "is of class 'Circle'; its XML files name circle (" in text
+    assert "did you mean 'circle'" in text
+
+
+def test_no_object_of_the_classes(made):
+    text = refused(made, ('bus',))
+    assert "is of class 'bus'; its XML files name" in text
+
+
+def test_corners_in_the_wrong_order(voc):
+    rewrite(voc, r'<xmax>\d+', '<xmax>1', only='000003')
+    text = refused(voc)
+    assert 'have a width or height under 0' in text and '000003.jpg' in text
+
+
+def test_sizes_in_place_of_corners(voc):
+    """xmax and ymax hold the width and height."""
+
+    def sizes(match):
+        x1, y1, x2, y2 = map(int, match.groups())
+        return (
+            f'<xmin>{x1}</xmin><ymin>{y1}</ymin>'
+            f'<xmax>{x2 - x1}</xmax><ymax>{y2 - y1}</ymax>'
+        )
+
+    rewrite(
+        voc,
+        r'<xmin>(\d+)</xmin><ymin>(\d+)</ymin>'
+        r'<xmax>(\d+)</xmax><ymax>(\d+)</ymax>',
+        sizes,
+    )
+    assert 'have a width or height under 0' in refused(voc)
+
+
+def test_fractions(voc):
+    rewrite(
+        voc,
+        r'<(x|y)(min|max)>(\d+)',
+        lambda m: f'<{m[1]}{m[2]}>{int(m[3]) / 64}',
+    )
+    assert 'a width or height' in refused(voc)
+
+
+@pytest.mark.parametrize('width', [0, 640])
+def test_sizes_that_the_images_do_not_have(voc, width):
+    rewrite(voc, '<width>64', f'<width>{width}')
+    text = refused(voc)
+    assert '12 of the 12 images looked at have another size' in text
+
+
+def test_everything_is_difficult(voc):
+    rewrite(voc, '<difficult>0', '<difficult>1')
+    assert 'are marked as crowds (iscrowd, difficult)' in refused(voc)
+
+
+def test_boxes_over_the_border(voc):
+    rewrite(voc, r'<xmax>\d+', '<xmax>70', only='000003')
+    [report] = check(voc)
+    assert report.facts['over the border'] > 0
+    assert any('by more than a pixel' in w for w in report.warnings)
+
+
+@DATASETS.register_module(name='OwnBoxesOfTests', force=True)
+class OwnBoxes(BaseDetDataset):
+    """A user's own reader, of two images and any boxes."""
+
+    METAINFO = dict(classes=CLASSES)
+
+    def __init__(self, folder, boxes, **kwargs):
+        self.folder, self.boxes = folder, boxes
+        super().__init__(**kwargs)
+
+    def load_data_list(self):
+        return [
+            dict(
+                img_path=f'{self.folder}/00000{image}.png',
+                img_id=image,
+                width=64,
+                height=64,
+                instances=[
+                    dict(bbox=box, bbox_label=image, ignore_flag=0)
+                    for box in self.boxes
+                ],
+            )
+            for image in (1, 2)
+        ]
+
+
+@pytest.mark.parametrize(
+    'boxes, message',
+    [
+        ([[3, 4, 20, 9]], None),
+        ([[0.1, 0.2, 0.5, 0.4]], 'numbers from 0 to 1'),
+        ([[20, 4, 3, 9]], 'a width or height under 0'),
+        ([[np.nan, 4, 30, 9]], 'not finite'),
+        ([[50, 50, 90, 90]] * 3, 'cannot be meant'),
+    ],
+)
+def test_a_class_of_the_user(shapes, boxes, message):
+    init_default_scope('mmdet')
+    leaf = dict(
+        type='OwnBoxesOfTests',
+        folder=str(shapes / 'train'),
+        boxes=boxes,
+        pipeline=[dict(type='LoadImageFromFile')],
+    )
+    if message is None:
+        [report] = check_data(loader_cfg(leaf), ('train',))
+        assert report.facts['objects used'] == 2
+        return
+    with pytest.raises(UserError, match=message):
+        check_data(loader_cfg(leaf), ('train',))
