@@ -39,14 +39,21 @@ class FeatureTap:
     """
 
     def __init__(self, module: nn.Module, points: dict[str, str]) -> None:
-        self.points: dict[str, tuple] = {}
+        self._network = module
         self._written = dict(points)
-        for name, written in points.items():
-            path, side, call = _split(written)
-            self.points[name] = find_module(module, path), side, call
         self._handles: list[RemovableHandle] = []
+        self._find()
+
+    def _find(self) -> None:
+        """Look the points up: a hook may put another module in a place."""
+        self.points: dict[str, tuple] = {}
+        for name, written in self._written.items():
+            path, side, call = _split(written)
+            module = find_module(self._network, path)
+            self.points[name] = module, side, call
 
     def __enter__(self) -> dict[str, list]:
+        self._find()
         records: dict[str, list] = {name: [] for name in self.points}
         self._records = records
         self._versions: dict[str, list] = {name: [] for name in records}

@@ -10,6 +10,7 @@ import json
 import os
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import ie_toy as toy
 import numpy as np
@@ -18,7 +19,7 @@ import share_toy
 import torch
 from mmengine.config import ConfigDict
 from mmengine.dist import get_rank
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, SyncBuffersHook
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.runner.checkpoint import get_state_dict
@@ -355,6 +356,27 @@ def measure_shares(job, rank):
     launch.train(cfg, seed=0)
 
 
+def sync_statistics(job, rank):
+    """What MMDetection's and MMEngine's hooks make of unequal ranks."""
+    # not at the top: kd_det makes torchvision importable first
+    from mmdet.engine.hooks import SyncNormHook
+
+    model = MMDistributedDataParallel(job.model('kd'))
+    for name, call in (
+        ('norm', lambda runner: SyncNormHook().before_val_epoch(runner)),
+        (
+            'buffers',
+            lambda runner: SyncBuffersHook().after_train_epoch(runner),
+        ),
+    ):
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.fill_(3.0 + 4 * rank)
+        call(SimpleNamespace(model=model))
+        state = {k: v for k, v in get_state_dict(model).items()}
+        torch.save(state, job.folder / f'{name}_{rank}.pth')
+
+
 def work(rank, job):
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2')
     torch.set_num_threads(1)
@@ -372,6 +394,7 @@ def work(rank, job):
     train_peers(job, rank)
     make_auto_encoder(job, rank)
     measure_shares(job, rank)
+    sync_statistics(job, rank)
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 
@@ -544,3 +567,14 @@ def test_ranks_rescale_a_loss_alike(job):
     checkpoint = load_checkpoint(job.folder / 'shares/epoch_2.pth')
     key = 'distill.logit.losses.loss_kd.auto_weight.factor'
     assert checkpoint['state_dict'][key].item() == factors[0]
+
+
+@pytest.mark.parametrize('hook', ['norm', 'buffers'])
+def test_the_students_statistics_are_made_alike(job, hook):
+    """SyncNormHook and SyncBuffersHook reach the student of a pair."""
+    for rank in range(2):
+        path = job.folder / f'{hook}_{rank}.pth'
+        state = torch.load(path, weights_only=True)
+        means = [v for k, v in state.items() if k.endswith('running_mean')]
+        assert len(means) > 10
+        assert all((mean == 5.0).all() for mean in means)

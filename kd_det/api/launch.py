@@ -37,6 +37,7 @@ from kd_det.preflight.checkpoints import (
 )
 from kd_det.preflight.data import check_data, class_names
 from kd_det.preflight.frozen_layers import warn_of_frozen
+from kd_det.preflight.parts import check_parts
 from kd_det.preflight.pretrained_weights import check_pretrained
 
 
@@ -206,6 +207,7 @@ def train(
                 runner.register_hook(kind())
         if resume and path:
             check_resumed_keys(runner, path)
+        check_parts(runner)
         require_auto_encoders(runner)
         check_auto_weights(runner)
         record_connectors(runner)

@@ -221,8 +221,8 @@ class Distiller(nn.Module):
                     f'{columns}; use a loss of each class by itself: '
                     'SigmoidKDLoss, or on a one-stage head DenseKDLoss.'
                 )
-            rows = getattr(loss, 'num_classes', columns)
-            if rows != columns:
+            rows = loss.columns
+            if rows not in (None, columns):
                 raise UserError(
                     f'{name} has num_classes={rows}, but the logits have '
                     f"{columns} columns (a two-stage detector's with the "

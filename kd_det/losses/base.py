@@ -42,6 +42,10 @@ class DistillLoss(nn.Module):
     bounded = False
     # Minimum number of logits.
     least_classes = 1
+    # Whether it stops at labels of mixed images, see ``hard``.
+    hard_labels = False
+    # Columns that the labels count, where the loss is told.
+    columns: int | None = None
     loss_weight: float
     scale: float
 

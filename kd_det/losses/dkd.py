@@ -34,6 +34,7 @@ class DKDLoss(LogitLoss):
     """
 
     least_classes = 2  # at least one besides the target
+    hard_labels = True
 
     def __init__(
         self,

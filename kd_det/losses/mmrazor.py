@@ -70,7 +70,7 @@ class MMRazorLoss(DistillLoss):
         self.inputs = self._check_inputs(name, cfg.get('inputs'))
         self.entrywise = kind not in ANY_WIDTH
         if hasattr(self.loss, 'num_classes'):  # checked by the distiller
-            self.num_classes = self.loss.num_classes
+            self.columns = self.loss.num_classes
         if kind == 'DKDLoss' and self.loss.reduction in ('mean', 'none'):
             print_log(
                 f'{name}: mmrazor.DKDLoss sums over the batch despite '

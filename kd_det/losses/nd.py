@@ -180,6 +180,7 @@ class SIFNLoss(EmbeddingLoss):
     Paper: https://arxiv.org/abs/2305.17007
     """
 
+    hard_labels = True
     previous_norms: Tensor
 
     def __init__(
@@ -190,7 +191,7 @@ class SIFNLoss(EmbeddingLoss):
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__(background, loss_weight)
-        self.num_classes = check_count(self, 'num_classes', num_classes, 1)
+        self.columns = check_count(self, 'num_classes', num_classes, 1)
         self.step = check_finite(self, 'step', step)
         # NaN: this class has not occurred yet
         memory = torch.full((num_classes,), float('nan'))
@@ -269,6 +270,8 @@ class FDRInfoNCELoss(EmbeddingLoss):
 
     Paper: https://arxiv.org/abs/2305.17007
     """
+
+    hard_labels = True
 
     def __init__(
         self,

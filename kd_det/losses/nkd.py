@@ -40,6 +40,7 @@ class NKDLoss(LogitLoss):
     """
 
     least_classes = 2  # at least one besides the target
+    hard_labels = True
 
     def __init__(
         self,

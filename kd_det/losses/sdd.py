@@ -43,6 +43,8 @@ class SDDLoss(DistillLoss):
     Differs from the authors' code: NaN is not replaced by 0.
     """
 
+    hard_labels = True
+
     def __init__(
         self,
         base: dict,

@@ -1,5 +1,6 @@
 """DistillModel: a student and its frozen teacher as one MMEngine model."""
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import torch
@@ -14,13 +15,14 @@ from kd_det.errors import UserError, nearest
 from kd_det.models.inherit import Inheritance, check_parts
 from kd_det.models.preprocessor import PairPreprocessor
 from kd_det.models.spec import read_spec
+from kd_det.models.stand_in import StandIn
 from kd_det.models.teacher import FrozenTeacher
 from kd_det.registry import MODELS, build_part
 from kd_det.taps import FeatureTap
 
 
 @MODELS.register_module()
-class DistillModel(BaseModel):
+class DistillModel(StandIn, BaseModel):
     """Train a student with its own losses and what distillers add.
 
     ``loss`` runs the student's untouched loss, then the distillers;
@@ -29,6 +31,10 @@ class DistillModel(BaseModel):
     A checkpoint of this model is a checkpoint of the student: its own keys,
     unprefixed; connectors and schedule state stand under ``distill.``, the
     teacher is not in it.
+
+    To parts of other packages it is the student: an attribute that it lacks
+    is the student's, and ``named_modules``, ``named_parameters`` and
+    ``named_buffers`` use the names of the checkpoint.
 
     Several teachers have names, ``teacher=dict(a=dict(cfg=…, ckpt=…),
     b=…)``, and each distiller says whom it listens to, ``teacher='a'``.
@@ -119,19 +125,19 @@ class DistillModel(BaseModel):
             )
         )
         self.classes = classes
-        self.student = network
         # in a dict, no sub-modules: no optimiser and no checkpoint must see
         # them
         self.teachers = frozen
         self.listens_to = {name: who for name, (who, _) in chosen.items()}
         self.heard = heard  # names of the teachers that must run
+        self.inheritance = inheritance or None  # until the first step
+        self._checked = False  # that gradients reach the student
+        self.student = network  # what is set from here on may be meant for it
         self.distill = nn.ModuleDict(built)
         for name, distiller in built.items():
             own = frozen[self.listens_to[name]]
             distiller.match_up(classes, own)
             distiller.bind(name, network, own)
-        self.inheritance = inheritance or None  # until the first step
-        self._checked = False  # that gradients reach the student
         self._register_state_dict_hook(_drop_prefix)
         self.register_load_state_dict_pre_hook(_add_prefix)
 
@@ -140,6 +146,41 @@ class DistillModel(BaseModel):
         """The teacher, where there is one."""
         (teacher,) = self.teachers.values()
         return teacher
+
+    def _stands_for(self) -> nn.Module | None:
+        return vars(self).get('_modules', {}).get('student')
+
+    def named_modules(
+        self,
+        memo: set | None = None,
+        prefix: str = '',
+        remove_duplicate: bool = True,
+    ) -> Iterator[tuple[str, nn.Module]]:
+        """Walk the modules by the names that a checkpoint gives them."""
+        found = super().named_modules(memo, prefix, remove_duplicate)
+        start = f'{prefix}.' if prefix else ''
+        for name, module in found:
+            inner = f'{name}.'.removeprefix(f'{start}student.')
+            if inner != f'{name}.':
+                name = f'{start}{inner}'.removesuffix('.')
+            yield name, module
+
+    def get_layer_depth(self, name: str) -> tuple[int, int]:
+        """Return the depth of a weight, for decay by layer, and the most.
+
+        Args:
+            name: Of a parameter; those of distillers count as the head.
+
+        Raises:
+            UserError: The student has no such order of its layers.
+        """
+        if not hasattr(self.student, 'get_layer_depth'):
+            raise UserError(
+                f'The student {type(self.student).__name__} cannot tell how '
+                'deep its layers lie (get_layer_depth), which a learning rate '
+                'by layer needs; leave optim_wrapper.constructor out.'
+            )
+        return self.student.get_layer_depth(name.removeprefix('student.'))
 
     def init_weights(self) -> None:
         """Initialise the student as plain training does, then inherit."""

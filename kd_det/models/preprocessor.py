@@ -5,9 +5,10 @@ from mmengine.model import BaseDataPreprocessor
 from torch import nn
 
 from kd_det.errors import UserError
+from kd_det.models.stand_in import StandIn
 
 
-class PairPreprocessor(BaseDataPreprocessor):
+class PairPreprocessor(StandIn, BaseDataPreprocessor):
     """Run the student's preprocessor, and a teacher's where it differs.
 
     When both make the same tensor of the same image, one tensor serves both
@@ -29,30 +30,46 @@ class PairPreprocessor(BaseDataPreprocessor):
     ) -> None:
         super().__init__()
         # in dicts: each is already a sub-module of its own network
-        self._own = dict(student=student)
         self.differing = {
             name: teacher
             for name, teacher in teachers.items()
             if not _agree(student, teacher)
         }
-        augments = getattr(student, 'batch_augments', None)
-        if self.differing and augments:
-            # MMPretrain takes its own from train_cfg, MMDetection lists them
-            listed = isinstance(augments, nn.ModuleList)
-            key = (
-                'data_preprocessor.batch_augments'
-                if listed
-                else 'train_cfg.augments'
-            )
-            raise UserError(
-                f'The student mixes or resizes the images of a batch ({key}), '
-                'and the teacher normalises them differently, so it would see '
-                'other images; give both the same data_preprocessor, or take '
-                f'{key} out of the student.'
-            )
+        self._own = dict(student=student)
+        self.check_mixing(getattr(student, 'batch_augments', None))
+
+    def _stands_for(self) -> BaseDataPreprocessor | None:
+        return vars(self).get('_own', {}).get('student')
+
+    def check_mixing(self, augments, where: str | None = None) -> None:
+        """Stop at mixed images that a teacher would see as they were.
+
+        Args:
+            augments: What the student does to the images of a batch; None
+                for nothing.
+            where: What asks for it; the student's config without it.
+        """
+        if not (self.differing and augments):
+            return
+        # MMPretrain takes its own from train_cfg, MMDetection lists them
+        listed = isinstance(augments, nn.ModuleList)
+        key = (
+            'data_preprocessor.batch_augments'
+            if listed
+            else 'train_cfg.augments'
+        )
+        raise UserError(
+            f'The student mixes or resizes the images of a batch '
+            f'({where or key}), and the teacher normalises them differently, '
+            'so it would see other images; give both the same '
+            'data_preprocessor, or take '
+            f'{"it" if where else key} out of the student.'
+        )
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Return the student's batch, with ``teacher_inputs`` if needed."""
+        if training:
+            self.check_mixing(getattr(self, 'batch_augments', None))
         batch = self._own['student'](data, training)
         if not training or not self.differing:
             return batch
