@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from kd_det.errors import UserError
-from kd_det.models import FrozenTeacher
+from kd_det.models import FrozenTeacher, rewriting
 from kd_det.models.rewriting import Running, rewritten
 from kd_det.models.spec import read_spec
 from kd_det.models.witness import Witness
@@ -23,8 +23,9 @@ ALL = dict(fuse_conv_bn=True, channels_last=True, dtype='bfloat16')
 
 
 @pytest.fixture(autouse=True)
-def scope():
+def scope(monkeypatch):
     init_default_scope('mmdet')
+    monkeypatch.setattr(rewriting, 'is_fast_in', lambda dtype: True)
 
 
 @pytest.fixture
@@ -172,6 +173,20 @@ def test_what_is_proven_is_silent(said, tmp_path):
     spec = write_weights(tiny_spec(50), tmp_path / 't.pth', lambda _: None)
     frozen = FrozenTeacher(dict(spec, **ALL))
     assert not said and norms(frozen.model) == 0
+
+
+def test_half_precision_that_is_slower_here(monkeypatch, tmp_path):
+    lines = []
+    monkeypatch.setattr(
+        rewriting, 'print_log', lambda *args: lines.append(args)
+    )
+    monkeypatch.setattr(rewriting, 'is_fast_in', lambda dtype: False)
+    spec = write_weights(tiny_spec(50), tmp_path / 't.pth', lambda _: None)
+    slow = FrozenTeacher(dict(spec, dtype='bfloat16'))
+    assert 'runs in float32' in lines[0][0]
+    images = torch.randn(1, 3, 64, 64)
+    full = FrozenTeacher(spec).extract_feat(images)
+    assert all(map(torch.equal, slow.extract_feat(images), full))
 
 
 def test_nothing_is_tried_unasked(monkeypatch, tmp_path):
