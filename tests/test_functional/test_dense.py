@@ -143,9 +143,7 @@ def test_half_empty_and_detached(function, shape, dtype):
 
 def test_refusals(logits, corners):
     s, t = logits
-    with pytest.raises(
-        ValueError, match='gamma must be 0 or .* got 0.5'
-    ):
+    with pytest.raises(ValueError, match='gamma must be 0 or .* got 0.5'):
         sigmoid_kd_loss(s, t, 1.0, 0.5)
     with pytest.raises(ValueError, match='tau'):
         sigmoid_kd_loss(s, t, 0.0)

@@ -337,9 +337,7 @@ class TestErrors:
             call(t, y + 1)
         with pytest.raises(ValueError, match=r'shape \(N, K, R\)'):
             call(t[..., 0], y)
-        with pytest.raises(
-            ValueError, match='one class and one region'
-        ):
+        with pytest.raises(ValueError, match='one class and one region'):
             call(t[..., :0], y)
 
     def test_regions_must_agree(self, batch):

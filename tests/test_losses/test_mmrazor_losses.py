@@ -186,9 +186,7 @@ def test_levels_are_added_up():
         torch.testing.assert_close(value, expected)
     # the tuples that PKD alone takes
     torch.testing.assert_close(theirs(student, teacher), expected)
-    with pytest.raises(
-        UserError, match="'teacher_feats': 1.*same number"
-    ):
+    with pytest.raises(UserError, match="'teacher_feats': 1.*same number"):
         loss(student_feats=student, teacher_feats=teacher[:1])
 
 
