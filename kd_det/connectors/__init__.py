@@ -1,4 +1,4 @@
-"""Trainable maps of a student field to the teacher's shape."""
+"""Trainable modules that map student fields to the teacher's shape."""
 
 from kd_det.connectors.abf import ABFConnector
 from kd_det.connectors.adaptor import EmbeddingAdaptor

@@ -1,4 +1,4 @@
-"""ABFConnector: ReviewKD's attention-based fusion of levels."""
+"""ABFConnector: ReviewKD's attention-based fusion."""
 
 from collections.abc import Sequence
 
@@ -16,10 +16,10 @@ MAX_MID = 512
 
 @MODELS.register_module()
 class ABFConnector(Connector):
-    r"""Fuse the student's levels, the deepest first, into the teacher's.
+    r"""Fuse the student's levels, deepest first, to match the teacher's.
 
-    With :math:`F_i` the student's map at level i and :math:`r_{i+1}` what
-    the next deeper level passed on, resized to the size of :math:`F_i`:
+    With :math:`F_i` the student's map at level i and :math:`r_{i+1}` the
+    residual of the next deeper level, resized to the size of :math:`F_i`:
 
     .. math::
         x_i &= \mathrm{BN}(\mathrm{conv}_{1 \times 1} F_i), \qquad
@@ -27,29 +27,29 @@ class ABFConnector(Connector):
         r_i &= \mathrm{resize}(a \, x_i + b \, r_{i+1}), \qquad
         y_i = \mathrm{BN}(\mathrm{conv}_{3 \times 3} \, r_i)
 
-    a and b are maps of one channel and need not add up to 1; the deepest
-    level has :math:`r_i = \mathrm{resize}(x_i)`. :math:`y_i` is compared
-    with the teacher's level. Resizing takes the nearest entry.
+    a and b are single-channel attention maps that need not sum to 1; at the
+    deepest level :math:`r_i = \mathrm{resize}(x_i)`. :math:`y_i` is compared
+    with the teacher's level. Resizing uses nearest-neighbour interpolation.
 
-    Sizes come from the maps. :math:`r_i` is resized to the teacher's level
-    where the sizes differ, as in the authors' code for classification; their
-    code for detection never resizes there, since the levels of two FPNs
-    agree in size, and then neither does this.
+    Sizes are taken from the maps. :math:`r_i` is resized to the teacher's
+    level if the sizes differ, as in the authors' classification code; in their
+    detection code the levels of both FPNs have equal sizes, so no resizing is
+    needed.
 
     Args:
-        in_channels: Channels of the student's levels, shallow to deep.
-        out_channels: Channels of the teacher's.
-        mid_channels: Channels of x and r; min(512, ``in_channels[-1]``)
-            without it.
+        in_channels: Channels of the student's levels, from shallow to deep.
+        out_channels: Channels of the teacher's levels.
+        mid_channels: Channels of x and r; default: min(512,
+            ``in_channels[-1]``).
 
     Raises:
-        UserError: The channels are no two lists of one length, or one is no
-            integer above 0.
+        UserError: The channels are not two lists of positive integers of the
+            same length.
 
     Paper: https://arxiv.org/abs/2104.09044
 
-    Differs from the authors' code: the sizes need not be given, and the
-    maps need not be square.
+    Differs from the authors' code: sizes need not be given, and maps need not
+    be square.
     """
 
     on_maps = True
@@ -74,22 +74,23 @@ class ABFConnector(Connector):
     def forward(
         self, field: Sequence[Tensor], like: Sequence[Tensor]
     ) -> tuple[Tensor, ...]:
-        """Return maps of the teacher's shapes, shallow to deep.
+        """Return feature maps with the teacher's shapes, shallow to deep.
 
         Args:
-            field: The student's maps (N, C, H, W), shallow to deep.
-            like: The teacher's, as many; only their shapes are used.
+            field: Student feature maps (N, C, H, W), from shallow to deep.
+            like: The same number of teacher feature maps; only their shapes
+                are used.
 
         Raises:
-            UserError: The number of levels or a number of channels is
-                another than at the build, or batch norm would see a single
-                pixel to train on.
+            UserError: The number of levels or channels differs from the
+                constructor's, or batch norm would get a single pixel in
+                training.
         """
         if not len(field) == len(like) == len(self.blocks):
             raise UserError(
                 f'ABFConnector was built for {len(self.blocks)} levels, but '
                 f'got {len(field)} of the student and {len(like)} of the '
-                'teacher; name as many points on both sides.'
+                'teacher; set the same number of tap points for both.'
             )
         fused, deeper = [], None
         for level in reversed(range(len(field))):
@@ -102,7 +103,7 @@ class ABFConnector(Connector):
 
 
 class _ABF(nn.Module):
-    """The fusion of one level with what the deeper one passed on."""
+    """Fusion of one level with the residual of the deeper level."""
 
     def __init__(
         self, in_channels: int, mid: int, out_channels: int, fuse: bool
@@ -119,7 +120,7 @@ class _ABF(nn.Module):
     def forward(
         self, x: Tensor, deeper: Tensor | None, size: torch.Size
     ) -> tuple[Tensor, Tensor]:
-        """Return the output of this level and what it passes on."""
+        """Return the output of this level and its residual."""
         x = self.reduce_norm(self.reduce(x))
         if self.attention is not None and deeper is not None:
             deeper = _resize(deeper, x.shape[2:])

@@ -1,4 +1,4 @@
-"""EmbeddingAdaptor: the student's embedding as wide as the teacher's."""
+"""EmbeddingAdaptor: maps the student's embedding to the teacher's width."""
 
 from torch import Tensor, nn
 
@@ -13,23 +13,24 @@ from kd_det.registry import MODELS
 class EmbeddingAdaptor(Connector):
     """Batch norm, dropout and a linear layer: the adaptor of KD++.
 
-    The logits still come from the raw embedding. What comes out may be
-    negative, unlike an embedding behind a ReLU. The dropout draws numbers
-    of its own, so that the student draws what it does without.
+    The student's logits are still computed from the original embedding. The
+    output may be negative, unlike an embedding after a ReLU. Dropout uses its
+    own random generator, so the student's random numbers do not change.
 
     Args:
         in_channels: Width of the student's embedding.
         out_channels: Width of the teacher's.
-        dropout: Share of the entries that are zeroed, from 0 to below 1.
+        dropout: Dropout probability, in [0, 1).
 
     Raises:
-        UserError: A width is no integer above 0, or dropout out of range.
+        UserError: A width is not a positive integer, or dropout is out of
+            range.
 
     Paper: https://arxiv.org/abs/2305.17007
 
-    Differs from the authors' code: the layers begin as PyTorch makes them;
-    there the bias (CIFAR) or the weight (ImageNet) of every linear layer of
-    the student, its class layer too, is drawn anew.
+    Differs from the authors' code: uses PyTorch's default initialisation;
+    theirs reinitialises the bias (CIFAR) or the weight (ImageNet) of all
+    linear layers of the student, including its classification layer.
     """
 
     on_maps = False
@@ -42,8 +43,8 @@ class EmbeddingAdaptor(Connector):
         check_count(self, 'out_channels', out_channels, 1)
         if not (isinstance(dropout, (int, float)) and 0 <= dropout < 1):
             raise UserError(
-                f'EmbeddingAdaptor: dropout={dropout!r}; a number from 0 to '
-                'below 1 is accepted.'
+                f'EmbeddingAdaptor: dropout={dropout!r}; a number in [0, 1) '
+                'is accepted.'
             )
         self.norm = nn.BatchNorm1d(in_channels)
         self.dropout = nn.Dropout(dropout)
@@ -51,15 +52,15 @@ class EmbeddingAdaptor(Connector):
         self.numbers = OwnNumbers()
 
     def forward(self, field: Tensor, like: Tensor) -> Tensor:
-        """Return an embedding (N, D) of the teacher's width.
+        """Return an embedding (N, D) with the teacher's width.
 
         Args:
-            field: The student's embedding (N, in_channels).
-            like: The teacher's (N, out_channels); only its shape is used.
+            field: Student embedding (N, in_channels).
+            like: Teacher embedding (N, out_channels); only its shape is used.
 
         Raises:
-            UserError: A width is another than at the build, or one sample
-                came to train on.
+            UserError: A width differs from the constructor's, or there is a
+                single sample in training.
         """
         self.check_shapes(field, like)
         self.check_batch(field)

@@ -1,4 +1,4 @@
-"""AlignConnector: channels and sizes made the teacher's, no more."""
+"""AlignConnector: matches the teacher's channels and sizes."""
 
 from collections.abc import Sequence
 
@@ -12,18 +12,18 @@ from kd_det.registry import MODELS
 
 @MODELS.register_module()
 class AlignConnector(Connector):
-    """A 1x1 convolution where channels differ, a resize where sizes do.
+    """A 1x1 convolution if channels differ, and resizing if sizes differ.
 
-    :class:`FeatureDistiller` takes it by itself for losses that compare maps
-    entry by entry, where the config names no connector.
+    :class:`FeatureDistiller` adds it automatically for losses that compare
+    feature maps element-wise, if the config sets no connector.
 
     Args:
         in_channels: Channels of the student's levels.
-        out_channels: Channels of the teacher's.
+        out_channels: Channels of the teacher's levels.
 
     Raises:
-        UserError: The channels are not two lists of integers above 0, of one
-            length.
+        UserError: The channels are not two lists of positive integers of the
+            same length.
     """
 
     on_maps = True
@@ -39,21 +39,21 @@ class AlignConnector(Connector):
         )
 
     def forward(self, field: Field, like: Field) -> tuple[Tensor, ...]:
-        """Return the levels in the shapes of the teacher's.
+        """Return feature maps with the teacher's shapes.
 
         Args:
-            field: The student's maps (N, C, H, W).
-            like: The teacher's; only their shapes are used.
+            field: Student feature maps (N, C, H, W).
+            like: Teacher feature maps; only their shapes are used.
 
         Raises:
-            UserError: The number of levels or of channels is another than at
-                the build.
+            UserError: The number of levels or channels differs from the
+                constructor's.
         """
         if not len(field) == len(like) == len(self.levels):
             raise UserError(
                 f'AlignConnector was built for {len(self.levels)} levels, '
                 f'but got {len(field)} of the student and {len(like)} of the '
-                'teacher; name as many points on both sides.'
+                'teacher; set the same number of tap points for both.'
             )
         levels = enumerate(zip(field, like))
         return tuple(self._align(*pair, level) for level, pair in levels)

@@ -1,4 +1,4 @@
-"""The file of a teacher's auto-encoder: weights, with provenance."""
+"""Auto-encoder files: weights with provenance."""
 
 import io
 from pathlib import Path
@@ -12,15 +12,15 @@ from kd_det.errors import UserError
 from kd_det.files import atomic_write
 
 AGAIN = (
-    'delete it, which lets AutoEncoderHook or `kd_det autoencoder` '
-    'train it again, or name another file in auto_encoder'
+    'delete it, so that AutoEncoderHook or `kd_det autoencoder` trains a new '
+    'one, or set another file in auto_encoder'
 )
-# what a stage of training adds to the identity of an auto-encoder
+# Descriptions of the provenance entries that must match.
 WHAT = {
     'teacher_sha256': 'another teacher checkpoint',
     'points': 'other tap points of the teacher',
-    'in_channels': 'maps of other widths',
-    'channels': 'factors of other widths',
+    'in_channels': 'feature maps with other channels',
+    'channels': 'factors with other channels',
     'norm': 'other layers (norm)',
     'shared': 'other levels (shared)',
     'training_sha256': 'other training data',
@@ -30,12 +30,12 @@ WHAT = {
 def save_auto_encoder(
     path: str | Path, auto_encoder: AutoEncoder, provenance: dict
 ) -> None:
-    """Write an auto-encoder atomically, with what it comes from.
+    """Write an auto-encoder with its provenance atomically.
 
     Args:
-        path: The file.
-        auto_encoder: Trained.
-        provenance: Of plain numbers, strings and lists.
+        path: Output file.
+        auto_encoder: Trained auto-encoder.
+        provenance: Dict of plain numbers, strings and lists.
     """
     state = {k: v.cpu() for k, v in auto_encoder.state_dict().items()}
     write(path, dict(state_dict=state, provenance=provenance))
@@ -45,11 +45,11 @@ def write(path: str | Path, content: dict) -> None:
     """Write tensors atomically.
 
     Args:
-        path: The file.
-        content: What is to be found there again.
+        path: Output file.
+        content: Dict of tensors and plain values.
 
     Raises:
-        UserError: The disk is full, or the place cannot be written.
+        UserError: The disk is full, or the file cannot be written.
     """
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -59,20 +59,20 @@ def write(path: str | Path, content: dict) -> None:
     except OSError as error:
         raise UserError(
             f'{str(path)!r} cannot be written ({error.strerror}, '
-            f'{buffer.tell()} bytes); what was there is as it was: '
-            'free some space or name another file in auto_encoder, then '
-            'start again.'
+            f'{buffer.tell()} bytes); existing files are unchanged: free '
+            'some space or set another file in auto_encoder, then start '
+            'again.'
         ) from None
 
 
 def check_place(path: str | Path) -> None:
-    """Stop unless an auto-encoder can be written where it is to be.
+    """Raise unless an auto-encoder can be written to a path.
 
     Args:
-        path: A file that does not exist.
+        path: Path of a file that does not exist yet.
 
     Raises:
-        UserError: It is a folder, or its folder cannot be written.
+        UserError: The path is a folder, or its folder is not writable.
     """
     path = Path(path)
     reason = 'it is a folder'
@@ -84,17 +84,17 @@ def check_place(path: str | Path) -> None:
         except OSError as error:
             reason = f'{error.strerror}: {error.filename!r}'
     raise UserError(
-        f'Auto-encoder {str(path)!r} cannot be written ({reason}); name a '
-        'file in a folder that can, in auto_encoder.'
+        f'Auto-encoder {str(path)!r} cannot be written ({reason}); set '
+        'auto_encoder to a file in a writable folder.'
     )
 
 
 def load_auto_encoder(path: str | Path) -> tuple[dict, dict]:
-    """Return the weights and the provenance in a file.
+    """Return the weights and the provenance from a file.
 
     Raises:
-        FileNotFoundError: No such file.
-        UserError: It is no auto-encoder.
+        FileNotFoundError: The file does not exist.
+        UserError: The file does not contain an auto-encoder.
     """
     content = load_checkpoint(path)
     if not all(
@@ -102,8 +102,7 @@ def load_auto_encoder(path: str | Path) -> tuple[dict, dict]:
         for key in ('state_dict', 'provenance')
     ):
         raise UserError(
-            f'{str(path)!r} holds no auto-encoder with its provenance; {AGAIN}'
-            '.'
+            f'{str(path)!r} contains no auto-encoder with provenance; {AGAIN}.'
         )
     return content['state_dict'], content['provenance']
 
@@ -111,15 +110,15 @@ def load_auto_encoder(path: str | Path) -> tuple[dict, dict]:
 def check_provenance(
     path: str | Path, provenance: dict, expected: dict
 ) -> None:
-    """Stop unless an auto-encoder is of this teacher, point and data.
+    """Raise unless an auto-encoder matches teacher, tap points and data.
 
     Args:
-        path: Its file, for the message.
-        provenance: What the file says.
-        expected: What it must say; the rest is not compared.
+        path: File of the auto-encoder, for the message.
+        provenance: Provenance from the file.
+        expected: Expected entries; others are not compared.
 
     Raises:
-        UserError: Naming the first thing that differs.
+        UserError: An entry differs; the message names the first one.
     """
     for key, value in expected.items():
         stored = provenance.get(key)
@@ -130,6 +129,6 @@ def check_provenance(
             for side in (value, stored)
         )
         raise UserError(
-            f'Auto-encoder {str(path)!r} was trained on {WHAT[key]} ({key} is '
-            f'{theirs!r}, this run has {ours!r}); {AGAIN}.'
+            f'Auto-encoder {str(path)!r} was trained on {WHAT[key]} ({key} '
+            f'is {theirs!r}, in this run {ours!r}); {AGAIN}.'
         )

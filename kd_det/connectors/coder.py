@@ -1,4 +1,4 @@
-"""Coders: what makes factors of feature maps, and maps of factors."""
+"""Coders: encode feature maps as factors, and decode them."""
 
 from collections.abc import Sequence
 
@@ -14,22 +14,22 @@ Masks = Sequence[Tensor | None]
 
 
 class Coder(nn.Module):
-    r"""Three 3x3 convolutions, a leaky ReLU behind each.
+    r"""Three 3x3 convolutions, each followed by a leaky ReLU.
 
-    The channels go from :math:`C` to :math:`C`, :math:`m` and :math:`m`.
-    With batch norm there is one behind each convolution, and a leaky ReLU
-    ahead of the first, as IE-KD has it; without, the convolutions have a
-    bias, as FT has it.
+    The channels go from :math:`C` to :math:`C`, :math:`m` and :math:`m`. With
+    batch norm, as in IE-KD, there is a batch norm after each convolution and a
+    leaky ReLU before the first. Without, as in FT, the convolutions have a
+    bias.
 
     Args:
-        in_channels: :math:`C`.
-        out_channels: :math:`m`.
-        norm: Batch norm.
+        in_channels: Input channels :math:`C`.
+        out_channels: Output channels :math:`m`.
+        norm: Whether to use batch norm.
 
     Paper: https://arxiv.org/abs/2107.00181
 
-    Differs from the authors' code: without batch norm there is a bias, as in
-    that of FT.
+    Differs from the authors' code: there is a bias without batch norm, as in
+    FT's code.
     """
 
     def __init__(
@@ -57,20 +57,20 @@ class Coder(nn.Module):
         """Return the coded map (N, m, H, W).
 
         Args:
-            x: Map (N, C, H, W).
-            mask: Which cells count, boolean (N, 1, H, W); the others are
-                zero ahead of every convolution and in the result, and no
-                statistics count them, so that nothing comes of padding.
+            x: Feature map (N, C, H, W).
+            mask: Cells to use, boolean (N, 1, H, W). Other cells (padding) are
+                zero before every convolution and in the result, and are
+                excluded from batch norm statistics.
 
         Raises:
-            UserError: Batch norm is to train on a single cell.
+            UserError: Batch norm would get a single cell in training.
         """
         if self.norm and self.training and x[:, 0].numel() == 1:
             raise UserError(
-                'A coder with batch norm cannot train on one image whose map '
-                'is one cell; take batches of two or more (drop_last=True in '
-                'train_dataloader), name points with larger maps in taps, or '
-                'say norm=False in the distiller.'
+                'A coder with batch norm cannot be trained on one image '
+                'whose feature map has one cell; use batches of at least two '
+                '(drop_last=True in train_dataloader), tap points with '
+                'larger maps, or norm=False in the distiller.'
             )
         if self.norm:
             x = F.leaky_relu(x, SLOPE)
@@ -81,16 +81,17 @@ class Coder(nn.Module):
 
 
 class LevelCoders(nn.Module):
-    """A coder for each level, or one for all.
+    """One coder per level, or one shared by all levels.
 
     Args:
-        in_channels: One a level.
-        out_channels: One a level.
+        in_channels: Input channels of each level.
+        out_channels: Output channels of each level.
         norm: See :class:`Coder`.
-        shared: One coder for all levels, which must have the same channels.
+        shared: Whether all levels share one coder; they must have equal
+            channels.
 
     Raises:
-        UserError: The channels are not as needed.
+        UserError: The coder is shared but the channels differ.
     """
 
     def __init__(
@@ -105,9 +106,9 @@ class LevelCoders(nn.Module):
         if shared and len({*pairs}) > 1:
             raise UserError(
                 f'shared=True with levels of {list(in_channels)} channels '
-                f'and factors of {list(out_channels)}: one coder serves '
-                'levels of one width; take shared out, or name points of '
-                'equal channels.'
+                f'and factors of {list(out_channels)}: a shared coder '
+                'requires equal channels; remove shared, or use tap points '
+                'with equal channels.'
             )
         self.shared = shared
         self.coders = nn.ModuleList(
@@ -120,11 +121,11 @@ class LevelCoders(nn.Module):
         """Return the coded levels.
 
         Args:
-            maps: The levels (N, C, H, W).
-            masks: Of each level, or None; see :meth:`Coder.forward`.
+            maps: Feature maps (N, C, H, W), one per level.
+            masks: Masks of the levels, or None; see :meth:`Coder.forward`.
         """
         masks = masks or [None] * len(maps)
-        # a teacher may compute in half precision, an auto-encoder does not
+        # a teacher may use half precision, an auto-encoder does not
         dtype = next(self.parameters()).dtype
         return tuple(
             self.coders[0 if self.shared else level](
@@ -135,11 +136,11 @@ class LevelCoders(nn.Module):
 
 
 class AutoEncoder(nn.Module):
-    """What turns a network's maps into factors, and back.
+    """Encode a network's feature maps as factors, and decode them.
 
     Args:
-        in_channels: Channels of the maps, one a level.
-        channels: Channels of the factors, one a level.
+        in_channels: Channels of the feature maps, one per level.
+        channels: Channels of the factors, one per level.
         norm: See :class:`Coder`.
         shared: See :class:`LevelCoders`.
 
@@ -160,5 +161,5 @@ class AutoEncoder(nn.Module):
     def forward(
         self, maps: Sequence[Tensor], masks: Masks | None = None
     ) -> tuple[Tensor, ...]:
-        """Return the maps as the decoder makes them of the factors."""
+        """Return the feature maps reconstructed from their factors."""
         return self.decoder(self.encoder(maps, masks), masks)

@@ -1,4 +1,4 @@
-"""ConvAdaptor and LinearAdaptor: one layer, batch norm and a ReLU."""
+"""ConvAdaptor and LinearAdaptor: one layer, batch norm and ReLU."""
 
 from collections.abc import Iterable
 
@@ -12,22 +12,22 @@ from kd_det.registry import MODELS
 
 @MODELS.register_module()
 class ConvAdaptor(Connector):
-    r"""A 1x1 convolution, batch norm and a ReLU, on a map or on each level.
+    r"""A 1x1 convolution, batch norm and ReLU for one or more feature maps.
 
     .. math:: y = \mathrm{ReLU}(\mathrm{BN}(\mathrm{conv}_{1 \times 1} x))
 
-    It is the adaptor of SRRL and the regressor of a FitNet. Only the
-    channels become the teacher's; the loss compares what sizes there are.
+    It is SRRL's adaptor and FitNet's regressor. It only changes the number of
+    channels, not the spatial size.
 
     Args:
-        in_channels: Channels of the student's map, or of its levels.
-        out_channels: Channels of the teacher's.
-        relu: Whether the ReLU is there. Leave it out where the teacher's
-            maps have negative entries.
+        in_channels: Channels of the student's map, or of each level.
+        out_channels: Channels of the teacher's map, or of each level.
+        relu: Whether to use the ReLU. Set it to False if the teacher's maps
+            have negative entries.
 
     Raises:
-        UserError: The channels are neither two integers above 0 nor two
-            lists of them, of one length.
+        UserError: The channels are neither two positive integers nor two lists
+            of the same length.
 
     Paper: https://openreview.net/forum?id=ZzwDy_wiWv
     """
@@ -51,16 +51,16 @@ class ConvAdaptor(Connector):
         )
 
     def forward(self, field: Field, like: Field) -> Field:
-        """Return the map, or all levels, with the teacher's channels.
+        """Return the feature maps with the teacher's channels.
 
         Args:
-            field: The student's map (N, C, H, W), or a sequence of them.
-            like: The teacher's; only its number of channels is used.
+            field: Student feature map (N, C, H, W), or a sequence of them.
+            like: Teacher feature maps; only their channels are used.
 
         Raises:
-            UserError: The number of levels or of channels is another than at
-                the build, or batch norm would see a single pixel to train
-                on.
+            UserError: The number of levels or channels differs from the
+                constructor's, or batch norm would get a single pixel in
+                training.
         """
         if isinstance(field, Tensor) and isinstance(like, Tensor):
             return self._adapt(field, like, 0)
@@ -68,7 +68,7 @@ class ConvAdaptor(Connector):
             raise UserError(
                 f'ConvAdaptor was built for {len(self.blocks)} levels, but '
                 f'got {len(field)} of the student and {len(like)} of the '
-                'teacher; name as many points on both sides.'
+                'teacher; set the same number of tap points for both.'
             )
         levels = zip(field, like, range(len(field)))
         return tuple(self._adapt(*level) for level in levels)
@@ -81,21 +81,21 @@ class ConvAdaptor(Connector):
 
 @MODELS.register_module()
 class LinearAdaptor(Connector):
-    r"""A linear layer, batch norm and a ReLU: :class:`ConvAdaptor` on vectors.
+    r"""A linear layer, batch norm and ReLU: :class:`ConvAdaptor` for vectors.
 
     .. math:: y = \mathrm{ReLU}(\mathrm{BN}(W x))
 
-    On a pooled map it is another network than the convolution before the
-    pooling: batch norm and ReLU do not commute with the mean.
+    On a pooled map it is not equivalent to a convolution before pooling, since
+    batch norm and ReLU do not commute with the mean.
 
     Args:
         in_channels: Width of the student's embedding.
         out_channels: Width of the teacher's.
-        relu: Whether the ReLU is there. Leave it out where the teacher's
+        relu: Whether to use the ReLU. Set it to False if the teacher's
             embeddings have negative entries.
 
     Raises:
-        UserError: A width is no integer above 0.
+        UserError: A width is not a positive integer.
     """
 
     on_maps = False
@@ -111,15 +111,15 @@ class LinearAdaptor(Connector):
         self.block = _block(layer, relu)
 
     def forward(self, field: Tensor, like: Tensor) -> Tensor:
-        """Return an embedding (N, D) of the teacher's width.
+        """Return an embedding (N, D) with the teacher's width.
 
         Args:
-            field: The student's embedding (N, in_channels).
-            like: The teacher's (N, out_channels); only its shape is used.
+            field: Student embedding (N, in_channels).
+            like: Teacher embedding (N, out_channels); only its shape is used.
 
         Raises:
-            UserError: A width is another than at the build, or one sample
-                came to train on.
+            UserError: A width differs from the constructor's, or there is a
+                single sample in training.
         """
         self.check_shapes(field, like)
         self.check_batch(field)
@@ -127,7 +127,7 @@ class LinearAdaptor(Connector):
 
 
 def _block(layer: nn.Conv2d | nn.Linear, relu: bool) -> nn.Sequential:
-    """Return the layer, drawn anew, with what stands behind it."""
+    """Initialise a layer and append batch norm and ReLU."""
     is_conv = isinstance(layer, nn.Conv2d)
     norm = nn.BatchNorm2d if is_conv else nn.BatchNorm1d
     nn.init.kaiming_normal_(layer.weight, mode='fan_out', nonlinearity='relu')

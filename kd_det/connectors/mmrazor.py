@@ -1,4 +1,4 @@
-"""MMRazorConnector: a connector of mmrazor on a field of a distiller."""
+"""MMRazorConnector: mmrazor connectors in kd_det distillers."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -10,38 +10,38 @@ from kd_det.connectors.base import Connector, Field
 from kd_det.errors import UserError
 from kd_det.random_state import OwnNumbers
 
-# Connectors that no distiller can use.
+# Connectors that cannot be used in a distiller.
 UNSUPPORTED = {
-    'BYOTConnector': 'it is a class layer of its own, for the '
-    'self-distillation of mmrazor (BYOT)',
+    'BYOTConnector': "it is an extra classification layer for mmrazor's "
+    'self-distillation (BYOT)',
     'OFDTeacherConnector': "its margin is computed by mmrazor's OFDDistiller "
     'alone',
 }
-# What mmrazor calls the channels of a map before and behind a connector.
+# mmrazor's argument names for input and output channels.
 BEFORE = ('in_channel', 'in_channels', 'student_channels')
 BEHIND = ('out_channel', 'teacher_channels')
 
 
 class MMRazorConnector(Connector):
-    """A connector of mmrazor as a ``Connector``, one a level.
+    """An mmrazor connector as a ``Connector``, one per level.
 
-    A distiller makes it of a config such as
-    ``dict(type='mmrazor.ConvModuleConnector')``, or of a list of them, one a
-    level. What else stands in the config goes to mmrazor's class; channels
-    that it needs and does not get are those that the distiller sees. It may
-    also stand on a field of the teacher, as mmrazor's FBKD and FT do. What
-    it draws at random, such as MGD's masks, are numbers of its own.
+    A distiller builds it from a config such as
+    ``dict(type='mmrazor.ConvModuleConnector')``, or from a list with one per
+    level. Other settings are passed to mmrazor's class; required channels that
+    are not given are filled in by the distiller. It can also be applied to a
+    teacher field, as in mmrazor's FBKD and FT. It has its own random
+    generator, for example for MGD's masks.
 
     Args:
-        name: Where the connector stands in the config.
-        cfg: Its config, or one a level.
-        channels: Returns the channels of the field in front of the connector
-            and behind it.
-        leveled: Whether the field has levels.
+        name: Path of the connector in the config.
+        cfg: Config of the connector, or a list with one per level.
+        channels: Function that returns the channels of the connector's input
+            and output.
+        leveled: Whether the field has several levels.
 
     Raises:
-        UserError: mmrazor has no such connector, it cannot be used, its
-            arguments do not fit, or there are not as many configs as levels.
+        UserError: The connector is unknown or unusable, its arguments are
+            wrong, or the number of configs differs from the number of levels.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class MMRazorConnector(Connector):
         if several and len(cfgs) != count:
             raise UserError(
                 f'{name} has {len(cfgs)} configs, but the field has {count} '
-                'levels; write one a level, or a single one for all.'
+                'levels; give one per level, or a single one for all.'
             )
         if not several:
             found, cfgs = found * count, cfgs * count
@@ -82,11 +82,11 @@ class MMRazorConnector(Connector):
         self.numbers = OwnNumbers()
 
     def forward(self, field: Field, like: Field) -> Field | tuple:
-        """Return what mmrazor's connector makes of the field.
+        """Apply mmrazor's connectors to a field.
 
         Args:
-            field: A tensor, or one a level.
-            like: Not used.
+            field: A tensor, or one per level.
+            like: Unused.
         """
         with self.numbers.drawn():
             if isinstance(field, Sequence):
@@ -96,7 +96,7 @@ class MMRazorConnector(Connector):
 
 
 def _lacks(found: type[nn.Module], cfg: dict) -> bool:
-    """Return whether channels are needed that the config does not give."""
+    """Return whether the config lacks required channels."""
     return any(
         parameter.default is parameter.empty and key not in cfg
         for key, parameter in inspect.signature(found).parameters.items()
@@ -118,12 +118,12 @@ def _make(
     paraphraser = found.__name__ == 'Paraphraser'
     if paraphraser and arguments.get('phase') != 'train':
         raise UserError(
-            f'{name} (mmrazor.Paraphraser) would train to repeat the teacher '
-            "and not to teach; write phase='train', and the weights of its "
-            'own training as init_cfg.'
+            f'{name} (mmrazor.Paraphraser) would be trained to reconstruct '
+            "the teacher instead of distilling it; set phase='train', and "
+            'init_cfg to its pretrained weights.'
         )
     connector = mmrazor.make(name, found, arguments)
     if arguments.get('init_cfg'):
         connector.init_weights()
-    # it runs without gradients: nothing for DDP to wait for
+    # it runs without gradients, so DDP must not expect any
     return connector.requires_grad_(not paraphraser)

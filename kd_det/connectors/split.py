@@ -1,4 +1,4 @@
-"""ChannelSplit: which channels inherit, and which explore."""
+"""ChannelSplit: splits channels into an inheriting and an exploring set."""
 
 from collections.abc import Sequence
 from numbers import Real
@@ -13,19 +13,19 @@ ORDERS = ('natural', 'random')
 
 
 class ChannelSplit(nn.Module):
-    """Divide the channels of maps in two sets, once and for all.
+    """Split the channels of feature maps into two fixed sets.
 
-    The sets are buffers, so that a checkpoint remembers them.
+    The sets are buffers and thus saved in checkpoints.
 
     Args:
-        channels: Of the maps, one a level.
-        ratio: Share of the channels that inherit, from 0 to 1; the count is
+        channels: Channels of the feature maps, one per level.
+        ratio: Fraction of inheriting channels, in [0, 1]; their number is
             rounded down.
-        order: ``'natural'``: the first ones inherit; ``'random'``: the sets
-            are drawn when this is built.
+        order: ``'natural'``: the first channels inherit; ``'random'``: the
+            sets are drawn in the constructor.
 
     Raises:
-        UserError: An argument is none of the accepted.
+        UserError: An argument is out of range.
 
     Paper: https://arxiv.org/abs/2107.00181
     """
@@ -44,7 +44,7 @@ class ChannelSplit(nn.Module):
             indices = torch.arange(count)
             if order == 'random':
                 indices = torch.randperm(count)
-            # sorted: a set has no order
+            # sorted, since the order does not matter
             for half, own in zip(
                 ('inherit', 'explore'), indices.split([first, count - first])
             ):
@@ -53,10 +53,10 @@ class ChannelSplit(nn.Module):
     def forward(
         self, maps: Sequence[Tensor]
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Return the maps of the channels that inherit, and of the others.
+        """Return the inheriting and the exploring channels.
 
         Args:
-            maps: The levels, (N, C, H, W) or (N, C).
+            maps: Feature maps (N, C, H, W) or vectors (N, C), one per level.
         """
         return self._half('inherit', maps), self._half('explore', maps)
 
@@ -68,17 +68,17 @@ class ChannelSplit(nn.Module):
 
 
 def check_split(split: dict) -> dict:
-    """Return the arguments of a split, with those that are not named.
+    """Return the arguments of a split, completed with defaults.
 
     Args:
-        split: ``ratio`` and ``order``, see :class:`ChannelSplit`.
+        split: Dict with ``ratio`` and ``order``, see :class:`ChannelSplit`.
 
     Raises:
-        UserError: It is no dict, has other keys or values.
+        UserError: It is not a dict or has unknown keys or values.
     """
     if not isinstance(split, dict) or {*split} - {'ratio', 'order'}:
         raise UserError(
-            f"split={split!r}; a dict of 'ratio' and 'order' is accepted, "
+            f"split={split!r}; a dict with 'ratio' and 'order' is accepted, "
             "such as dict(ratio=0.5, order='natural')."
         )
     split = dict(dict(ratio=0.5, order='natural'), **split)
@@ -88,19 +88,19 @@ def check_split(split: dict) -> dict:
 
 
 def inheriting(channels: int, ratio: float) -> int:
-    """Return how many of a number of channels inherit.
+    """Return the number of inheriting channels.
 
     Args:
-        channels: Of a map.
+        channels: Channels of a feature map.
         ratio: See :class:`ChannelSplit`.
 
     Raises:
-        UserError: The ratio is no number from 0 to 1.
+        UserError: The ratio is not a number in [0, 1].
     """
     if not (isinstance(ratio, Real) and 0 <= ratio <= 1):
         raise UserError(
             f'split has ratio={ratio!r}; a number from 0 (all explore) to 1 '
             '(all inherit) is accepted.'
         )
-    # 100 * 0.29 is a little less than 29 in floating point
+    # 100 * 0.29 is slightly less than 29 in floating point
     return int(channels * ratio + 1e-9)

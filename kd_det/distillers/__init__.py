@@ -1,4 +1,4 @@
-"""Where knowledge is read from both networks and aligned."""
+"""Distillers: read matching fields from both networks."""
 
 from kd_det.distillers.base import Distiller
 from kd_det.distillers.dense import DenseDistiller

@@ -1,10 +1,10 @@
-"""Which distiller fits a network, for the message where another does not."""
+"""Suggests a distiller that fits a network, for error messages."""
 
 from torch import nn
 
 
 def distiller_for(model: nn.Module) -> str:
-    """Return the name of the distiller for the head of a network."""
+    """Return the name of the distiller for a network's head."""
     head = getattr(getattr(model, 'roi_head', None), 'bbox_head', None)
     stages = [*head] if isinstance(head, nn.ModuleList) else [head]
     if all(hasattr(stage, 'fc_cls') for stage in stages):
@@ -17,17 +17,16 @@ def distiller_for(model: nn.Module) -> str:
 
 
 def advice(model: nn.Module, other: nn.Module) -> str:
-    """Return what to take instead, for the end of a sentence.
+    """Return which distiller to use instead, to end an error message.
 
     Args:
-        model: The network that a distiller does not fit.
-        other: The other side of the pair, which must fit too.
+        model: The network that does not fit the distiller.
+        other: The other network of the pair, which must fit too.
     """
     fits = distiller_for(model)
     if distiller_for(other) == fits:
-        return f'for this network there is {fits}.'
+        return f'use {fits} for this network.'
     return (
-        f'the heads of a {type(model).__name__} and a '
-        f'{type(other).__name__} have nothing in common, so take '
-        'FeatureDistiller.'
+        f'the heads of a {type(model).__name__} and a {type(other).__name__} '
+        'have nothing in common; use FeatureDistiller.'
     )

@@ -1,4 +1,4 @@
-"""Distiller: reads both networks at matching points, applies losses."""
+"""Distiller: the base of all distillers."""
 
 import copy
 import logging
@@ -16,41 +16,40 @@ from kd_det.distillers.wiring import build_losses, wire
 from kd_det.errors import UserError, nearest
 from kd_det.taps import FeatureTap
 
-# what the teacher's last layers make of the student's embedding
+# the student's embedding through the teacher's last layers
 CROSSED = {'cross_logits', 'cross_boxes'}
 
 
 class Distiller(nn.Module):
-    """Base: which knowledge there is, and which loss gets what.
+    """Base of distillers: reads fields from both networks and applies losses.
 
-    A subclass names what it ``provides`` and where the networks are
-    tapped, and writes ``read``. A loss takes the fields named by the
-    parameters of its ``forward``.
+    A subclass lists the fields that it ``provides`` and its tap points, and
+    implements ``read``. A loss receives the fields named by the parameters of
+    its ``forward``.
 
     Args:
         losses: Name (``loss_…``) -> config of a ``DistillLoss``.
-        centroids: File of the teacher's class means; provides
-            ``centroids``. A file that is missing is made by CentroidHook.
-        connectors: Field of the student -> config of a ``Connector``,
-            through which the field passes before any loss. Its channels are
-            filled in from what the networks have, also in
-            ``connectors.cfgs``.
-        taps: Overrides of the student's points, for unusual networks.
+        centroids: File with the teacher's class means; provides ``centroids``.
+            CentroidHook creates a missing file.
+        connectors: Student field -> config of a ``Connector``, which is
+            applied before any loss. Missing channels are filled in from the
+            networks, also in ``connectors.cfgs``.
+        taps: Overrides of the student's tap points, for unusual networks.
 
     Raises:
-        UserError: A loss or connector is unknown, badly named, or asks for
-            a field that is not provided.
+        UserError: A loss or connector is unknown or badly named, or requires a
+            field that is not provided.
     """
 
     provides: tuple[str, ...] = ()
     points: dict[str, str] = {}
-    # open while the teacher's ``extract_feat`` runs
+    # active while the teacher's ``extract_feat`` runs
     teacher_points: dict[str, str] = {}
-    # images that may share a batch when the class means are computed
+    # batch size for computing class means
     images_at_once = 1
-    # what a connector works on beside the fields; no loss can ask for it
+    # inputs of connectors besides the fields; not available to losses
     connectable: tuple[str, ...] = ()
-    # what else is made of a field that has passed through its connector
+    # further fields derived from a field after its connector
     feeds: dict[str, tuple[str, ...]] = {}
 
     def __init__(
@@ -97,19 +96,21 @@ class Distiller(nn.Module):
         return {**self.points, **taps}
 
     def match_up(self, classes: tuple[str, ...], teacher: nn.Module) -> None:
-        """Bring the class lists together by name; see ``ClassMatch``.
+        """Match the class lists by name; see ``ClassMatch``.
 
         Args:
-            classes: The student's; () if not known.
-            teacher: The ``FrozenTeacher``, whose list may be unknown too.
+            classes: The student's class names; () if unknown.
+            teacher: The ``FrozenTeacher``, whose class names may also be
+                unknown.
         """
         self.match = match_classes(classes, teacher.classes)
 
     def theirs_of(self, samples: list) -> list:
-        """Return data samples with boxes of classes the teacher knows.
+        """Keep only boxes of classes that are known to the teacher.
 
         Args:
-            samples: With ``gt_instances``, labelled as the student's.
+            samples: Data samples with ``gt_instances`` and the student's
+                labels.
         """
         if self.match is None:
             return samples
@@ -122,14 +123,14 @@ class Distiller(nn.Module):
         return samples
 
     def ours_of(self, labels: Tensor) -> Tensor:
-        """Return labels of the teacher's (background last) as ours."""
+        """Convert the teacher's labels (background last) to the student's."""
         return labels if self.match is None else self.match.to_ours[labels]
 
     def bind(self, name: str, student: nn.Module, teacher: nn.Module) -> None:
-        """Find the points in both networks and check that they match.
+        """Find the tap points in both networks and check that they match.
 
-        Connectors are built and a centroid file that exists is read and
-        verified here. The class lists are known by then.
+        Also builds connectors, and reads and verifies an existing centroid
+        file. The class lists are known at this point.
 
         Args:
             name: Name of this distiller in the config.
@@ -137,22 +138,22 @@ class Distiller(nn.Module):
             teacher: The ``FrozenTeacher``.
 
         Raises:
-            UserError: A point is missing, or widths, classes or the
-                centroid file do not fit.
+            UserError: A tap point is missing, or widths, classes or the
+                centroid file do not match.
         """
         self.name = name
         self.tap = FeatureTap(student, self.points)
-        # in tuples: they are no sub-modules
+        # in tuples, so that they do not become submodules
         self._student, self._teacher = (student,), (teacher,)
         with random_state.isolated():
             self.connectors.build(self.channels)
         if not self.centroid_file:
             return
-        # there from the start, so that an averaged copy of the model made
-        # before the class means are known has the same buffers
+        # created now, so that an averaged copy of the model made before the
+        # class means are known has the same buffers
         expected = self.expected_bank()
         empty = torch.zeros(expected['num_rows'], expected['width'])
-        # the file is where they live
+        # not saved in checkpoints, since they are in the file
         self.register_buffer('centroids', empty, persistent=False)
         if osp.isfile(self.centroid_file):
             self.set_bank(CentroidBank.load(self.centroid_file))
@@ -171,22 +172,22 @@ class Distiller(nn.Module):
         """Return the channels of a field in the student and the teacher.
 
         Args:
-            field: Such as ``'student_embed'``.
+            field: Name of a student field, such as ``'student_embed'``.
 
         Returns:
-            Two integers, or two lists of them for fields of several levels.
+            Two integers, or two lists of integers for fields with levels.
         """
         raise UserError(
-            f'{type(self).__name__} knows no channels of {field}; write '
-            'in_channels and out_channels in the connector.'
+            f'{type(self).__name__} does not know the channels of {field}; '
+            'set in_channels and out_channels in the connector.'
         )
 
     def check_counts(self, ours: int, theirs: int) -> None:
-        """Stop if the class counts differ and no names can match them.
+        """Raise if the class counts differ and cannot be matched by name.
 
         Args:
-            ours: The student's number of classes, without background.
-            theirs: The teacher's.
+            ours: Number of the student's classes, without background.
+            theirs: Number of the teacher's classes.
         """
         if self.match is not None:
             counts = self.match.counts
@@ -194,48 +195,48 @@ class Distiller(nn.Module):
                 return
             raise UserError(
                 f'The heads have {ours} (student) and {theirs} (teacher) '
-                f'classes, the lists of names {counts["student"]} and '
+                f'classes, but the lists of names {counts["student"]} and '
                 f'{counts["teacher"]}; correct classes in the config, or '
                 'teacher.classes.'
             )
         if ours != theirs:
             raise UserError(
                 f'The student has {ours} classes, the teacher {theirs}, and '
-                'not both lists of names are known; name them: classes=(…) '
-                'at the top of the config, teacher.classes=(…).'
+                'their names are not both known; set classes=(…) at the top '
+                'level of the config, and teacher.classes=(…).'
             )
 
     def check_columns(self, columns: int) -> None:
-        """Stop if a loss needs more classes than there are, or counts others.
+        """Raise if the number of logits does not fit a loss.
 
         Args:
-            columns: Of the student's logits, background included.
+            columns: Number of the student's logits, including background.
         """
         if self.match is not None:
             columns += len(self.match.names) - self.match.counts['student']
         for name, loss in self.losses.items():
             if loss.least_classes > columns:
                 raise UserError(
-                    f'{name} ({type(loss).__name__}) needs '
-                    f'{loss.least_classes} classes, and the logits have '
-                    f'{columns}; use a loss of each class by itself: '
-                    'SigmoidKDLoss, or on a one-stage head DenseKDLoss.'
+                    f'{name} ({type(loss).__name__}) needs at least '
+                    f'{loss.least_classes} classes, but the logits have '
+                    f'{columns}; use a loss for independent classes: '
+                    'SigmoidKDLoss, or DenseKDLoss for a one-stage head.'
                 )
             rows = loss.columns
             if rows not in (None, columns):
                 raise UserError(
                     f'{name} has num_classes={rows}, but the logits have '
-                    f"{columns} columns (a two-stage detector's with the "
-                    f'background); write num_classes={columns}.'
+                    f'{columns} columns (including background for a '
+                    f'two-stage detector); set num_classes={columns}.'
                 )
 
     def check_widths(self, ours: int, theirs: int, fix: str) -> None:
-        """Stop if a loss compares embeddings of different widths.
+        """Raise if a loss compares embeddings of different widths.
 
         Args:
             ours: Width of the student's embedding.
             theirs: Width of the teacher's.
-            fix: What to do about it, for the message.
+            fix: Suggested fix, for the message.
         """
         makers = {'student_embed', *self.connectable}
         if ours == theirs or makers & {*self.connectors.cfgs}:
@@ -253,11 +254,11 @@ class Distiller(nn.Module):
             )
 
     def warn_if_coarse(self, side: str, what: str, maps: Tensor) -> None:
-        """Say once a side that regional logits cut a map too finely.
+        """Warn once per network if a map is smaller than the finest grid.
 
         Args:
             side: ``'student'`` or ``'teacher'``.
-            what: What to call the map.
+            what: Description of the map.
             maps: Shape (N, C, H, W).
         """
         size = min(maps.shape[-2:])
@@ -267,29 +268,28 @@ class Distiller(nn.Module):
         self._told.add(side)
         print_log(
             f"{type(self).__name__}: the {side}'s {what} is only {size} "
-            f'cells wide, so scale {fine[0]} shows nothing finer there; it '
-            'only gives the coarser cells more weight.',
+            f'cells wide, so scale {fine[0]} adds no detail; it only gives '
+            'the coarser cells more weight.',
             'current',
             level=logging.WARNING,
         )
 
     def expected_bank(self) -> dict:
-        """Return what ``CentroidBank.verify`` must find: width and rows."""
+        """Return the expected width and rows for ``CentroidBank.verify``."""
         raise NotImplementedError
 
     def default_source(self) -> str:
-        """Return the source of class means that the losses can work with."""
+        """Return the source of class means that the losses need."""
         return 'gt'
 
     def check_coverage(self) -> None:
-        """Stop if a loss needs a class mean that the bank lacks."""
+        """Raise if a loss needs a class mean that the file lacks."""
 
     def set_bank(self, bank: CentroidBank) -> None:
-        """Take the class means after checking that they are the teacher's.
+        """Set the class means after checking that they match the teacher.
 
         Raises:
-            UserError: The bank has another width, other rows, or comes from
-                another teacher checkpoint.
+            UserError: Width, rows or teacher checkpoint differ.
         """
         bank.verify(
             self.centroid_file,
@@ -302,26 +302,26 @@ class Distiller(nn.Module):
     def read(
         self, student: dict, teacher: dict, feats: tuple, samples: list
     ) -> dict:
-        """Return the knowledge of one step.
+        """Return the fields of one step.
 
         Args:
-            student: What the student's tap recorded: name -> list.
-            teacher: What the taps at ``teacher_points`` recorded.
-            feats: What the teacher's ``extract_feat`` returned for the same
+            student: Records of the student's taps: name -> list.
+            teacher: Records of the taps at ``teacher_points``.
+            feats: Return value of the teacher's ``extract_feat`` for the same
                 images.
-            samples: The data samples of the step, one an image.
+            samples: Data samples of the step, one per image.
         """
         raise NotImplementedError
 
     def check_taught(self, knowledge: dict) -> None:
-        """Stop if a loss has no gradient for the student.
+        """Raise if a loss has no gradient for the student.
 
         Args:
-            knowledge: What ``read`` returned: the weights of a connector
-                come later and hide that.
+            knowledge: Fields returned by ``read``, before connectors, whose
+                weights always have gradients.
 
         Raises:
-            UserError: All that a loss takes of the student is without one.
+            UserError: No student field of a loss has a gradient.
         """
         for name, fields in self.wiring.items():
             own = [f for f in fields if f.startswith('student_')]
@@ -331,34 +331,34 @@ class Distiller(nn.Module):
                 for part in parts
                 for m in ([part] if isinstance(part, Tensor) else part)
             ]
-            # what is empty, as without objects, may have none
+            # empty fields, for example without objects, may have none
             if any(m.requires_grad or not m.numel() for m in maps) or not maps:
                 continue
             raise UserError(
                 f'distillers.{self.name}: no gradient of {name} reaches the '
                 f'student through {", ".join(own)}, which come from frozen '
-                'layers (backbone.frozen_stages) or from within a '
-                'checkpointed block (backbone.with_cp=True); name a later '
-                'point in taps, or set frozen_stages=-1 or with_cp=False in '
-                'the student.'
+                'layers (backbone.frozen_stages) or from a block with '
+                'activation checkpointing (backbone.with_cp=True); use a '
+                'later tap point, or set frozen_stages=-1 or with_cp=False '
+                'in the student.'
             )
 
     def connect(self, knowledge: dict) -> dict:
-        """Return the knowledge with each connector applied to its field."""
+        """Apply the connectors to their fields."""
         return self.connectors(knowledge)
 
     def forward(self, knowledge: dict) -> dict[str, Tensor]:
         """Return the weighted losses of one step by name.
 
         Args:
-            knowledge: What ``read`` and then ``connect`` returned.
+            knowledge: Fields returned by ``read`` and ``connect``.
         """
         if self.centroid_file:
             if self.bank is None:
                 raise UserError(
                     f'{type(self).__name__} needs the centroid file '
-                    f'{self.centroid_file!r}, which does not exist: make it '
-                    'with `kd_det centroids` or add '
+                    f'{self.centroid_file!r}, which does not exist: create '
+                    'it with `kd_det centroids` or add '
                     "custom_hooks=[dict(type='kd_det.CentroidHook')]."
                 )
             knowledge = dict(knowledge, centroids=self.centroids)

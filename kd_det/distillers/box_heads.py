@@ -1,4 +1,4 @@
-"""TeacherBoxHeads: the teacher's box heads, asked about given RoIs."""
+"""TeacherBoxHeads: runs the teacher's box heads on given RoIs."""
 
 import torch
 from torch import Tensor, nn
@@ -9,17 +9,18 @@ from kd_det.errors import UserError
 from kd_det.taps import FeatureTap, find_module
 
 EXTRACTOR, HEAD = 'roi_head.bbox_roi_extractor', 'roi_head.bbox_head'
-# the classifier's input is the embedding, its output the logits; the
-# arguments of the head's loss hold the labels of the sampled RoIs
+# the input of the classification layer is the embedding, its output are the
+# logits; the arguments of the head's loss contain the labels of the sampled
+# RoIs
 POINTS = {
     'rois': EXTRACTOR + '{stage}:input',
     'embed': HEAD + '{stage}.fc_cls:input',
     'logits': HEAD + '{stage}.fc_cls',
     'targets': HEAD + '{stage}.loss_cls:input',
-    # what a head with global average pooling pools
+    # input of a head's global average pooling
     'map': HEAD + '{stage}.avg_pool:input',
 }
-# of the teacher, where a loss asks for boxes
+# teacher only, if a loss needs boxes
 BOXES = {
     'boxes': HEAD + '{stage}.fc_reg',
     'boxes_from': HEAD + '{stage}.fc_reg:input',
@@ -27,16 +28,16 @@ BOXES = {
 
 
 class TeacherBoxHeads:
-    """One box head, or those of a cascade, of a frozen detector.
+    """The box head of a frozen detector, or the heads of a cascade.
 
-    A stage of the student's is seen by the head of that stage, or by the
-    last where the teacher has fewer.
+    A stage of the student is mapped to the teacher's head of the same stage,
+    or to its last head if it has fewer.
 
     Args:
-        model: The detector.
-        count: How many heads it has, see :func:`box_heads`.
-        pooled: Whether to record what its average pooling sees.
-        boxes: Whether to record its boxes.
+        model: The teacher detector.
+        count: Number of its box heads, see :func:`count_heads`.
+        pooled: Whether to record the input of its average pooling.
+        boxes: Whether to record its box deltas.
     """
 
     def __init__(
@@ -50,11 +51,11 @@ class TeacherBoxHeads:
         )
 
     def number(self, stage: int) -> int:
-        """Return which head sees a stage of the student's."""
+        """Return the index of the head for a stage of the student."""
         return min(stage, self.count - 1)
 
     def suffix(self, stage: int) -> str:
-        """Return the end of the paths to that head: ``'.0'``, or ''."""
+        """Return the path suffix of that head: ``'.0'`` etc., or ''."""
         return f'.{self.number(stage)}' if self.count > 1 else ''
 
     def layer(self, stage: int, name: str) -> nn.Module:
@@ -69,21 +70,20 @@ class TeacherBoxHeads:
         stage: int,
         by_level: list[Tensor] = (),
     ) -> dict[str, list]:
-        """Run the head on RoIs; return what its taps recorded.
+        """Run the head on RoIs and return the records of its taps.
 
         Args:
             feats: The teacher's feature maps.
             rois: RoIs (N, 5): image index, x1, y1, x2, y2 in pixels.
-            stage: Of the student.
-            by_level: The same RoIs as :func:`rois_by_level` has them, or
-                empty.
+            stage: Stage of the student.
+            by_level: The same RoIs from :func:`rois_by_level`, or empty.
         """
         rois = rois.to(feats[0].dtype)
         suffix = self.suffix(stage)
         points = {k: p.format(stage=suffix) for k, p in self.points.items()}
         number = [self.number(stage)] if suffix else []
-        # made anew: a tap kept would be copied when the pair is, and listen
-        # to copies of the teacher's layers
+        # created here: a stored tap would be copied along with the pair and
+        # refer to copies of the teacher's layers
         extractor = find_module(self.model, f'{EXTRACTOR}{suffix}')
         with (
             FeatureTap(self.model, points) as records,
@@ -96,12 +96,12 @@ class TeacherBoxHeads:
     def sample(
         self, inputs: Tensor, samples: list, stage: int
     ) -> tuple[Tensor, Tensor]:
-        """Return embeddings and labels of RoIs that the teacher proposes.
+        """Return embeddings and labels of RoIs proposed by the teacher.
 
         Args:
-            inputs: Images as the teacher wants them.
-            samples: Data samples with boxes in the pixels of ``inputs``.
-            stage: Of the student.
+            inputs: Images preprocessed for the teacher.
+            samples: Data samples with boxes in pixels of ``inputs``.
+            stage: Stage of the student.
 
         Returns:
             Embeddings (N, D) and the teacher's labels (N,), background
@@ -119,13 +119,13 @@ class TeacherBoxHeads:
     def cross(
         self, name: str, embed: Tensor, stages: list[int], which: Tensor | None
     ) -> Tensor:
-        """Return what a layer of the heads makes of another's embedding.
+        """Apply a layer of the heads to the student's embedding.
 
         Args:
-            name: Of the layer.
+            name: Name of the layer.
             embed: Embeddings (N, D).
-            stages: Of the student, those distilled.
-            which: Stage of each row (N,), where there are several.
+            stages: Distilled stages of the student.
+            which: Stage of each row (N,), if there are several.
         """
         crossed = None
         for stage in stages:
@@ -141,17 +141,18 @@ def boxes_of(records: dict[str, list]) -> Tensor:
     """Return the deltas (N, 4) of the class with the largest logit.
 
     Args:
-        records: Of :meth:`TeacherBoxHeads.ask`.
+        records: Records from :meth:`TeacherBoxHeads.ask`.
 
     Raises:
-        UserError: The box layer sees something else than the class layer.
+        UserError: The box regression and classification layers have different
+            inputs.
     """
     source = records['boxes_from'][0][0]
     if source.data_ptr() != embed_of(records).data_ptr():
         raise UserError(
-            "A loss asks for boxes, but the teacher's box head has a "
-            'branch of its own for them, so that its box layer does not '
-            'see what the class layer sees; take BoxRegressionLoss out.'
+            "A loss needs boxes, but the teacher's box head has a separate "
+            'branch for them, so its box regression and classification '
+            'layers have different inputs; remove BoxRegressionLoss.'
         )
     return of_best(records['boxes'][0], records['logits'][0])
 
@@ -160,25 +161,25 @@ def of_best(deltas: Tensor, logits: Tensor) -> Tensor:
     """Return the deltas (N, 4) of the class with the largest logit.
 
     Args:
-        deltas: Of each class, (N, 4 K), or of one box for all, (N, 4).
+        deltas: Deltas for each class, (N, 4 K), or one box for all, (N, 4).
         logits: Shape (N, K + 1), background last.
     """
     deltas = deltas.unflatten(1, (-1, 4))
     if deltas.shape[1] == 1:  # one box for all classes
         return deltas[:, 0]
-    best = logits[:, :-1].argmax(1)  # no background
+    best = logits[:, :-1].argmax(1)  # without background
     return deltas.take_along_dim(best[:, None, None], 1)[:, 0]
 
 
 def embed_of(records: dict[str, list]) -> Tensor:
-    """Return the embeddings (N, D) that a tap recorded."""
+    """Return the recorded embeddings (N, D)."""
     record = records['embed'][0]
-    # what goes in is a tuple, what comes out is not
+    # inputs are recorded as tuples, outputs are not
     return record[0] if isinstance(record, tuple) else record
 
 
 def labels_of(records: dict[str, list]) -> Tensor:
-    """Return the labels (N,) of the RoIs that a head's loss saw."""
+    """Return the labels (N,) of the RoIs in a head's loss."""
     if records['targets']:
         return records['targets'][0][1]
     # the head skips its loss when nothing was sampled
@@ -186,21 +187,21 @@ def labels_of(records: dict[str, list]) -> Tensor:
 
 
 def count_heads(model: nn.Module, side: str, other: nn.Module) -> int:
-    """Return how many box heads a detector has: one, or those of a cascade.
+    """Return the number of box heads of a detector.
 
     Args:
         model: A two-stage detector.
-        side: What to call it in a message.
-        other: The other side of the pair, for the message.
+        side: Name of the network in messages.
+        other: The other network of the pair, for the message.
 
     Raises:
-        UserError: It has no box head with a class layer ``fc_cls``.
+        UserError: It has no box head with a classification layer ``fc_cls``.
     """
     head = getattr(getattr(model, 'roi_head', None), 'bbox_head', None)
     if distiller_for(model) == 'RoIDistiller':
         return len(head) if isinstance(head, nn.ModuleList) else 1
     raise UserError(
-        f'RoIDistiller reads the box head of a two-stage detector such as '
+        'RoIDistiller reads the box head of a two-stage detector such as '
         f'FasterRCNN, and the {side} {type(model).__name__} has none with a '
-        f'class layer fc_cls; {advice(model, other)}'
+        f'classification layer fc_cls; {advice(model, other)}'
     )

@@ -1,11 +1,11 @@
-"""ClassMatch: two class lists brought together by their names."""
+"""ClassMatch: matches two class lists by name."""
 
 import torch
 from torch import Tensor, nn
 
 from kd_det.errors import UserError, few
 
-# Fields with a column a class, and those with a row a labelled sample.
+# Fields with one column per class, and with one row per labelled sample.
 COLUMNS = ('logits', 'region_logits', 'dense_logits')
 ROWS = {
     'labels': (
@@ -34,19 +34,19 @@ OTHER = dict(student='teacher', teacher='student')
 
 
 class ClassMatch(nn.Module):
-    """Cut knowledge down to the classes that both networks know.
+    """Restrict fields to the classes known to both networks.
 
-    Columns are those of the common classes in the student's order, then the
-    background where there is one; labels count the same way. Samples of a
-    class that the teacher does not know are left out, dense locations by
-    ``dense_mask`` and ``dense_foreground``.
+    The columns are the common classes in the student's order, followed by
+    background if there is one; labels are converted accordingly. Samples of
+    classes unknown to the teacher are dropped; for dense locations this is
+    done through ``dense_mask`` and ``dense_foreground``.
 
     Args:
-        ours: The student's class names in label order.
-        theirs: The teacher's.
+        ours: The student's class names, in label order.
+        theirs: The teacher's class names, in label order.
 
     Raises:
-        UserError: No name is in both lists, or one that is occurs twice.
+        UserError: There is no common name, or a common name occurs twice.
     """
 
     def __init__(self, ours: tuple[str, ...], theirs: tuple[str, ...]) -> None:
@@ -60,9 +60,9 @@ class ClassMatch(nn.Module):
         ]
         if not pairs:
             raise UserError(
-                f'Student and teacher have no class in common: '
-                f'({few(ours)}) and ({few(theirs)}); give a teacher of these '
-                'classes, or name its classes in its own order with '
+                f'Student and teacher have no class in common: ({few(ours)}) '
+                f'and ({few(theirs)}); use a teacher with these classes, or '
+                'list its classes in its own order with '
                 "teacher.classes=('…', …)."
             )
         self.names = tuple(ours[i] for i, _ in pairs)
@@ -81,16 +81,16 @@ class ClassMatch(nn.Module):
         self.register_buffer('to_teacher', to_teacher, persistent=False)
         self.register_buffer('to_ours', to_ours, persistent=False)
         for side, column in zip(('student', 'teacher'), zip(*pairs)):
-            # the background behind the classes, cut off where there is none
+            # background after the classes, dropped if there is none
             index = torch.tensor([*column, self.counts[side]])
             self.register_buffer(side, index, persistent=False)
 
     def forward(self, knowledge: dict) -> dict:
-        """Return the knowledge in the common classes.
+        """Return the fields restricted to the common classes.
 
         Args:
-            knowledge: Fields by name, with centroids by the student's
-                classes if at all.
+            knowledge: Fields by name; centroids, if any, in the order of the
+                student's classes.
         """
         cut = {key: self._columns(key, v) for key, v in knowledge.items()}
         if 'centroids' in cut:
@@ -105,17 +105,17 @@ class ClassMatch(nn.Module):
             known = cut[labels] >= 0
             if labels == 'labels' and 'dense_foreground' in cut:
                 cut |= _without(cut, ~known)
-            rows = known.nonzero()[:, 0]  # an accelerator is waited for, once
+            rows = known.nonzero()[:, 0]  # synchronises once
             cut |= {key: cut[key][rows] for key in fields if key in cut}
         return cut
 
     def translate(self, sample):
-        """Return a data sample of the teacher's predictions as the student's.
+        """Convert the teacher's predictions to the student's classes.
 
         Args:
-            sample: With ``pred_instances`` of a detector, whose boxes of
-                classes that the student does not know are left out, or with
-                ``pred_score`` of a classifier.
+            sample: Data sample with ``pred_instances`` of a detector, from
+                which boxes of classes unknown to the student are removed, or
+                with ``pred_score`` of a classifier.
         """
         to_ours = self.to_ours.cpu()
         if 'pred_instances' in sample:
@@ -135,17 +135,17 @@ class ClassMatch(nn.Module):
         side, _, field = key.partition('_')
         if field not in COLUMNS:
             return value
-        # the student's embedding through the teacher's class layer
+        # the student's embedding through the teacher's classification layer
         side = 'teacher' if side == 'cross' else side
         return value.index_select(1, self.index(side, value.shape[1]))
 
     def index(self, side: str, columns: int) -> Tensor:
-        """Return the columns of the common classes on one side.
+        """Return the columns of the common classes in one network.
 
         Args:
             side: ``'student'`` or ``'teacher'``.
-            columns: How many there are; with one more than classes, the
-                background's comes last.
+            columns: Number of columns; if there is one more than classes, the
+                last is background.
         """
         index = getattr(self, side)
         return index if columns > self.counts[side] else index[:-1]
@@ -159,11 +159,11 @@ class ClassMatch(nn.Module):
 def match_classes(
     ours: tuple[str, ...], theirs: tuple[str, ...]
 ) -> ClassMatch | None:
-    """Return how to bring two class lists together, or None for as is.
+    """Return the match of two class lists, or None if they are equal.
 
     Args:
-        ours: The student's class names in label order; () if not known.
-        theirs: The teacher's.
+        ours: The student's class names in label order; () if unknown.
+        theirs: The teacher's class names, in label order.
     """
     same = [_plain(a) for a in ours] == [_plain(b) for b in theirs]
     if not ours or not theirs or same:
@@ -172,11 +172,12 @@ def match_classes(
 
 
 def _without(knowledge: dict, unknown: Tensor) -> dict:
-    """Return the masks of dense locations without some on objects.
+    """Return the dense masks without some of the foreground locations.
 
     Args:
-        knowledge: With ``dense_foreground`` (M,), and ``dense_mask`` or None.
-        unknown: Which of those on objects to leave out, in their order.
+        knowledge: Fields with ``dense_foreground`` (M,), and ``dense_mask`` or
+            None.
+        unknown: Mask over the foreground locations to remove.
     """
     foreground = knowledge['dense_foreground'].clone()
     rows = foreground.nonzero()[:, 0][unknown]
@@ -188,18 +189,18 @@ def _without(knowledge: dict, unknown: Tensor) -> dict:
 
 
 def _check_once(ours: tuple[str, ...], theirs: tuple[str, ...]) -> None:
-    """Stop if a name of both lists is written twice in one of them."""
+    """Raise if a common name occurs twice in one of the lists."""
     shared = {*map(_plain, ours)} & {*map(_plain, theirs)}
     for side, names in (('student', ours), ('teacher', theirs)):
         for plain in sorted(shared):
             written = [name for name in names if _plain(name) == plain]
             if len(written) > 1:
                 raise UserError(
-                    f"The {side}'s classes have the name "
-                    f'{" and ".join(map(repr, written))}, capitals and '
-                    'underscores aside, so that it is not known which one '
-                    f"the {OTHER[side]}'s belongs to; give each class a name "
-                    'of its own (classes of the run, teacher.classes).'
+                    f"The {side}'s classes contain "
+                    f'{" and ".join(map(repr, written))}, which are equal '
+                    'except for case and underscores, so the match with the '
+                    f"{OTHER[side]}'s class is ambiguous; use unique class "
+                    'names (classes of the run, teacher.classes).'
                 )
 
 

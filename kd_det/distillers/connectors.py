@@ -1,4 +1,4 @@
-"""The connectors of a distiller: checked, built, applied."""
+"""Connectors of a distiller."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -9,23 +9,22 @@ from kd_det.connectors import Connector, MMRazorConnector
 from kd_det.errors import UserError, nearest
 from kd_det.registry import build_part
 
-MAPS = ('_map', '_maps', '_feats')  # ends of the fields that hold maps
+MAPS = ('_map', '_maps', '_feats')  # suffixes of fields with feature maps
 
 
 class Connectors(nn.ModuleDict):
-    """Field -> connector, through which the field passes before any loss.
+    """Field -> connector that is applied before any loss.
 
     Args:
-        owner: Name of the distiller's type, for messages.
+        owner: Type name of the distiller, for messages.
         cfgs: Field -> config of a ``Connector``.
-        fields: The fields that the distiller has.
-        more: What a connector can work on beside the student's fields.
-        feeds: What else is made of a field that has passed its connector.
-        asked: The fields that the losses ask for.
+        fields: Fields of the distiller.
+        more: Further inputs of connectors besides the student's fields.
+        feeds: Further fields derived from a field after its connector.
+        asked: Fields that the losses use.
 
     Raises:
-        UserError: A field cannot pass through a connector, or nothing asks
-            for what comes out.
+        UserError: A field cannot have a connector, or its output is unused.
     """
 
     def __init__(
@@ -46,33 +45,33 @@ class Connectors(nn.ModuleDict):
         mine = [f for f in fields if f.startswith('student_')]
         mine += more
         for field, cfg in cfgs.items():
-            # those of mmrazor come in pairs, one of them the teacher's
+            # mmrazor's connectors come in pairs, one of them for the teacher
             theirs = field in fields and field.startswith('teacher_')
             if field not in mine and not (theirs and _is_mmrazor(cfg)):
                 raise UserError(
-                    f'connectors has {field!r}; the fields of {owner} that '
-                    f'can pass through one are {", ".join(mine)}'
-                    f'{nearest(str(field), mine) or "."}'
+                    f'connectors has {field!r}; the accepted fields of '
+                    f'{owner} are '
+                    f'{", ".join(mine)}{nearest(str(field), mine) or "."}'
                 )
             made = {field, *feeds.get(field, ())}
             known = field in fields or field in feeds
             if known and not made & {*asked}:
                 raise UserError(
                     f'connectors has {field!r}, but no loss of this {owner} '
-                    f'asks for {" or ".join(sorted(made))}, so that it would '
-                    'not train; take the connector out, or add such a loss.'
+                    f'uses {" or ".join(sorted(made))}, so it would not be '
+                    'trained; remove the connector, or add such a loss.'
                 )
         self.cfgs = dict(cfgs)
 
     def build(self, channels: Callable[[str], tuple]) -> None:
-        """Build them; ``cfgs`` then have the channels that were found.
+        """Build the connectors and fill in the channels in ``cfgs``.
 
         Args:
-            channels: Returns those of a student's field in the student and
-                in the teacher.
+            channels: Function from a student field to its channels in the
+                student and in the teacher.
 
         Raises:
-            UserError: A connector cannot be built or does not fit.
+            UserError: A connector cannot be built or does not match.
         """
         for field, cfg in self.cfgs.items():
             name = f'connectors.{field}'
@@ -96,7 +95,7 @@ class Connectors(nn.ModuleDict):
             self.cfgs[field] = cfg
 
     def forward(self, knowledge: dict) -> dict:
-        """Return the knowledge with each connector applied to its field."""
+        """Apply the connectors to their fields."""
         connected = {
             field: connector(
                 knowledge[field],
@@ -110,28 +109,27 @@ class Connectors(nn.ModuleDict):
 def _check_fits(
     field: str, connector: Connector, channels: Callable[[str], tuple]
 ) -> None:
-    """Stop at one of our own that the first step would stop at."""
+    """Raise for a kd_det connector that would fail in the first step."""
     what = f'connectors.{field} ({type(connector).__name__})'
     shapes = 'vectors (N, C)', 'maps (N, C, H, W)'
     on_maps = field.endswith(MAPS)
     if connector.on_maps != on_maps:
         fits = 'ConvAdaptor' if on_maps else 'LinearAdaptor'
         raise UserError(
-            f'{what} works on {shapes[connector.on_maps]}, and the field '
-            f"holds {shapes[on_maps]}; write type='{fits}'."
+            f'{what} takes {shapes[connector.on_maps]}, but the field has '
+            f"{shapes[on_maps]}; use type='{fits}'."
         )
     try:
         both = channels(field)
-    except UserError:  # only the first step can tell
+    except UserError:  # known in the first step only
         return
     sides = ('in_channels', 'student'), ('out_channels', 'teacher')
     for (key, side), there in zip(sides, both):
         given = getattr(connector, key)
         if _listed(given) != _listed(there):
             raise UserError(
-                f'{what} has {key}={given!r}, but the {side} has '
-                f'{there!r} there; correct it, or leave it out and the '
-                'distiller fills it in.'
+                f'{what} has {key}={given!r}, but the {side} has {there!r}; '
+                'correct it, or omit it and the distiller sets it.'
             )
 
 
@@ -145,5 +143,5 @@ def _listed(channels: int | Sequence[int]) -> list[int]:
 
 
 def _is_mmrazor(cfg: dict | list) -> bool:
-    """Return whether a connector, or each of a list, is of mmrazor."""
+    """Return whether a connector, or each in a list, is mmrazor's."""
     return all(map(mmrazor.is_type, cfg if isinstance(cfg, list) else [cfg]))

@@ -1,4 +1,4 @@
-"""DenseDistiller: knowledge of one-stage detectors, location by location."""
+"""DenseDistiller: distils the heads of one-stage detectors."""
 
 import torch
 from torch import Tensor, nn
@@ -23,25 +23,25 @@ EMBED = {'student_embed', 'teacher_embed', 'cross_logits'}
 class DenseDistiller(Distiller):
     """Distil the head of a one-stage detector: RetinaNet, FCOS, GFL, ….
 
-    The levels of both heads are matched by their strides. Fields with a row
-    a location on an object, by the student's own assigner: ``…_logits``,
-    ``labels``, ``…_embed`` (what goes into the class layer),
-    ``cross_logits`` (the teacher's class layer on the student's maps) and
-    ``…_corners`` (logits of the four edges' distributions, of heads such as
-    GFL's). Fields with a row a location anywhere: ``…_dense_logits`` with
-    ``dense_foreground``, and ``dense_mask`` where images are padded. Fields
-    with a row an annotated box: ``…_region_logits`` with ``region_labels``,
-    the mean logits of the cells of the box.
+    The levels of both heads are matched by stride. Fields with one row per
+    foreground location (of the student's assigner): ``…_logits``, ``labels``,
+    ``…_embed`` (input of the classification layer), ``cross_logits`` (the
+    student's maps through the teacher's classification layer) and
+    ``…_corners`` (logits of the box edge distributions of heads such as
+    GFL's). Fields with one row per location: ``…_dense_logits`` with
+    ``dense_foreground``, and ``dense_mask`` if images are padded. Fields with
+    one row per annotated box: ``…_region_logits`` with ``region_labels``, the
+    mean logits of the cells of the box.
 
-    A connector of ``student_maps`` works on the maps that go into the class
-    layer, level by level.
+    A connector for ``student_maps`` is applied to the input of the
+    classification layer at each level.
 
     Args:
         losses: Name (``loss_…``) -> config of a ``DistillLoss``.
-        centroids: File of the teacher's class means, see ``CentroidHook``.
+        centroids: File with the teacher's class means, see ``CentroidHook``.
         connectors: See :class:`Distiller`; ``student_maps`` or
             ``student_embed``, not both.
-        scales: Cells a side of a box, for regional logits.
+        scales: Grid sizes for regional logits.
     """
 
     provides = (
@@ -64,7 +64,7 @@ class DenseDistiller(Distiller):
     connectable = ('student_maps',)
     feeds = {
         'student_maps': ('student_embed', 'cross_logits'),
-        'student_embed': ('cross_logits',),  # stopped by _check_connected
+        'student_embed': ('cross_logits',),  # rejected by _check_connected
     }
 
     def __init__(
@@ -82,19 +82,19 @@ class DenseDistiller(Distiller):
         )
 
     def _check_connected(self) -> None:
-        """Stop at a connector that something asked for would go round."""
+        """Raise for a connector that a used field would bypass."""
         if 'student_embed' not in self.connectors.cfgs:
             return
         if 'student_maps' in self.connectors.cfgs:
             raise UserError(
-                'connectors has student_maps and student_embed, and each '
-                "makes the student's embedding; keep one of them."
+                'connectors has student_maps and student_embed, which both '
+                "produce the student's embedding; keep one of them."
             )
         if 'cross_logits' in self.asked:
             raise UserError(
-                'connectors has student_embed, but a loss asks for '
-                "cross_logits, which come of the student's maps; write "
-                f'connectors=dict({self._fitting_connector()}).'
+                'connectors has student_embed, but a loss uses '
+                "cross_logits, which are computed from the student's maps; "
+                f'use connectors=dict({self._fitting_connector()}).'
             )
 
     def _fitting_connector(self) -> str:
@@ -128,33 +128,33 @@ class DenseDistiller(Distiller):
         ours, theirs = self.ours, self.theirs
         if ours.objectness:
             raise UserError(
-                f"The student's {ours.kind} gives its class loss only what "
-                'lies on objects (loss_obj judges the rest), so that '
-                'DenseDistiller cannot tell which locations do; use '
-                'FeatureDistiller on the levels of the neck.'
+                f"The student's {ours.kind} passes only foreground locations "
+                'to its classification loss (loss_obj covers the rest), so '
+                'DenseDistiller cannot tell which locations are foreground; '
+                'use FeatureDistiller on the levels of the neck.'
             )
         self.check_counts(ours.classes, theirs.classes)
         self.check_columns(ours.classes)
         if ours.anchors != theirs.anchors:
             raise UserError(
-                f"The student's {ours.kind} predicts {ours.anchors} boxes a "
-                f"location, the teacher's {theirs.kind} {theirs.anchors}, so "
-                'that their predictions do not correspond; use '
-                'FeatureDistiller on the levels of the neck.'
+                f"The student's {ours.kind} predicts {ours.anchors} boxes "
+                f"per location, the teacher's {theirs.kind} "
+                f'{theirs.anchors}, so their predictions do not correspond; '
+                'use FeatureDistiller on the levels of the neck.'
             )
         if CORNERS & self.asked and not ours.bins == theirs.bins > 1:
             raise UserError(
-                'A loss asks for student_corners, distributions of box '
-                f"edges: the student's {ours.kind} has {ours.bins} values "
-                f"an edge, the teacher's {theirs.kind} {theirs.bins}; as "
-                "many, and more than one, are needed (GFL's reg_max + 1)."
+                'A loss needs student_corners, distributions of box edges: '
+                f"the student's {ours.kind} has {ours.bins} values per edge, "
+                f"the teacher's {theirs.kind} {theirs.bins}; both need the "
+                "same number, at least two (GFL's reg_max + 1)."
             )
         for side, head in (('student', ours), ('teacher', theirs)):
             if self.embeds and not head.layers:
                 raise UserError(
-                    f"The {side}'s {head.kind} has no convolution that gives "
-                    'its class logits, so there is no embedding; use losses '
-                    'on logits.'
+                    f"The {side}'s {head.kind} has no convolution that "
+                    'computes the class logits, so there is no embedding; '
+                    'use losses on logits.'
                 )
 
     def channels(self, field: str) -> tuple:
@@ -167,13 +167,13 @@ class DenseDistiller(Distiller):
         return super().channels(field)
 
     def expected_bank(self) -> dict:
-        """Return width of the teacher's embedding and the classes."""
+        """Return the width of the teacher's embedding and the classes."""
         return dict(width=self.theirs.width, num_rows=self.num_rows)
 
     def read(
         self, student: dict, teacher: dict, feats: tuple, samples: list
     ) -> dict:
-        """Return the knowledge of one step; see :meth:`Distiller.read`."""
+        """Return the fields of one step; see :meth:`Distiller.read`."""
         ours, theirs = zip(*self.levels)
         mine = _pick(student['outputs'][0], ours)
         records = self.look(feats)
@@ -241,7 +241,7 @@ class DenseDistiller(Distiller):
 
     @torch.no_grad()
     def look(self, feats: tuple[Tensor, ...]) -> dict[str, list]:
-        """Run the teacher's head; return what its taps recorded.
+        """Run the teacher's head and return the records of its taps.
 
         Args:
             feats: The teacher's feature maps.
@@ -258,23 +258,22 @@ class DenseDistiller(Distiller):
     def teacher_samples(
         self, inputs: Tensor, data_samples: list, source: str
     ) -> tuple[Tensor, Tensor]:
-        """Return embeddings (N, D) and labels (N,), for the class means.
+        """Return embeddings (N, D) and labels (N,) for the class means.
 
-        They are those of the locations that the teacher's own assigner puts
-        on objects.
+        They are taken at the foreground locations of the teacher's assigner.
 
         Args:
-            inputs: Images as the teacher wants them.
-            data_samples: With boxes in the pixels of ``inputs``.
-            source: ``'gt'``; a dense head has no proposals.
+            inputs: Images preprocessed for the teacher.
+            data_samples: Data samples with boxes in pixels of ``inputs``.
+            source: ``'gt'``, since a dense head has no proposals.
 
         Raises:
-            UserError: For another source.
+            UserError: The source is not ``'gt'``.
         """
         if source != 'gt':
             raise UserError(
                 f'source={source!r}: a one-stage detector has no proposals; '
-                "accepted is 'gt'."
+                "only 'gt' is accepted."
             )
         points = dict(outputs=OUTPUTS, targets=TARGETS)
         model = self.teacher.model
@@ -288,22 +287,24 @@ class DenseDistiller(Distiller):
         return _at(maps, locations), self.ours_of(labels[rows])
 
     def _labels(self, records: dict, levels: tuple | range) -> Tensor:
-        """Return the labels (M,) that the head's class loss was given."""
+        """Return the labels (M,) passed to the head's classification loss."""
         scores = records['outputs'][0][0]
         anchors = self.ours.anchors
         sizes = [s.numel() // s.shape[1] * anchors for s in scores]
         targets = [call[1] for call in records['targets']]
-        # a quality focal loss has its target in a tuple, the label first
+        # the target of a quality focal loss is a tuple that starts with the
+        # label
         targets = [
             t[0] if isinstance(t, (tuple, list)) else t for t in targets
         ]
         labels = torch.cat([t.reshape(-1) for t in targets])
         if len(labels) != sum(sizes) or labels.is_floating_point():
             raise UserError(
-                f'{self.ours.kind} gives its class loss {len(labels)} targets '
-                f'of {labels.dtype} for {sum(sizes)} predictions, so that '
-                'DenseDistiller cannot tell which lie on objects; use '
-                'FeatureDistiller on the levels of the neck.'
+                f'{self.ours.kind} passes {len(labels)} targets of '
+                f'{labels.dtype} for {sum(sizes)} predictions to its '
+                'classification loss, so DenseDistiller cannot tell which '
+                'are foreground; use FeatureDistiller on the levels of the '
+                'neck.'
             )
         parts = labels.split(sizes)
         return torch.cat([parts[level] for level in levels])
@@ -338,9 +339,10 @@ class DenseDistiller(Distiller):
             if mine.shape[-2:] != other.shape[-2:]:
                 raise UserError(
                     f"The student's maps are {tuple(mine.shape[-2:])}, the "
-                    f"teacher's of the same stride {tuple(other.shape[-2:])}: "
-                    'their images are padded differently; give both the same '
-                    'data_preprocessor.pad_size_divisor.'
+                    "teacher's with the same stride "
+                    f'{tuple(other.shape[-2:])}: their images are padded '
+                    'differently; use the same '
+                    'data_preprocessor.pad_size_divisor for both.'
                 )
 
 
@@ -353,13 +355,13 @@ def _pick(outputs: tuple, levels: tuple[int, ...]) -> tuple[list, list]:
 
 
 def _class_inputs(head: DenseHead) -> dict[str, str]:
-    """Return the points where the class layers are entered."""
+    """Return the tap points at the inputs of the classification layers."""
     paths = [*dict.fromkeys(head.layers)]
     return {f'embed{i}': f'{path}:input' for i, path in enumerate(paths)}
 
 
 def _inputs(records: dict, head: DenseHead) -> list[Tensor]:
-    """Return what went into the class layers, level by level."""
+    """Return the inputs of the classification layers at each level."""
     paths = [*dict.fromkeys(head.layers)]
     calls = {path: iter(records[f'embed{i}']) for i, path in enumerate(paths)}
     return [next(calls[path])[0] for path in head.layers]

@@ -1,10 +1,10 @@
-"""Mean logits of the cells of annotated boxes, for SDD on dense heads."""
+"""Mean logits over the cells of annotated boxes, for SDD on dense heads."""
 
 import torch
 from mmcv.ops import roi_align
 from torch import Tensor
 
-# A level is asked about boxes from so many strides a side on, as in FCOS.
+# Minimum box size of a level in strides, as in FCOS.
 LEAST = 8
 
 
@@ -17,21 +17,21 @@ def box_regions(
 ) -> tuple[Tensor, Tensor]:
     """Return the logits of the cells of each annotated box.
 
-    The last layer of a dense head is affine, so its mean over a cell is what
-    it says of the mean input there. A box is looked for on one level, by its
-    size; a head with several anchors gives a row for each.
+    The last layer of a dense head is affine, so its mean over a cell equals
+    its output for the mean input. The level of a box is selected by its size;
+    a head with several anchors gives one row for each.
 
     Args:
-        scores: Class logits (N, A K, H, W), level by level.
-        strides: Of the levels, in pixels.
-        classes: K.
+        scores: Class logits (N, A K, H, W) of each level.
+        strides: Strides of the levels, in pixels.
+        classes: Number of classes K.
         samples: Data samples with ``gt_instances`` (boxes in pixels).
-        scales: Cells a side.
+        scales: Grid sizes.
 
     Returns:
         Logits (B A, K, R), cells row-major, and the labels (B A,).
     """
-    # the op has no half precision on every device
+    # not all devices support half precision here
     scores = [level.float() for level in scores]
     truth = [sample.gt_instances for sample in samples]
     boxes = [torch.as_tensor(t.bboxes) for t in truth]

@@ -1,4 +1,4 @@
-"""What a one-stage detector's head predicts, and with which layers."""
+"""Inspects the head of a one-stage detector."""
 
 from typing import NamedTuple
 
@@ -12,20 +12,19 @@ HEAD = 'bbox_head'
 
 
 class DenseHead(NamedTuple):
-    """A dense head as an empty image shows it.
+    """Properties of a dense head, found by running a blank image.
 
     Attributes:
-        kind: Name of the head's class.
+        kind: Class name of the head.
         classes: Number of classes, each with a sigmoid.
-        anchors: Predictions a location.
-        strides: Of the levels, in pixels.
-        layers: Paths of the layers that give the class logits, level by
-            level; () where something stands behind them.
-        width: Channels that go into these layers, or None.
-        bins: Values an edge of a box is predicted with; above 1 they are
-            logits of a distribution.
-        objectness: Whether another loss decides what lies on an object, as
-            in YOLOX.
+        anchors: Predictions per location.
+        strides: Strides of the levels, in pixels.
+        layers: Paths of the layers that compute the class logits, one per
+            level; () if their output is processed further.
+        width: Input channels of these layers, or None.
+        bins: Number of values per box edge; more than 1 are the logits of a
+            distribution.
+        objectness: Whether a separate loss predicts objectness, as in YOLOX.
     """
 
     kind: str
@@ -41,17 +40,17 @@ class DenseHead(NamedTuple):
 def probe_head(
     model: nn.Module, side: str, other: nn.Module | None = None
 ) -> DenseHead:
-    """Show a detector an empty image and look at its head.
+    """Run a detector on a blank image and inspect its head.
 
-    The network is left as it was.
+    The network is not changed.
 
     Args:
         model: A one-stage detector.
-        side: What to call it in a message.
-        other: The other side of the pair, for the message.
+        side: Name of the network in messages.
+        other: The other network of the pair, for the message.
 
     Raises:
-        UserError: It has no head that predicts class logits on maps.
+        UserError: It has no head that predicts class logits on feature maps.
     """
     head = getattr(model, HEAD, None)
     if not hasattr(head, 'prior_generator'):
@@ -82,9 +81,9 @@ def probe_head(
     classes = head.num_classes
     if getattr(head, 'cls_out_channels', classes) != classes:
         raise UserError(
-            f"The {side}'s {type(head).__name__} has a softmax with a column "
-            'for the background; DenseDistiller is for heads with a sigmoid '
-            'a class. Use FeatureDistiller on the levels of the neck.'
+            f"The {side}'s {type(head).__name__} uses a softmax with a "
+            'background class, but DenseDistiller needs a sigmoid per '
+            'class; use FeatureDistiller on the levels of the neck.'
         )
     anchors = scores[0].shape[1] // classes
     found = [made.get(id(level)) for level in scores]
@@ -110,17 +109,17 @@ def _maps(outputs, head: nn.Module, side: str) -> tuple[list, list]:
     if not good or len(outputs) < 2:
         raise UserError(
             f"The {side}'s {type(head).__name__} does not return class "
-            'logits and boxes as one map (N, C, H, W) a level; use '
+            'logits and boxes as one map (N, C, H, W) per level; use '
             'FeatureDistiller on the levels of the neck.'
         )
     return outputs[0], outputs[1]
 
 
 def rows_of(level: Tensor, columns: int) -> Tensor:
-    """Return a map (N, A C, H, W) as rows (N H W A, C).
+    """Reshape a map (N, A C, H, W) to rows (N H W A, C).
 
     Args:
         level: The map.
-        columns: C.
+        columns: Number of columns C.
     """
     return level.permute(0, 2, 3, 1).reshape(-1, columns)

@@ -1,4 +1,4 @@
-"""EmbeddingDistiller: knowledge of networks that have no classes."""
+"""EmbeddingDistiller: distils embedding networks."""
 
 import torch
 from torch import Tensor, nn
@@ -8,24 +8,23 @@ from kd_det.errors import UserError
 from kd_det.registry import MODELS
 
 FIX = (
-    'give both the same embed_dims, take a loss of relations (RKDAngleLoss), '
+    'use the same embed_dims for both, use a relational loss (RKDAngleLoss), '
     "or add connectors=dict(student_embed=dict(type='EmbeddingAdaptor'))"
 )
 
 
 @MODELS.register_module()
 class EmbeddingDistiller(Distiller):
-    """Distil what an ``EmbeddingModel`` returns.
+    """Distil the output of an ``EmbeddingModel``.
 
-    The embeddings are the output of both heads, behind the linear layer and
-    the division by the norm, where there are any. Their widths may differ
-    for a loss on relations. The teacher's classes may be other ones: only
-    the images are shared.
+    The embeddings are the outputs of both heads, after the linear layer and
+    the L2 normalisation, if any. Their widths may differ for relational
+    losses. The teacher may have been trained on other classes.
 
     Args:
         losses: Name (``loss_…``) -> config of a ``DistillLoss``.
         connectors: See :class:`Distiller`.
-        taps: Override of the student's point ``embed``.
+        taps: Override of the student's tap point ``embed``.
     """
 
     provides = ('student_embed', 'teacher_embed', 'labels')
@@ -40,7 +39,7 @@ class EmbeddingDistiller(Distiller):
         super().__init__(losses, connectors=connectors, taps=taps)
 
     def match_up(self, classes: tuple[str, ...], teacher: nn.Module) -> None:
-        """Leave the class lists alone: no logit is compared."""
+        """Do nothing, since no logits are compared."""
 
     def bind(self, name: str, student: nn.Module, teacher: nn.Module) -> None:
         """See :meth:`Distiller.bind`."""
@@ -48,8 +47,8 @@ class EmbeddingDistiller(Distiller):
             if not hasattr(getattr(model, 'head', None), 'embed_dims'):
                 raise UserError(
                     f'EmbeddingDistiller: the {side} is a '
-                    f'{type(model).__name__}; an EmbeddingModel is accepted, '
-                    'for a classifier take LogitDistiller.'
+                    f'{type(model).__name__}; an EmbeddingModel is accepted; '
+                    'use LogitDistiller for a classifier.'
                 )
         self.widths = student.head.embed_dims, teacher.model.head.embed_dims
         if None not in self.widths:
@@ -64,13 +63,13 @@ class EmbeddingDistiller(Distiller):
 
     @torch.no_grad()
     def look(self, feats: tuple) -> Tensor:
-        """Return the teacher's embeddings (N, D) of what it extracted."""
+        """Return the teacher's embeddings (N, D) from its features."""
         return self.teacher.model.head(feats)
 
     def read(
         self, student: dict, teacher: dict, feats: tuple, samples: list
     ) -> dict:
-        """Return the knowledge of one step; see :meth:`Distiller.read`."""
+        """Return the fields of one step; see :meth:`Distiller.read`."""
         return dict(
             student_embed=student['embed'][0],
             teacher_embed=self.look(feats),

@@ -1,4 +1,4 @@
-"""FactorDistiller: factors of maps, halves of channels, margins."""
+"""FactorDistiller: factors, halves of channels and margins."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from kd_det.masks import fitting, zero_outside
 from kd_det.registry import MODELS
 
 HALVES = ('student_inherit_feats', 'student_explore_feats')
-# factors of the student -> the maps that they are made of
+# student factors -> the feature maps that they are computed from
 FACTORS = {
     'student_factors': 'student_feats',
     'student_inherit_factors': 'student_inherit_feats',
@@ -26,34 +26,36 @@ FACTORS = {
 class FactorDistiller(TeacherFactors):
     """Distil factors of feature maps: FT, IE-KD, and OFD with its margins.
 
-    Beside the maps of :class:`FeatureDistiller` there are, for losses that
-    ask for them:
+    In addition to the feature maps of :class:`FeatureDistiller` it provides
+    the following fields, which are only computed if a loss uses them:
 
-    - ``student_inherit_feats``, ``student_explore_feats``: the student's
-      maps, divided by channels;
-    - ``teacher_factors``: the teacher's maps through the encoder of a
-      frozen auto-encoder, which ``AutoEncoderHook`` or
-      ``kd_det autoencoder`` trains;
+    - ``student_inherit_feats``, ``student_explore_feats``: the student's maps,
+      split by channels;
+    - ``teacher_factors``: the teacher's maps, encoded by a frozen auto-encoder
+      that ``AutoEncoderHook`` or ``kd_det autoencoder`` trains;
     - ``student_factors``, ``student_inherit_factors``,
-      ``student_explore_factors``: the student's maps, or a half of them,
-      through an encoder of the same layers that trains with the student;
-    - ``teacher_margins``: of each channel the mean negative value behind the
-      batch norm in front of the teacher's point.
+      ``student_explore_factors``: the student's maps, or half of their
+      channels, encoded by an encoder with the same architecture that is
+      trained with the student;
+    - ``teacher_margins``: expected negative value of each channel after the
+      batch norm before the teacher's tap point.
 
     Args:
         losses: Name (``loss_…``) -> config of a ``DistillLoss``.
-        auto_encoder: File of the teacher's auto-encoder; needed for factors.
-        channels: Of the factors; one number, or one a level.
-        norm: Batch norm in the coders, as in IE-KD; FT has none.
-        shared: One auto-encoder for all levels, where they are equally wide.
+        auto_encoder: File with the teacher's auto-encoder; required for
+            factors.
+        channels: Channels of the factors, one number or one per level.
+        norm: Whether the coders use batch norm, as in IE-KD but not in FT.
+        shared: Whether all levels, with equal channels, share one
+            auto-encoder.
         split: Arguments of ``ChannelSplit``: ``ratio``, ``order``.
-        connectors: See :class:`Distiller`; halves may have one too.
+        connectors: See :class:`Distiller`; also accepted for the halves.
         taps: See :class:`FeatureDistiller`.
-        norms: Paths of the batch norms for the margins, one a level; found
-            in the teacher without it.
+        norms: Paths of the batch norms for the margins, one per level;
+            default: found automatically.
 
     Raises:
-        UserError: A loss asks for factors and no file is named.
+        UserError: A loss needs factors and no file is set.
     """
 
     provides = (
@@ -87,7 +89,7 @@ class FactorDistiller(TeacherFactors):
         for field in self.connectors.cfgs:
             if field in FACTORS:
                 raise UserError(
-                    f'connectors has {field!r}, which an encoder makes; '
+                    f'connectors has {field!r}, which an encoder computes; '
                     'accepted are student_feats, student_inherit_feats and '
                     'student_explore_feats.'
                 )
@@ -129,13 +131,13 @@ class FactorDistiller(TeacherFactors):
                     raise UserError(
                         f'split has ratio={self.split_cfg["ratio"]!r}, which '
                         f'leaves {half} none of {channels} channels; choose '
-                        'another ratio, or take out the losses that ask for '
-                        'that half.'
+                        'another ratio, or remove the losses that use that '
+                        'half.'
                     )
         self.split = ChannelSplit(ours, **self.split_cfg)
 
     def _width_of(self, field: str) -> list[int]:
-        """Return the channels of the student's maps, or of a half of them."""
+        """Return the channels of the student's maps, or of one half."""
         ours, _ = self._channels
         if field not in HALVES:
             return ours
@@ -152,13 +154,13 @@ class FactorDistiller(TeacherFactors):
     def read(
         self, student: dict, teacher: dict, feats: tuple, samples: list
     ) -> dict:
-        """Return the knowledge of one step; see :meth:`Distiller.read`."""
+        """Return the fields of one step; see :meth:`Distiller.read`."""
         knowledge = super().read(student, teacher, feats, samples)
         if self.halves:
             halves = self.split(knowledge['student_feats'])
             for field, maps in zip(HALVES, halves):
                 knowledge[field] = maps
-                # what a connector of a half is to resemble
+                # the target of a connector of a half
                 theirs = field.replace('student_', 'teacher_')
                 knowledge[theirs] = knowledge['teacher_feats']
         if 'teacher_margins' in self.asked:
@@ -169,13 +171,13 @@ class FactorDistiller(TeacherFactors):
         return knowledge
 
     def check_taught(self, knowledge: dict) -> None:
-        """See :meth:`Distiller.check_taught`; an encoder hides it too."""
+        """See :meth:`Distiller.check_taught`; also checks encoder inputs."""
         raw = {field: knowledge[FACTORS[field]] for field in self.factors}
         super().check_taught({**knowledge, **raw})
 
     def connect(self, knowledge: dict) -> dict:
         """See :meth:`Distiller.connect`; adds the factors."""
-        # an encoder has a map as it is, whatever connector others need
+        # encoders get the original maps, without connectors
         raw = {field: knowledge[FACTORS[field]] for field in self.factors}
         knowledge = super().connect(knowledge)
         masks = knowledge['feat_masks']

@@ -1,4 +1,4 @@
-"""FeatureDistiller: knowledge of feature maps, level by level."""
+"""FeatureDistiller: distils feature maps."""
 
 from mmengine.logging import print_log
 from torch import nn
@@ -22,23 +22,22 @@ SIDES = ('student', 'teacher')
 class FeatureDistiller(Distiller):
     """Distil feature maps of any two networks.
 
-    Without taps these are the maps that the necks hand to the heads, matched
-    by their strides; what one side alone has is left out. With taps they
-    are those at the points named, in that order. A point that gives several
-    maps counts as as many levels; a pooled embedding (N, D) is a map of one
-    pixel, and the tokens of a DETR's encoder are maps again.
+    Without taps, these are the neck outputs, matched by stride; levels that
+    exist in one network only are skipped. With taps, they are the maps at the
+    given points, in that order. A point with several maps counts as several
+    levels; a pooled embedding (N, D) is a map of one pixel, and the tokens of
+    a DETR encoder are reshaped to maps.
 
-    Where a loss compares maps entry by entry, channels or sizes differ and
-    no connector is named, an :class:`AlignConnector` is taken. Cells that
-    lie in the padding of a batch are zero on both sides.
+    If a loss compares maps element-wise, channels or sizes differ and no
+    connector is set, an :class:`AlignConnector` is added. Cells in the batch
+    padding are zero in both networks.
 
     Args:
         losses: Name (``loss_…``) -> config of a ``DistillLoss``.
         connectors: See :class:`Distiller`.
-        taps: ``dict(student=[…], teacher=[…])``: points from shallow to
-            deep, such as ``'backbone.layer1'``. A teacher's points lie in
-            what its ``extract_feat`` runs, backbone and neck, or are the
-            ``'encoder'`` of a DETR or lie in it.
+        taps: ``dict(student=[…], teacher=[…])``: tap points from shallow to
+            deep, such as ``'backbone.layer1'``. The teacher's points must be
+            in its backbone or neck, or in the ``'encoder'`` of a DETR.
     """
 
     provides = ('student_feats', 'teacher_feats', 'feat_masks')
@@ -56,7 +55,7 @@ class FeatureDistiller(Distiller):
         self.teacher_points = _number(taps.get('teacher', ['neck']))
 
     def match_up(self, classes: tuple[str, ...], teacher: nn.Module) -> None:
-        """Leave the class lists alone: maps have no classes."""
+        """Do nothing, since feature maps do not depend on classes."""
 
     def bind(self, name: str, student: nn.Module, teacher: nn.Module) -> None:
         """See :meth:`Distiller.bind`."""
@@ -70,15 +69,15 @@ class FeatureDistiller(Distiller):
             raise UserError(
                 f'The student has {len(ours)} maps at '
                 f'{[*self.points.values()]}, the teacher {len(theirs)} at '
-                f'{[*self.teacher_points.values()]}; name as many points '
-                'that match, or leave taps out: necks are matched by stride.'
+                f'{[*self.teacher_points.values()]}; set matching tap '
+                'points, or omit taps to match necks by stride.'
             )
         pairs = [(ours[i], theirs[j]) for i, j in self.levels]
         self._channels = tuple(
             [level.channels for level in side] for side in zip(*pairs)
         )
         self.strides = [theirs.stride for _, theirs in pairs]
-        # of a map of one cell, as of a vector, the stride is not known
+        # the stride of a map with one cell, or of a vector, is unknown
         self.alike = [
             self.by_stride or a.stride == b.stride and a.size[1] > 1
             for a, b in pairs
@@ -108,7 +107,7 @@ class FeatureDistiller(Distiller):
     def read(
         self, student: dict, teacher: dict, feats: tuple, samples: list
     ) -> dict:
-        """Return the knowledge of one step; see :meth:`Distiller.read`."""
+        """Return the fields of one step; see :meth:`Distiller.read`."""
         ours, theirs = maps_of(student), maps_of(teacher)
         pairs = [(ours[i], theirs[j]) for i, j in self.levels]
         pairs = [
@@ -126,7 +125,7 @@ class FeatureDistiller(Distiller):
         )
 
     def connect(self, knowledge: dict) -> dict:
-        """See :meth:`Distiller.connect`; padding is zero then."""
+        """See :meth:`Distiller.connect`; also sets padding to zero."""
         knowledge = super().connect(knowledge)
         masks = knowledge['feat_masks']
         for field in ('student_feats', 'teacher_feats'):
@@ -147,8 +146,8 @@ def _check_taps(taps: dict) -> dict:
     )
     if not good:
         raise UserError(
-            f'taps={taps!r}; accepted is dict(student=[points], '
-            'teacher=[points]), a point being a module path such as '
+            f'taps={taps!r}; dict(student=[points], teacher=[points]) is '
+            'accepted, where a point is a module path such as '
             "'backbone.layer4'."
         )
     return taps

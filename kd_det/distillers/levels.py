@@ -1,4 +1,4 @@
-"""The feature maps of two networks: found by a probe, matched by stride."""
+"""Finds the feature levels of two networks and matches them by stride."""
 
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
@@ -11,14 +11,14 @@ from kd_det import random_state
 from kd_det.errors import UserError
 from kd_det.taps import FeatureTap
 
-PROBE = 128  # side of the image that shows the levels, in pixels
-LARGE = 320  # of another one, for networks that need more, such as SSD
-LONG = 1024  # width of one that tells strides above 128 apart
-ENCODER = 'encoder'  # of a DETR: it runs behind extract_feat
+PROBE = 128  # size of the blank image, in pixels
+LARGE = 320  # size for networks that need larger images, such as SSD
+LONG = 1024  # width to distinguish strides above 128
+ENCODER = 'encoder'  # of a DETR, which runs after extract_feat
 
 
 class Level(NamedTuple):
-    """One map of a network, as an image of so many pixels a row shows it."""
+    """A feature map of a network for an image of a certain width."""
 
     channels: int
     size: tuple[int, int]
@@ -26,25 +26,24 @@ class Level(NamedTuple):
 
     @property
     def stride(self) -> int:
-        """Pixels from cell to cell; those of the image for a vector."""
+        """Stride in pixels; the image width for a vector."""
         return round(self.probe / self.size[1])
 
 
 def levels_at(
     model: nn.Module, points: dict[str, str], side: str = 'network'
 ) -> list[Level]:
-    """Return the maps at some points of a network.
+    """Return the feature maps at tap points of a network.
 
-    The network is shown an empty image and left as it was.
+    The network is run on a blank image and not changed.
 
     Args:
-        model: With ``extract_feat``.
-        points: Name -> point, see ``FeatureTap``.
-        side: What to call it in a message.
+        model: Network with ``extract_feat``.
+        points: Name -> tap point, see ``FeatureTap``.
+        side: Name of the network in messages.
 
     Raises:
-        UserError: A point gives nothing, or no map, or the network does not
-            run.
+        UserError: A point gives no feature map, or the network fails.
     """
 
     def show(image: Tensor) -> tuple[tuple[Tensor, ...], None]:
@@ -65,22 +64,22 @@ def probe(
     show: Callable[[Tensor], tuple[Sequence[Tensor], Any]],
     side: str,
 ) -> tuple[Sequence[Tensor], Any, int]:
-    """Show a network an empty image whose width tells its strides apart.
+    """Run a network on a blank image that is wide enough for its strides.
 
-    The network is left as it was.
+    The network is not changed.
 
     Args:
         model: The network.
-        show: Image (1, 3, H, W), or (1, 1, H, W) for a network of grey
-            images -> the maps of the levels (1, C, h, w), and what else is
-            wanted.
-        side: What to call the network in a message.
+        show: Function from an image (1, 3, H, W), or (1, 1, H, W) for
+            greyscale networks, to the feature maps (1, C, h, w) and any other
+            result.
+        side: Name of the network in messages.
 
     Returns:
-        What ``show`` returned, and the W that it was shown last.
+        The results of ``show``, and the last image width W.
 
     Raises:
-        UserError: The network does not run on such images.
+        UserError: The network fails on such images.
     """
     modes = {module: module.training for module in model.modules()}
     empty = next(model.parameters()).new_zeros
@@ -91,11 +90,11 @@ def probe(
             try:
                 size = PROBE, PROBE
                 maps, rest = show(empty(1, channels, *size))
-            except RuntimeError:  # smaller than a kernel somewhere
+            except RuntimeError:  # smaller than some kernel
                 size = LARGE, LARGE
                 maps, rest = show(empty(1, channels, *size))
             if sum(level.shape[-1] == 1 for level in maps) > 1:
-                size = size[0], LONG  # of one row of cells: it costs little
+                size = size[0], LONG  # a single row of cells, so it is cheap
                 maps, rest = show(empty(1, channels, *size))
     except (RuntimeError, AssertionError) as error:
         raise _misfit(model, empty(1, channels, *size), side, error) from error
@@ -106,7 +105,7 @@ def probe(
 
 
 def colours(model: nn.Module) -> int:
-    """Return the channels of images: 1 if the first convolution takes 1."""
+    """Return the number of image channels, from the first convolution."""
     stem = (m for m in model.modules() if isinstance(m, nn.Conv2d))
     return 1 if getattr(next(stem, None), 'in_channels', 3) == 1 else 3
 
@@ -115,9 +114,9 @@ def colours(model: nn.Module) -> int:
 def _misfit(
     model: nn.Module, image: Tensor, side: str, error: Exception
 ) -> UserError:
-    """Say why a network does not run on an empty image.
+    """Explain why a network fails on a blank image.
 
-    Most often its neck was written for another backbone.
+    Usually its neck was configured for another backbone.
     """
     taken = getattr(getattr(model, 'neck', None), 'in_channels', None)
     try:
@@ -127,28 +126,28 @@ def _misfit(
     several = isinstance(taken, (list, tuple)) and given is not None
     if several and given != [*taken]:
         return UserError(
-            f"The {side}'s backbone gives maps of {given} channels, but its "
-            f'neck.in_channels is {[*taken]}; write '
+            f"The {side}'s backbone has output channels {given}, but its "
+            f'neck.in_channels is {[*taken]}; set '
             f'{side}.neck.in_channels={given}.'
         )
     what = ' '.join(str(error).split())
     return UserError(
-        f'The {side} {type(model).__name__} does not run on an empty image '
-        f'of {image.shape[2]} x {image.shape[3]} pixels, by which its maps '
-        f'are found: {type(error).__name__}: {what}'
+        f'The {side} {type(model).__name__} fails on a blank image of '
+        f'{image.shape[2]} x {image.shape[3]} pixels, which is used to find '
+        f'its feature maps: {type(error).__name__}: {what}'
     )
 
 
 def _checked(
     model: nn.Module, points: dict[str, str], records: dict[str, list]
 ) -> tuple[Tensor, ...]:
-    """Return what taps recorded as maps, or stop."""
+    """Return the recorded feature maps, or raise."""
     silent = [point for name, point in points.items() if not records[name]]
     if silent:
         raise UserError(
-            f'Tap point {silent[0]!r} of {type(model).__name__} gives '
-            'nothing: extract_feat does not run it; name a point in the '
-            "backbone or neck, or the 'encoder' of a DETR."
+            f'Tap point {silent[0]!r} of {type(model).__name__} records '
+            'nothing, since extract_feat does not run it; use a point in '
+            "the backbone or neck, or the 'encoder' of a DETR."
         )
     maps = maps_of(records)
     for level in maps:
@@ -162,33 +161,33 @@ def _checked(
 
 
 def is_deep(points: dict[str, str]) -> bool:
-    """Return whether a point lies in the encoder of a DETR."""
+    """Return whether a tap point is in the encoder of a DETR."""
     return any(point.startswith(ENCODER) for point in points.values())
 
 
 def with_sizes(points: dict[str, str]) -> dict[str, str]:
-    """Return the points, and the neck where tokens are to become maps."""
+    """Return the points, plus the neck if tokens must be reshaped."""
     return dict(points, sizes='neck') if is_deep(points) else points
 
 
 @torch.no_grad()
 def encode(model: nn.Module, feats: tuple, samples: list) -> None:
-    """Run the encoder of a DETR, for the taps in it.
+    """Run the encoder of a DETR for its taps.
 
     Args:
         model: The detector.
-        feats: What its ``extract_feat`` returned.
-        samples: With ``batch_input_shape`` and ``img_shape``.
+        feats: Return value of its ``extract_feat``.
+        samples: Data samples with ``batch_input_shape`` and ``img_shape``.
     """
     inputs, _ = model.pre_transformer(feats, samples)
     model.forward_encoder(**inputs)
 
 
 def maps_of(records: dict[str, list]) -> tuple[Tensor, ...]:
-    """Return what taps recorded as maps, shallow to deep.
+    """Return the recorded feature maps, shallow to deep.
 
     A vector (N, C) is a map of one pixel; the tokens (N, T, C) of an encoder
-    are the maps of the neck in a row.
+    are the concatenated maps of the neck.
     """
     sizes = None
     if 'sizes' in records:
@@ -218,19 +217,20 @@ def _as_maps(part: Tensor, sizes: list[tuple[int, int]] | None) -> list:
 def match_levels(
     ours: list[Level], theirs: list[Level]
 ) -> list[tuple[int, int]]:
-    """Return the pairs of levels that have the same stride.
+    """Return the pairs of levels with the same stride.
 
     Args:
         ours: The student's.
         theirs: The teacher's.
 
     Raises:
-        UserError: There is none, or a side has two levels of one stride.
+        UserError: There is none, or a network has two levels with the same
+            stride.
     """
     return match_strides(
         strides(ours),
         strides(theirs),
-        'name points that belong together with taps=dict(student=[…], '
+        'set corresponding tap points with taps=dict(student=[…], '
         'teacher=[…])',
     )
 
@@ -238,21 +238,22 @@ def match_levels(
 def match_strides(
     ours: tuple[int, ...], theirs: tuple[int, ...], fix: str
 ) -> list[tuple[int, int]]:
-    """Return the pairs of positions at which two lists of strides agree.
+    """Return the index pairs of equal strides in two lists.
 
     Args:
-        ours: The student's, in pixels.
+        ours: The student's strides, in pixels.
         theirs: The teacher's.
-        fix: What to do where there is none, for the message.
+        fix: Suggested fix, for the message.
 
     Raises:
-        UserError: There is none, or a side has two levels of one stride.
+        UserError: There is none, or a network has two levels with the same
+            stride.
     """
     for side, own in (('student', ours), ('teacher', theirs)):
         if len({*own}) < len(own):
             raise UserError(
-                f"The {side}'s levels have the strides {own}: two are alike, "
-                f'so that it is not known what belongs to which; {fix}.'
+                f"The {side}'s levels have the strides {own}: two are equal, "
+                f'so the match is ambiguous; {fix}.'
             )
     pairs = [(i, theirs.index(s)) for i, s in enumerate(ours) if s in theirs]
     if not pairs:
@@ -271,12 +272,12 @@ def strides(levels: list[Level]) -> tuple[int, ...]:
 def table(
     ours: list[Level], theirs: list[Level], pairs: list[tuple[int, int]]
 ) -> str:
-    """Return, for the log, which level of one belongs to which of the other.
+    """Return the table of matched levels for the log.
 
     Args:
         ours: The student's.
         theirs: The teacher's.
-        pairs: From :func:`match_levels`.
+        pairs: Pairs from :func:`match_levels`.
     """
     lines = [f'{"student":<28}{"teacher":<28}']
     lines += [f'{_name(ours[i]):<28}{_name(theirs[j]):<28}' for i, j in pairs]

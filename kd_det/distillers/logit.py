@@ -1,4 +1,4 @@
-"""LogitDistiller: knowledge around the class layer of classifiers."""
+"""LogitDistiller: distils classifiers."""
 
 import torch
 from torch import Tensor, nn
@@ -22,26 +22,27 @@ ADAPTOR = (
 class LogitDistiller(Distiller):
     """Distil a classifier's embedding, logits and regional logits.
 
-    The embedding is what goes into the class layer, the logits are what
-    comes out. A head with several class layers, as DeiT's for its class and
-    distillation token, counts with the mean of both. Regional logits are
-    the class layer applied to means over cells of the last feature map;
-    ``cross_logits`` are the teacher's class layer applied to the student's
-    embedding.
+    The embedding is the input of the classification layer, the logits are its
+    output. For a head with several classification layers, such as DeiT's for
+    its class and distillation tokens, their mean is used. Regional logits are
+    the classification layer applied to the cell means of the last feature map;
+    ``cross_logits`` are the teacher's classification layer applied to the
+    student's embedding.
 
-    A connector of ``student_map`` works on the last feature map: what it
-    makes, averaged over the cells, is then the student's embedding for all
-    losses. The student's own logits do not change.
+    A connector for ``student_map`` is applied to the last feature map; its
+    pooled output is then the student's embedding for all losses. The student's
+    own logits do not change.
 
     Args:
         losses: Name (``loss_…``) -> config of a ``DistillLoss``.
-        centroids: File of the teacher's class means, see ``CentroidHook``.
+        centroids: File with the teacher's class means, see ``CentroidHook``.
         connectors: See :class:`Distiller`; ``student_map`` or
             ``student_embed``, not both.
-        taps: Overrides of the student's points ``map``, ``targets`` and
-            ``classifier`` (the class layer; found in the head without it).
-        scales: Cells a side of the grids of regional logits.
-        via_4x4: Pool to 4x4 cells first, as the authors of SDD do.
+        taps: Overrides of the student's tap points ``map``, ``targets`` and
+            ``classifier`` (the classification layer; default: found in the
+            head).
+        scales: Grid sizes for regional logits.
+        via_4x4: Whether to pool to 4x4 cells first, as in SDD's code.
     """
 
     provides = (
@@ -57,7 +58,7 @@ class LogitDistiller(Distiller):
     )
     points = {
         'map': 'backbone',
-        # its arguments are the logits and the labels of the step
+        # its arguments are the logits and the labels
         'targets': 'head.loss_module:input',
         'classifier': '',
     }
@@ -80,8 +81,8 @@ class LogitDistiller(Distiller):
         super().__init__(losses, centroids, connectors, taps)
         if {'student_map', 'student_embed'} <= {*self.connectors.cfgs}:
             raise UserError(
-                'connectors has student_map and student_embed, and each '
-                "makes the student's embedding; keep one of them."
+                'connectors has student_map and student_embed, which both '
+                "produce the student's embedding; keep one of them."
             )
         self.scales = check_scales(self, scales)
         self.via_4x4 = check_choice(self, 'via_4x4', via_4x4, (True, False))
@@ -117,24 +118,23 @@ class LogitDistiller(Distiller):
         return super().channels(field)
 
     def expected_bank(self) -> dict:
-        """Return width and rows of the teacher's class layer."""
+        """Return the width and rows of the teacher's classification layer."""
         return dict(width=self.widths[1], num_rows=self.num_rows)
 
     def check_coverage(self) -> None:
-        """Stop if a class has no mean."""
+        """Raise if a class has no mean."""
         absent = (self.bank.counts == 0).nonzero()[0]
         if len(absent):
             raise UserError(
                 f'Centroid bank {self.centroid_file!r} has no mean of '
-                f'{len(absent)} classes, the first is row {absent[0]}; give '
-                'the training set images of every class and compute it '
-                'again.'
+                f'{len(absent)} classes, the first is row {absent[0]}; add '
+                'training images of every class and compute the file again.'
             )
 
     def read(
         self, student: dict, teacher: dict, feats: tuple, samples: list
     ) -> dict:
-        """Return the knowledge of one step; see :meth:`Distiller.read`."""
+        """Return the fields of one step; see :meth:`Distiller.read`."""
         embed, logits = _read_classifier(student, self.ours)
         teacher_embed, teacher_logits = self.look(feats)
         knowledge = dict(
@@ -146,7 +146,7 @@ class LogitDistiller(Distiller):
         )
         if 'student_map' in self.connectors:
             knowledge['student_map'] = self._map_of_cells(student)
-            # of the teacher only the width counts: a map of one pixel
+            # only the teacher's width is used: a map of one pixel
             knowledge['teacher_map'] = teacher_embed[..., None, None]
         if REGIONS & self.asked:
             knowledge['region_labels'] = knowledge['labels']
@@ -179,7 +179,7 @@ class LogitDistiller(Distiller):
         """Return the teacher's embeddings (N, D) and logits (N, K).
 
         Args:
-            feats: What its ``extract_feat`` returned.
+            feats: Return value of its ``extract_feat``.
         """
         model = self.teacher.model
         with FeatureTap(model, _classifier_points(self.theirs)) as records:
@@ -190,20 +190,20 @@ class LogitDistiller(Distiller):
     def teacher_samples(
         self, inputs: Tensor, data_samples: list, source: str
     ) -> tuple[Tensor, Tensor]:
-        """Return embeddings (N, D) and labels (N,), for the class means.
+        """Return embeddings (N, D) and labels (N,) for the class means.
 
         Args:
-            inputs: Images as the teacher wants them.
-            data_samples: With ``gt_label``.
-            source: ``'gt'``; a classifier has no proposals.
+            inputs: Images preprocessed for the teacher.
+            data_samples: Data samples with ``gt_label``.
+            source: ``'gt'``, since a classifier has no proposals.
 
         Raises:
-            UserError: For another source.
+            UserError: The source is not ``'gt'``.
         """
         if source != 'gt':
             raise UserError(
-                f'source={source!r}: a classifier has no proposals; accepted '
-                "is 'gt'."
+                f'source={source!r}: a classifier has no proposals; only '
+                "'gt' is accepted."
             )
         embed, _ = self.look(self.teacher.extract_feat(inputs))
         return embed, torch.cat([sample.gt_label for sample in data_samples])
@@ -213,9 +213,9 @@ class LogitDistiller(Distiller):
         if feature_map.ndim != 4:
             raise UserError(
                 f'The last map of {type(self.student.backbone).__name__} has '
-                f'shape {tuple(feature_map.shape)}, a connector of '
-                'student_map takes (N, C, H, W); write connectors=dict('
-                "student_embed=dict(type='LinearAdaptor'))."
+                f'shape {tuple(feature_map.shape)}, but a connector for '
+                'student_map takes (N, C, H, W); use '
+                "connectors=dict(student_embed=dict(type='LinearAdaptor'))."
             )
         return feature_map
 
@@ -226,9 +226,10 @@ class LogitDistiller(Distiller):
         if feature_map.ndim != 4 or feature_map.shape[1] != width:
             raise UserError(
                 f'The last map of {type(model.backbone).__name__} has shape '
-                f'{tuple(feature_map.shape)}, its class layer takes {width} '
-                'channels; regional logits need a class layer that follows '
-                'global average pooling (N, C, H, W) -> (N, C).'
+                f'{tuple(feature_map.shape)}, but its classification layer '
+                f'takes {width} channels; regional logits need a '
+                'classification layer after global average pooling (N, C, '
+                'H, W) -> (N, C).'
             )
         cells = region_pool(feature_map, self.scales, self.via_4x4)
         logits = _classify(cells.transpose(1, 2), model, layers)
@@ -236,11 +237,11 @@ class LogitDistiller(Distiller):
 
 
 def class_layers(model: nn.Module, side: str) -> list[str]:
-    """Return the paths of the linear layers that give a head's logits.
+    """Return the paths of a head's linear classification layers.
 
     Args:
-        model: A classifier with a ``head`` that has ``num_classes``.
-        side: What to call it in a message.
+        model: Classifier with a ``head`` that has ``num_classes``.
+        side: Name of the network in messages.
 
     Raises:
         UserError: There is none.
@@ -254,8 +255,8 @@ def class_layers(model: nn.Module, side: str) -> list[str]:
     ]
     if not found:
         raise UserError(
-            f'The {side} {type(model).__name__} has no linear class layer in '
-            'its head; LogitDistiller is for classifiers such as '
+            f'The {side} {type(model).__name__} has no linear classification '
+            'layer in its head; LogitDistiller is for classifiers such as '
             "mmpretrain's ImageClassifier with a LinearClsHead."
         )
     return found

@@ -1,4 +1,4 @@
-"""What the losses of kd_det need inside mmrazor's ConfigurableDistiller."""
+"""Recorder of class means for mmrazor's ConfigurableDistiller."""
 
 import torch
 from torch import Tensor, nn
@@ -9,24 +9,24 @@ from kd_det.registry import TASK_UTILS
 
 @TASK_UTILS.register_module()
 class CentroidsRecorder:
-    """A recorder of mmrazor whose only record are a teacher's class means.
+    """mmrazor recorder that returns a teacher's class means.
 
-    In ``teacher_recorders``, as mmrazor writes recorders::
+    Use it in ``teacher_recorders``::
 
         centroids=dict(type='kd_det.Centroids', source='centroids.npz')
 
     Args:
-        source: File of the class means.
+        source: Centroid file.
     """
 
     def __init__(self, source: str) -> None:
         self.source = source
 
     def initialize(self, model: nn.Module) -> None:
-        """Read the file.
+        """Read the centroid file.
 
         Args:
-            model: The teacher; the means are where it is.
+            model: The teacher, whose device is used.
         """
         self._parameter = next(model.parameters())
         self._means = torch.from_numpy(
@@ -34,7 +34,7 @@ class CentroidsRecorder:
         )
 
     def __enter__(self) -> None:
-        """Do nothing: no forward is listened to."""
+        """Do nothing, since no forward pass is recorded."""
 
     def __exit__(self, *_) -> None:
         """Do nothing."""
@@ -45,8 +45,8 @@ class CentroidsRecorder:
         """Return the class means (K, D).
 
         Args:
-            record_idx: Not used.
-            data_idx: Not used.
+            record_idx: Unused.
+            data_idx: Unused.
         """
         self._means = self._means.to(self._parameter.device)
         return self._means

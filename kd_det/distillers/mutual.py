@@ -1,4 +1,4 @@
-"""What peers that teach each other need beside what pairs have."""
+"""Distillation between peers."""
 
 import torch
 from torch import Tensor, nn
@@ -13,17 +13,17 @@ from kd_det.registry import MODELS
 
 
 class Peer:
-    """A network that trains, as a distiller sees a teacher.
+    """A trained network in the role of a teacher.
 
-    It is shown images in train mode, with the statistics of the batch, and
-    learns nothing from it.
+    It runs in training mode with batch statistics, without gradients or
+    updates of running statistics.
 
     Args:
         model: The network.
-        classes: Its class names in label order, or ().
+        classes: Class names in label order, or ().
     """
 
-    # there is no checkpoint that anything could be held against
+    # there is no checkpoint to check files against
     sha256 = ''
 
     def __init__(
@@ -34,18 +34,19 @@ class Peer:
 
     @torch.no_grad()
     def extract_feat(self, inputs: Tensor) -> tuple:
-        """Return what the heads read."""
+        """Return the features for the heads."""
         with statistics_kept(self.model):
             return self.model.extract_feat(inputs)
 
 
 @MODELS.register_module()
 class MutualFactorDistiller(FactorDistiller):
-    """IE-KD among peers: each has an auto-encoder that trains with it.
+    """IE-KD between peers, whose auto-encoders are trained with them.
 
-    The teacher's factors are those of the other peer, by its auto-encoder as
-    it stands. ``student_reconstructions`` is what the peer's own auto-encoder
-    makes of the peer's maps, for ``ReconstructionLoss``.
+    The teacher's factors are those of the other peer, computed with the
+    current state of its auto-encoder. ``student_reconstructions`` are the
+    peer's feature maps reconstructed by its own auto-encoder, for
+    ``ReconstructionLoss``.
 
     Args:
         losses: Name (``loss_…``) -> config of a ``DistillLoss``.
@@ -54,8 +55,8 @@ class MutualFactorDistiller(FactorDistiller):
         shared: See :class:`FactorDistiller`.
         split: See :class:`FactorDistiller`.
         connectors: See :class:`FactorDistiller`.
-        taps: See :class:`FactorDistiller`; in a ``MutualModel`` peer ->
-            points, or one list of points for all.
+        taps: See :class:`FactorDistiller`; in a ``MutualModel``, a dict from
+            peer to points, or one list for all.
 
     Paper: https://arxiv.org/abs/2107.00181
     """
@@ -83,7 +84,7 @@ class MutualFactorDistiller(FactorDistiller):
         )
 
     def check_factors(self) -> None:
-        """See :class:`FactorDistiller`: here there is one at any time."""
+        """Do nothing, since each peer always has an auto-encoder."""
 
     def bind(self, name: str, student: nn.Module, teacher: Peer) -> None:
         """See :meth:`Distiller.bind`."""
@@ -94,35 +95,36 @@ class MutualFactorDistiller(FactorDistiller):
             )
 
     def share(self, first: 'MutualFactorDistiller') -> None:
-        """Take the split and the coders of the same peer's distiller.
+        """Share the split and the coders of another distiller of this peer.
 
         Args:
-            first: Of the same peer, with another one as its teacher.
+            first: Distiller of the same peer with a different teacher.
         """
         self.encoders, self.own = first.encoders, first.own
         if self.halves:
             self.split = first.split
 
     def meet(self, other: 'MutualFactorDistiller') -> None:
-        """Listen to the auto-encoder of the other peer.
+        """Use the auto-encoder of the other peer.
 
         Args:
-            other: A distiller of the peer that is the teacher here.
+            other: A distiller of the peer that acts as the teacher.
 
         Raises:
-            UserError: Its maps have other channels than this one sees.
+            UserError: The channels of its feature maps differ.
         """
         theirs, own = self._channels[1], other._channels[0]
         if [*theirs] != [*own]:
             raise UserError(
-                f'Peers of {type(self).__name__} see maps of {list(theirs)} '
-                f'and {list(own)} channels of one network; name the points '
-                'of each peer: taps=dict(a=[…], b=[…]).'
+                f'Peers of {type(self).__name__} have feature maps with '
+                f'{list(theirs)} and {list(own)} channels for the same '
+                'network; set tap points for each peer: taps=dict(a=[…], '
+                'b=[…]).'
             )
         self._auto_encoder = (other.own,)
 
     def _apply(self, fn, recurse: bool = True) -> 'MutualFactorDistiller':
-        # the other's auto-encoder moves with its own peer
+        # the other auto-encoder belongs to its own peer
         return nn.Module._apply(self, fn, recurse)
 
     def connect(self, knowledge: dict) -> dict:

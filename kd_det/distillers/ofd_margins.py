@@ -1,4 +1,4 @@
-"""The margins of OFD: what a teacher's batch norms leave below zero."""
+"""Margins of OFD, from the teacher's batch norms."""
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -18,18 +18,19 @@ def margins_at(
 ) -> list[Tensor]:
     """Return the margins (C,) of each level.
 
-    The batch norm of a level is the last one of its width that runs before
-    the point does; an empty image shows which.
+    The batch norm of a level is the last one of matching width that runs
+    before the tap point, found by running a blank image.
 
     Args:
         model: The teacher's network.
-        points: Name -> point, see ``FeatureTap``, one map a point.
-        levels: Places in ``points``, one a level.
-        channels: Of each level.
-        norms: Paths of the batch norms instead, one a level.
+        points: Name -> tap point, see ``FeatureTap``, with one map each.
+        levels: Indices into ``points``, one per level.
+        channels: Channels of each level.
+        norms: Paths of the batch norms, one per level, instead.
 
     Raises:
-        UserError: There is none, or a path leads to none.
+        UserError: There is no matching batch norm, or a path does not lead to
+            one.
     """
     if norms is None:
         found = _last_norms(model, points, levels, channels)
@@ -37,7 +38,7 @@ def margins_at(
         if len(norms) != len(channels):
             raise UserError(
                 f'norms={norms!r} has {len(norms)} paths for {len(channels)} '
-                'levels; as many are accepted.'
+                'levels; the numbers must be equal.'
             )
         found = [find_module(model, path) for path in norms]
     for level, (norm, width) in enumerate(zip(found, channels)):
@@ -45,10 +46,9 @@ def margins_at(
         if not fits or len(norm.weight) != width:
             raise UserError(
                 f'Level {level} of {type(model).__name__}, {width} channels, '
-                'has no batch norm of its width in front of it, whose '
-                'statistics give the margins of OFD; name the paths of batch '
-                'norms in norms=[…], and leave fuse_conv_bn out of the '
-                'teacher.'
+                'has no batch norm of its width before it, from which OFD '
+                'computes its margins; set the paths of batch norms in '
+                'norms=[…], and do not use fuse_conv_bn for the teacher.'
             )
     return [ofd_margin(norm.weight, norm.bias) for norm in found]
 
@@ -84,8 +84,8 @@ def _last_norms(
     names = [*points]
     if max(levels) >= len(names):
         raise UserError(
-            'OFD needs a point for each level, but a point gives several '
-            "maps; name them one by one in taps=dict(teacher=['…', …])."
+            'OFD needs one tap point per level, but a point has several '
+            "maps; list them separately in taps=dict(teacher=['…', …])."
         )
     found = []
     for level, width in zip(levels, channels):

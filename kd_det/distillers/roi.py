@@ -1,4 +1,4 @@
-"""RoIDistiller: knowledge of the student's own RoIs in both networks."""
+"""RoIDistiller: distils box heads on the student's RoIs."""
 
 import torch
 from mmengine.logging import print_log
@@ -30,37 +30,37 @@ REGIONS = {'student_region_logits', 'teacher_region_logits'}
 class RoIDistiller(Distiller):
     """Distil the box head of a two-stage detector on its sampled RoIs.
 
-    Taps give the student's RoIs, labels (background last), embeddings and
-    logits that it computed anyway; the teacher's RoI extractor and box head
-    then run on the same RoIs. Neither head runs twice. ``cross_logits`` are
-    the teacher's class layer applied to the student's embedding,
-    ``cross_boxes`` and ``teacher_boxes`` what its box layer makes of the
-    student's and of its own: the deltas of the class that it predicts.
+    Taps record the student's RoIs, labels (background last), embeddings and
+    logits while it computes its own loss; the teacher's RoI extractor and box
+    head then run on the same RoIs. Neither head runs twice. ``cross_logits``
+    are the teacher's classification layer applied to the student's embedding;
+    ``cross_boxes`` and ``teacher_boxes`` are its box regression layer applied
+    to the student's and its own embedding (the deltas of the teacher's
+    predicted class).
 
-    In a cascade the RoIs of all stages count together, each seen by the
-    teacher's head of that stage, or its last where it has fewer. Class means
-    are of one stage, so ``centroids`` want one distiller a stage.
+    In a cascade the RoIs of all stages are used together, each with the
+    teacher's head of the same stage, or its last if it has fewer. Class means
+    belong to one stage, so ``centroids`` require one distiller per stage.
 
-    Regional logits, for SDD, are those of the whole RoI, all rows, and of
-    its cells, the rows of objects alone. A box head is asked about a cell in
-    one of three ways:
+    Regional logits, for SDD, are those of the whole RoI for all rows, and of
+    its cells for foreground rows. The input of the box head for a cell is one
+    of:
 
-    - ``cells='align'``: its share of a RoIAlign with that many times the
-      bins, through the box head.
-    - ``cells='pool'``: its mean, spread over the whole input of the box
-      head.
-    - ``cells='gap'``: for heads that end in global average pooling, the
-      class layer on the mean over the cell.
+    - ``cells='align'``: its part of a RoIAlign with a correspondingly larger
+      number of bins.
+    - ``cells='pool'``: its mean, repeated over the whole input.
+    - ``cells='gap'``: for heads that end in global average pooling, its mean
+      is the input of the classification layer.
 
     Args:
         losses: Name (``loss_…``) -> config of a ``DistillLoss``.
-        centroids: File of the teacher's class means, see ``CentroidHook``.
+        centroids: File with the teacher's class means, see ``CentroidHook``.
         connectors: See :class:`Distiller`.
         taps: Overrides of ``box_heads.POINTS``, for unusual box heads;
-            ``{stage}`` in a point is ``.0`` and so on in a cascade, else
-            nothing.
-        stage: The only stage of a cascade to distil.
-        scales: Cells a side, for regional logits.
+            ``{stage}`` in a point becomes ``.0`` etc. in a cascade, otherwise
+            ''.
+        stage: Cascade stage to distil; default: all.
+        scales: Grid sizes for regional logits.
         cells: See above.
     """
 
@@ -137,8 +137,8 @@ class RoIDistiller(Distiller):
         if self.stage is None and stages > 1 and self.centroid_file:
             raise UserError(
                 f'The student is a cascade of {stages} stages, and each has '
-                'class means of its own: write one RoIDistiller a stage, '
-                'with stage=0 and so on and a centroid file each.'
+                'its own class means: use one RoIDistiller per stage, with '
+                'stage=0 and so on and a separate centroid file.'
             )
         if self.stage is None:
             return range(stages)
@@ -151,7 +151,7 @@ class RoIDistiller(Distiller):
         return [self.stage]
 
     def _who_teaches(self, name: str, stages: int) -> str:
-        """Return, for the log, which of their heads teaches which of ours."""
+        """Describe which teacher head teaches which student head."""
         theirs = self.heads
         pairs = [
             f"the teacher's {_head_name(theirs.number(stage), theirs.count)} "
@@ -188,15 +188,15 @@ class RoIDistiller(Distiller):
             self._check_bins(teacher, f'{EXTRACTOR}{suffix}')
 
     def _check_bins(self, network: nn.Module, point: str) -> None:
-        """Stop at cells finer than the bins of a RoI."""
+        """Raise for cells that are finer than the bins of a RoI."""
         extractor = find_module(network, point.partition(':')[0])
         bins = min(extractor.roi_layers[0].output_size)
         if self.scales[-1] > bins:
             raise UserError(
                 f'RoIDistiller: scales={self.scales!r}, but a RoI of the '
-                f'{type(network).__name__} has {bins} bins a side, and with '
-                "cells='pool' a cell is the mean of some; write scales up to "
-                f"{bins}, or cells='align'."
+                f'{type(network).__name__} has {bins} bins per side, and '
+                "with cells='pool' a cell is a mean of bins; use scales up "
+                f"to {bins}, or cells='align'."
             )
 
     def channels(self, field: str) -> tuple[int, int]:
@@ -208,7 +208,7 @@ class RoIDistiller(Distiller):
         )
 
     def expected_bank(self) -> dict:
-        """Return width and rows of the teacher's class layer."""
+        """Return the width and rows of the teacher's classification layer."""
         return dict(width=self.widths[1], num_rows=self.num_rows)
 
     def _needs_background(self) -> bool:
@@ -219,11 +219,11 @@ class RoIDistiller(Distiller):
         )
 
     def default_source(self) -> str:
-        """Return ``'proposals'`` where a background mean is needed."""
+        """Return ``'proposals'`` if a background mean is needed."""
         return 'proposals' if self._needs_background() else 'gt'
 
     def check_coverage(self) -> None:
-        """Stop if the background is to be distilled but has no mean."""
+        """Raise if background is distilled but has no mean."""
         if self._needs_background() and self.bank.counts[-1] == 0:
             raise UserError(
                 f'Centroid bank {self.centroid_file!r} has no background '
@@ -235,7 +235,7 @@ class RoIDistiller(Distiller):
     def read(
         self, student: dict, teacher: dict, feats: tuple, samples: list
     ) -> dict:
-        """Return the knowledge of one step; see :meth:`Distiller.read`."""
+        """Return the fields of one step; see :meth:`Distiller.read`."""
         stages = [self._read_stage(student, feats, s) for s in self.stages]
         if len(stages) == 1:
             return stages[0]
@@ -313,7 +313,7 @@ class RoIDistiller(Distiller):
         return found
 
     def connect(self, knowledge: dict) -> dict:
-        """See :meth:`Distiller.connect`; adds the crossed fields."""
+        """See :meth:`Distiller.connect`; adds the cross fields."""
         knowledge = super().connect(knowledge)
         if 'cross_logits' in self.asked:
             knowledge['cross_logits'] = self._cross(knowledge, 'fc_cls')
@@ -324,7 +324,7 @@ class RoIDistiller(Distiller):
         return knowledge
 
     def _cross(self, knowledge: dict, name: str) -> Tensor:
-        """Return what a layer of the teacher's makes of our embedding."""
+        """Apply a layer of the teacher to the student's embedding."""
         return self.heads.cross(
             name,
             knowledge['student_embed'],
@@ -340,7 +340,7 @@ class RoIDistiller(Distiller):
         Args:
             feats: The teacher's feature maps.
             rois: RoIs (N, 5): image index, x1, y1, x2, y2 in pixels.
-            stage: Of the student's cascade.
+            stage: Stage of the student's cascade.
         """
         records = self.heads.ask(feats, rois, stage)
         return embed_of(records), records['logits'][0]
@@ -349,14 +349,14 @@ class RoIDistiller(Distiller):
     def teacher_samples(
         self, inputs: Tensor, data_samples: list, source: str
     ) -> tuple[Tensor, Tensor]:
-        """Return labelled embeddings of the teacher, for its class means.
+        """Return the teacher's embeddings and labels for the class means.
 
         Args:
-            inputs: Images as the teacher wants them.
-            data_samples: With boxes in the pixels of ``inputs``.
-            source: ``'gt'`` for the annotated boxes, ``'proposals'`` for
-                RoIs sampled from the teacher's proposals, background and
-                annotated boxes included.
+            inputs: Images preprocessed for the teacher.
+            data_samples: Data samples with boxes in pixels of ``inputs``.
+            source: ``'gt'`` for the annotated boxes, ``'proposals'`` for RoIs
+                sampled from the teacher's proposals, including background and
+                annotated boxes.
 
         Returns:
             Embeddings (N, D) and labels (N,).
@@ -381,7 +381,7 @@ class RoIDistiller(Distiller):
 
 
 def _levels(student: nn.Module, point: str) -> dict[str, str]:
-    """Return the points at the levels of the extractor at a point."""
+    """Return the tap points of the levels of a RoI extractor."""
     path = point.partition(':')[0]
     return level_points(find_module(student, path), path)
 

@@ -1,4 +1,4 @@
-"""Logits of the cells of a RoI, for SDD on box heads."""
+"""Logits of RoI cells, for SDD on box heads."""
 
 import torch
 from torch import Tensor, nn
@@ -8,16 +8,16 @@ from kd_det.batch_norm import statistics_kept
 from kd_det.errors import UserError
 from kd_det.functional import region_pool
 
-# How a box head can be asked about a cell; see RoIDistiller.
+# Ways to compute the box head's input for a cell; see RoIDistiller.
 CELLS = ('align', 'pool', 'gap')
 
 
 def check_cells(cells: str, heads: dict[str, nn.Module]) -> None:
-    """Stop if box heads cannot be asked about their cells this way.
+    """Raise if the box heads do not support a way of computing cells.
 
     Args:
         cells: One of ``CELLS``.
-        heads: Side of the pair -> its box head.
+        heads: ``'student'``, ``'teacher'`` -> box head.
     """
     for side, head in heads.items():
         pooled = getattr(head, 'with_avg_pool', False)
@@ -28,8 +28,8 @@ def check_cells(cells: str, heads: dict[str, nn.Module]) -> None:
             f"RoIDistiller: cells={cells!r} does not fit the {side}'s "
             f'{type(head).__name__}, which '
             f'{"ends" if pooled else "does not end"} in global average '
-            f'pooling; write cells={fits}, and give both networks the same '
-            'kind of head.'
+            f'pooling; use cells={fits}, and the same kind of head in both '
+            'networks.'
         )
 
 
@@ -44,21 +44,21 @@ def cells_of_rois(
     logits: Tensor,
     maps: Tensor | None,
 ) -> Tensor:
-    """Return the class logits of RoIs and, for objects, of their cells.
+    """Return the class logits of RoIs and of the cells of foreground RoIs.
 
     Args:
-        cells: How, one of ``CELLS``.
-        scales: Cells a side; the first is 1.
-        roi_head: Of the network.
-        parts: The RoI extractor and the box head to use.
+        cells: Way to compute cells, one of ``CELLS``.
+        scales: Grid sizes; the first is 1.
+        roi_head: RoI head of the network.
+        parts: RoI extractor and box head to use.
         feats: Feature maps of the network.
         rois: RoIs (N, 5).
-        foreground: Which RoIs have objects, (N,).
-        logits: Of the whole RoIs, (N, K); they are the first region.
-        maps: With ``cells='gap'`` what the head pooled, (N, C, H, W).
+        foreground: Mask of foreground RoIs, (N,).
+        logits: Logits of the whole RoIs, (N, K), the first region.
+        maps: Input of the head's pooling with ``cells='gap'``, (N, C, H, W).
 
     Returns:
-        Logits (N, K, R), row-major; 0 for the cells of the background.
+        Logits (N, K, R), cells row by row; 0 for cells of background RoIs.
     """
     if cells == 'gap':
         fine = region_pool(maps, scales).transpose(1, 2)[:, 1:]
@@ -104,10 +104,9 @@ def _through_head(
 def _extract(
     extractor: nn.Module, feats: tuple[Tensor, ...], rois: Tensor, times: int
 ) -> Tensor:
-    """Return RoI features with ``times`` the bins a side.
+    """Return RoI features with ``times`` the number of bins per side.
 
-    The level is that of the whole RoI: a part of it would be looked for on
-    a finer one.
+    The pyramid level is that of the whole RoI, not of its parts.
     """
     sizes = [layer.output_size for layer in extractor.roi_layers]
     try:

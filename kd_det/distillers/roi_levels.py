@@ -1,4 +1,4 @@
-"""The pyramid levels of RoIs, asked of the device only once."""
+"""Pyramid levels of RoIs, with a single synchronisation."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,19 +6,19 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-# The extractor whose way of choosing a level is known here.
+# The extractor whose level assignment is known.
 KNOWN = 'SingleRoIExtractor'
 
 
 def level_points(extractor: nn.Module, path: str) -> dict[str, str]:
-    """Return the points that record the RoIs of each level.
+    """Return the tap points that record the RoIs of each level.
 
     Args:
         extractor: RoI extractor of the student.
-        path: To it.
+        path: Path of the extractor.
 
     Returns:
-        Empty for an extractor of another kind, or of one level.
+        Empty for other extractors, or for a single level.
     """
     if type(extractor).__name__ != KNOWN or len(extractor.roi_layers) == 1:
         return {}
@@ -27,13 +27,13 @@ def level_points(extractor: nn.Module, path: str) -> dict[str, str]:
 
 
 def rois_by_level(records: dict[str, list], keys: list[str]) -> list[Tensor]:
-    """Return the RoIs that the student's extractor found on each level.
+    """Return the RoIs that the student's extractor assigned to each level.
 
     Args:
-        records: Of a tap at :func:`level_points`.
-        keys: Names of these points.
+        records: Records of a tap at :func:`level_points`.
+        keys: Names of these tap points.
     """
-    # a level without RoIs is not called; RoIs of masks come second
+    # a level without RoIs is not called; RoIs for masks come second
     calls = [records[key][0][1] if records[key] else None for key in keys]
     found = [call for call in calls if call is not None]
     return [found[0][:0] if call is None else call for call in calls if found]
@@ -41,14 +41,14 @@ def rois_by_level(records: dict[str, list], keys: list[str]) -> list[Tensor]:
 
 @contextmanager
 def on_levels(extractor: nn.Module, parts: list[Tensor]) -> Iterator[None]:
-    """Make a teacher's extractor take each RoI on the student's level.
+    """Make a teacher's extractor use the student's level for each RoI.
 
-    The plain extractor waits for the device once a level, to learn how many
-    RoIs lie there. The student's has just learnt it of the same RoIs.
+    The original extractor synchronises once per level to find the number of
+    RoIs, which is already known from the student's extractor.
 
     Args:
-        extractor: Left alone if it chooses levels in another way.
-        parts: The student's RoIs of each level; empty if not known.
+        extractor: RoI extractor; unchanged if its level assignment is unknown.
+        parts: The student's RoIs of each level; empty if unknown.
     """
     known = (
         parts
@@ -79,7 +79,7 @@ def _extract(
     parts: list[Tensor],
     factor: float | None,
 ) -> Tensor:
-    # in the type in which the student's extractor had them
+    # in the dtype of the student's extractor
     levels = extractor.map_roi_levels(rois.to(parts[0].dtype), len(parts))
     order = levels.argsort(stable=True)
     if factor is not None:

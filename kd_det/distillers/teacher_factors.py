@@ -1,4 +1,4 @@
-"""TeacherFactors: maps of the teacher, encoded by what is held still."""
+"""TeacherFactors: the teacher's factors from a frozen auto-encoder."""
 
 import os.path as osp
 from collections.abc import Sequence
@@ -21,19 +21,19 @@ from kd_det.taps import FeatureTap
 
 
 class TeacherFactors(FeatureDistiller):
-    """The teacher's half of a ``FactorDistiller``: its auto-encoder.
+    """The teacher's part of a ``FactorDistiller``: its auto-encoder.
 
     Args:
         losses: See ``FactorDistiller``.
-        auto_encoder: See there.
-        channels: See there.
-        norm: See there.
-        shared: See there.
+        auto_encoder: See ``FactorDistiller``.
+        channels: See ``FactorDistiller``.
+        norm: See ``FactorDistiller``.
+        shared: See ``FactorDistiller``.
         connectors: See :class:`Distiller`.
         taps: See :class:`FeatureDistiller`.
 
     Raises:
-        UserError: A loss asks for factors and no file is named.
+        UserError: A loss needs factors and no file is set.
     """
 
     provides = (*FeatureDistiller.provides, 'teacher_factors')
@@ -52,57 +52,57 @@ class TeacherFactors(FeatureDistiller):
         self.auto_encoder_file = auto_encoder
         self.factor_channels = channels
         self.coder = dict(norm=norm, shared=shared)
-        # in a tuple: the file is where it lives, no checkpoint has it
+        # in a tuple, so that checkpoints do not contain it
         self._auto_encoder = ()
         self.check_factors()
 
     def check_factors(self) -> None:
-        """Stop if a loss asks for factors and there is nothing to make them.
+        """Raise if a loss needs factors and there is no auto-encoder.
 
         Raises:
-            UserError: The config names no auto-encoder.
+            UserError: The config sets no auto-encoder.
         """
         file = self.auto_encoder_file
         if file is not None and (not isinstance(file, str) or osp.isdir(file)):
             what = 'a folder' if isinstance(file, str) else 'no text'
             raise UserError(
-                f'FactorDistiller has auto_encoder={file!r}, which is {what}; '
-                "the path of a file is accepted, auto_encoder='FILE.pth'."
+                f'FactorDistiller has auto_encoder={file!r}, which is '
+                f"{what}; a file path is accepted, auto_encoder='FILE.pth'."
             )
         if 'teacher_factors' in self.asked and not file:
             raise UserError(
-                'FactorDistiller: a loss asks for teacher_factors, and '
-                "auto_encoder is not named; say auto_encoder='FILE.pth', "
-                'which AutoEncoderHook or `kd_det autoencoder` makes.'
+                'FactorDistiller: a loss needs teacher_factors, but '
+                "auto_encoder is not set; set auto_encoder='FILE.pth', which "
+                'AutoEncoderHook or `kd_det autoencoder` creates.'
             )
 
     def bind(self, name: str, student: nn.Module, teacher: nn.Module) -> None:
         """See :meth:`Distiller.bind`; the auto-encoder is read here."""
-        # without the point that only tells sizes
+        # without the point that is only used for sizes
         self.points_of_teacher = [*self.teacher_points.values()]
         super().bind(name, student, teacher)
         theirs = self._channels[1]
         widths = self.factor_channels
         several = isinstance(widths, (list, tuple))
         self.widths = [*widths] if several else [widths] * len(theirs)
-        # type and not isinstance: True is no number of channels
+        # type instead of isinstance, since True is not accepted
         if len(self.widths) != len(theirs) or not all(
             type(width) is int and width > 0 for width in self.widths
         ):
             raise UserError(
                 f'FactorDistiller: channels={widths!r} with {len(theirs)} '
-                'levels; an integer above 0, or one a level, is accepted.'
+                'levels; an integer above 0, or one per level, is accepted.'
             )
         file = self.auto_encoder_file
         if file and osp.isfile(file):
             self.load_auto_encoder()
 
     def new_auto_encoder(self) -> AutoEncoder:
-        """Return an untrained auto-encoder of the teacher's maps."""
+        """Return an untrained auto-encoder for the teacher's maps."""
         return AutoEncoder(self._channels[1], self.widths, **self.coder)
 
     def identity(self) -> dict:
-        """Return what an auto-encoder must come from, beside the data."""
+        """Return the expected provenance of the auto-encoder, except data."""
         return dict(
             teacher_sha256=self.teacher.sha256,
             points=self.points_of_teacher,
@@ -113,21 +113,21 @@ class TeacherFactors(FeatureDistiller):
 
     @property
     def auto_encoder(self) -> AutoEncoder | None:
-        """The teacher's auto-encoder, once it is there."""
+        """The teacher's auto-encoder, or None if not loaded yet."""
         return self._auto_encoder[0] if self._auto_encoder else None
 
     def set_auto_encoder(self, auto_encoder: AutoEncoder) -> None:
-        """Take an auto-encoder and hold it still."""
+        """Set and freeze the auto-encoder."""
         device = next(self.teacher.model.parameters()).device
         auto_encoder = auto_encoder.to(device).eval().requires_grad_(False)
         self._auto_encoder = (auto_encoder,)
 
     def load_auto_encoder(self) -> dict:
-        """Read the file, check whose it is, and return its provenance.
+        """Read the file, check its provenance and return it.
 
         Raises:
-            FileNotFoundError: No such file.
-            UserError: It is damaged, or of another teacher, point or width.
+            FileNotFoundError: The file does not exist.
+            UserError: The file is damaged or does not match.
         """
         file = self.auto_encoder_file
         state, provenance = load_auto_encoder(file)
@@ -136,14 +136,14 @@ class TeacherFactors(FeatureDistiller):
             auto_encoder = self.new_auto_encoder()
         try:
             auto_encoder.load_state_dict(state)
-        except RuntimeError:  # its provenance is right: somebody changed it
+        except RuntimeError:  # the provenance matches, so the file was edited
             raise UserError(
-                f'Auto-encoder {file!r} has other weights than its provenance '
-                f'says; {AGAIN}.'
+                f'Auto-encoder {file!r} has weights that do not match its '
+                f'provenance; {AGAIN}.'
             ) from None
         if not all(v.isfinite().all() for v in state.values()):
             raise UserError(
-                f'Auto-encoder {file!r} holds NaN or infinity; {AGAIN}.'
+                f'Auto-encoder {file!r} contains NaN or infinity; {AGAIN}.'
             )
         self.set_auto_encoder(auto_encoder)
         return provenance
@@ -157,11 +157,11 @@ class TeacherFactors(FeatureDistiller):
     def teacher_maps(
         self, inputs: Tensor, samples: list
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor | None, ...]]:
-        """Return the teacher's maps of some images, with their masks.
+        """Return the teacher's feature maps of some images and their masks.
 
         Args:
-            inputs: Images as the teacher wants them.
-            samples: Their data samples.
+            inputs: Images preprocessed for the teacher.
+            samples: Data samples of the images.
         """
         model = self.teacher.model
         with FeatureTap(model, self.teacher_points) as records:
@@ -188,7 +188,7 @@ class TeacherFactors(FeatureDistiller):
         """Return the teacher's auto-encoder.
 
         Raises:
-            UserError: It is not there.
+            UserError: It has not been loaded.
         """
         if self.auto_encoder is None:
             raise UserError(

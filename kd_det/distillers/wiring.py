@@ -1,4 +1,4 @@
-"""Which loss of a distiller gets which fields of the knowledge."""
+"""Assigns fields to the losses of a distiller."""
 
 from collections.abc import Iterable, Sequence
 
@@ -16,11 +16,11 @@ def build_losses(owner: str, cfgs: dict) -> nn.ModuleDict:
     """Build the losses of a distiller.
 
     Args:
-        owner: Name of the distiller's type, for messages.
+        owner: Type name of the distiller, for messages.
         cfgs: Name (``loss_…``) -> config of a ``DistillLoss``.
 
     Raises:
-        UserError: There is none, or one is unknown or badly named.
+        UserError: There are none, or one is unknown or badly named.
     """
     if not isinstance(cfgs, dict):
         raise UserError(
@@ -29,8 +29,8 @@ def build_losses(owner: str, cfgs: dict) -> nn.ModuleDict:
         )
     if not cfgs:
         raise UserError(
-            f'{owner} has losses={{}} and would do nothing; name a loss, or '
-            'take the distiller out.'
+            f'{owner} has losses={{}} and would do nothing; add a loss, or '
+            'remove the distiller.'
         )
     return nn.ModuleDict({name: _build(name, c) for name, c in cfgs.items()})
 
@@ -38,8 +38,8 @@ def build_losses(owner: str, cfgs: dict) -> nn.ModuleDict:
 def _build(name: str, cfg: dict) -> DistillLoss:
     if not isinstance(name, str) or not name.startswith('loss_'):
         raise UserError(
-            f'A distillation loss is named {name!r}; a name begins with '
-            "'loss_', or MMEngine would not add it to the total."
+            f'A distillation loss is named {name!r}; names must start with '
+            "'loss_', or MMEngine would not add the loss to the total."
         )
     check_name('A distillation loss', name)
     auto = None
@@ -58,15 +58,15 @@ def _build(name: str, cfg: dict) -> DistillLoss:
 def wire(
     owner: str, losses: nn.ModuleDict, provided: Sequence[str]
 ) -> dict[str, tuple[str, ...]]:
-    """Return the fields of each loss: what its ``forward`` names.
+    """Return the fields of each loss, from the parameters of ``forward``.
 
     Args:
-        owner: Name of the distiller's type, for messages.
+        owner: Type name of the distiller, for messages.
         losses: Name -> loss.
-        provided: The fields that there are.
+        provided: Available fields.
 
     Raises:
-        UserError: A loss asks for a field that is not provided.
+        UserError: A loss requires a field that is not provided.
     """
     wiring = {}
     for name, loss in losses.items():
@@ -75,8 +75,8 @@ def wire(
             if field not in provided:
                 raise UserError(
                     f'{owner} provides {", ".join(provided)}, but {name} '
-                    f'({type(loss).__name__}) asks for {field!r}'
-                    f'{_fix(field, provided)}'
+                    f'({type(loss).__name__}) requires '
+                    f'{field!r}{_fix(field, provided)}'
                 )
         optional = [field for field in fields.optional if field in provided]
         wiring[name] = (*fields.required, *optional)
@@ -84,9 +84,9 @@ def wire(
 
 
 def _fix(field: str, provided: Iterable[str]) -> str:
-    """Return the end of the sentence: what would provide the field."""
+    """Return the end of the message: how to provide the field."""
     if field == 'centroids':
-        return "; say centroids='FILE.npz' in the distiller."
+        return "; set centroids='FILE.npz' in the distiller."
     owners = sorted(
         name
         for name, part in MODELS.module_dict.items()

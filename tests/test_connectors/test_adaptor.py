@@ -169,10 +169,10 @@ def test_other_shapes_than_it_was_built_for(adaptor, ours, theirs):
         (dict(in_channels=0), 'in_channels=0; an integer, 1 or above'),
         (dict(in_channels=[3]), 'in_channels=[3]; an integer, 1 or above'),
         (dict(out_channels=2.0), 'out_channels=2.0; an integer, 1 or above'),
-        (dict(dropout=1.0), 'dropout=1.0; a number from 0 to below 1'),
-        (dict(dropout=-0.1), 'dropout=-0.1; a number from 0 to below 1'),
-        (dict(dropout='0.5'), "dropout='0.5'; a number from 0 to below 1"),
-        (dict(dropout=float('nan')), 'dropout=nan; a number from 0'),
+        (dict(dropout=1.0), 'dropout=1.0; a number in [0, 1)'),
+        (dict(dropout=-0.1), 'dropout=-0.1; a number in [0, 1)'),
+        (dict(dropout='0.5'), "dropout='0.5'; a number in [0, 1)"),
+        (dict(dropout=float('nan')), 'dropout=nan; a number in'),
     ],
 )
 def test_arguments_are_checked_at_the_build(args, message):

@@ -114,7 +114,7 @@ def test_shared_coder_serves_all_levels():
     x = torch.randn(2, 4, 6, 6)
     one, other = shared([x, x])
     assert torch.equal(one, other)
-    with pytest.raises(UserError, match='one coder serves'):
+    with pytest.raises(UserError, match='requires equal channels'):
         LevelCoders([4, 8], [2, 2], shared=True)
 
 
@@ -235,7 +235,7 @@ def test_disk_that_takes_no_more(tmp_path):
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500, limit[1]))
     try:
-        with pytest.raises(UserError, match='is as it was: free some space'):
+        with pytest.raises(UserError, match='are unchanged: free some space'):
             save_auto_encoder(file, AutoEncoder([8], [4]), {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)

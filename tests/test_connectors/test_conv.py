@@ -197,7 +197,7 @@ def test_other_levels_than_it_was_built_for(ours, theirs):
         ConvAdaptor([2, 2], [5, 5])([field] * ours, [like] * theirs)
     assert (
         f'built for 2 levels, but got {ours} of the student and {theirs} of '
-        'the teacher; name as many points on both sides.'
+        'the teacher; set the same number of tap points for both.'
     ) in str(caught.value)
 
 
@@ -214,7 +214,7 @@ def test_other_levels_than_it_was_built_for(ours, theirs):
         ),
         (
             dict(in_channels=[3], out_channels=[5, 5]),
-            'in_channels=[3] has 1 levels, out_channels=[5, 5] has 2; as',
+            'in_channels=[3] has 1 levels, out_channels=[5, 5] has 2; they',
         ),
         (dict(in_channels=[], out_channels=[]), 'in_channels=[]; a list of'),
     ],

@@ -137,8 +137,8 @@ def test_the_weights_of_a_connector(tmp_path):
             "'alpha'; accepted are student_channels",
         ),
         ('teacher_feats', dict(type='mmrazor.Paraphraser'), "phase='train'"),
-        ('teacher_feats', dict(type='ABFConnector'), 'that can pass'),
-        ('teacher_map', dict(type='mmrazor.Translator'), 'that can pass'),
+        ('teacher_feats', dict(type='ABFConnector'), 'accepted fields'),
+        ('teacher_map', dict(type='mmrazor.Translator'), 'accepted fields'),
     ],
 )
 def test_wrong_connectors(teacher, field, cfg, message):

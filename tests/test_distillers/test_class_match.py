@@ -46,7 +46,7 @@ def test_match():
         (
             ('traffic light',),
             ('traffic_light', 'dog', 'Traffic Light'),
-            "'traffic_light' and 'Traffic Light', capitals",
+            "'traffic_light' and 'Traffic Light', which are equal",
         ),
     ],
 )
@@ -246,7 +246,7 @@ def test_counts_and_names(tmp_path):
     more = save_teacher(
         tiny_detector('faster_rcnn', 50, len(COCO)), tmp_path / 'b.pth'
     )
-    with pytest.raises(UserError, match='4 classes, the teacher 6.*name them'):
+    with pytest.raises(UserError, match='4 classes, the teacher 6.*not both'):
         build(student, more, dict(roi=kd))
     named = dict(more, classes=COCO)
     model = build(student, named, dict(roi=kd))

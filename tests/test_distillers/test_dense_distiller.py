@@ -342,12 +342,12 @@ def test_yolox_stops_the_build(tmp_path):
 @pytest.mark.parametrize(
     'student, teacher, losses, message',
     [
-        ('atss', 'retinanet', ALL, '1 boxes a location.*9, so'),
+        ('atss', 'retinanet', ALL, '1 boxes per location.*9, so'),
         (
             'retinanet',
             'retinanet',
             dict(loss_ld=dict(type='LDLoss')),
-            'RetinaHead has 1 values an edge',
+            'RetinaHead has 1 values per edge',
         ),
         ('faster_rcnn', 'faster_rcnn', ALL, 'student FasterRCNN .*none.*RoI'),
         ('faster_rcnn', 'retinanet', ALL, 'RetinaNet have nothing .*Feature'),

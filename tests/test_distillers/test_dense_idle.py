@@ -140,7 +140,7 @@ def test_connected_maps_by_hand(tmp_path):
 @pytest.mark.parametrize(
     'losses, connectors, message',
     [
-        (SR, EMBED, "cross_logits, .* student's maps; write .*student_maps"),
+        (SR, EMBED, "cross_logits, .* student's maps; use .*student_maps"),
         (NORM, {**MAPS, **EMBED}, 'student_maps and student_embed.*keep one'),
         (SR, {}, '8 wide, the teacher.* 16; add connectors.*student_maps'),
         (NORM, {}, '8 wide, the teacher.* 16; add connectors.*student_embed'),

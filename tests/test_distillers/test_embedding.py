@@ -134,5 +134,5 @@ def test_a_classifier_is_refused(teacher):
         neck=dict(type='GlobalAveragePooling'),
         head=dict(type='LinearClsHead', num_classes=2, in_channels=4),
     )
-    with pytest.raises(UserError, match='take LogitDistiller'):
+    with pytest.raises(UserError, match='use LogitDistiller'):
         MODELS.build(pair(teacher, student))

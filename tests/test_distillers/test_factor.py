@@ -231,22 +231,22 @@ def test_margins_are_of_the_last_batch_norm(tmp_path):
 def test_margins_need_batch_norms(tmp_path):
     cfg = pair(tmp_path, dict(loss_ofd=OFD))
     cfg.teacher.fuse_conv_bn = True
-    with pytest.raises(UserError, match='leave fuse_conv_bn out'):
+    with pytest.raises(UserError, match='do not use fuse_conv_bn'):
         build(cfg)
 
 
 @pytest.mark.parametrize(
     'change, message',
     [
-        (dict(auto_encoder=None), 'auto_encoder is not named'),
-        (dict(channels=[4, 4]), 'one a level'),
+        (dict(auto_encoder=None), 'auto_encoder is not set'),
+        (dict(channels=[4, 4]), 'one per level'),
         (dict(channels=0), 'above 0'),
         (dict(channels=True), 'above 0'),
         (dict(channels=2.0), 'above 0'),
         (dict(auto_encoder=True), 'is no text'),
         (dict(auto_encoder='.'), 'is a folder'),
-        (dict(split=0.5), "a dict of 'ratio' and 'order'"),
-        (dict(split=dict(ration=0.5)), "a dict of 'ratio' and 'order'"),
+        (dict(split=0.5), "a dict with 'ratio' and 'order'"),
+        (dict(split=dict(ration=0.5)), "a dict with 'ratio' and 'order'"),
         (dict(split=dict(ratio=0.0)), 'leaves student_inherit_feats none'),
         (dict(split=dict(ratio=1)), 'leaves student_explore_feats none'),
         (dict(split=dict(ratio=2)), 'from 0 .all explore. to 1'),
@@ -256,7 +256,7 @@ def test_margins_need_batch_norms(tmp_path):
                     student_inherit_factors=dict(type='ConvAdaptor')
                 )
             ),
-            'which an encoder makes',
+            'which an encoder computes',
         ),
     ],
 )
@@ -288,8 +288,8 @@ def test_stage_2_alone_refuses_a_missing_auto_encoder(tmp_path):
     [
         ('teacher_sha256', 'abc', 'another teacher checkpoint'),
         ('points', ['backbone.layer2'], 'other tap points'),
-        ('in_channels', [64], 'maps of other widths'),
-        ('channels', [5], 'factors of other widths'),
+        ('in_channels', [64], 'maps with other channels'),
+        ('channels', [5], 'factors with other channels'),
         ('norm', False, 'other layers'),
     ],
 )
@@ -318,21 +318,21 @@ def test_stage_2_refuses_what_is_no_auto_encoder(tmp_path):
     with pytest.raises(UserError, match="'.*ae.pth'"):
         build(cfg)
     shutil.copy(tmp_path / 'teacher.pth', file)
-    with pytest.raises(UserError, match='holds no auto-encoder'):
+    with pytest.raises(UserError, match='contains no auto-encoder'):
         build(cfg)
     for wrong in (dict(state_dict=[1]), dict(provenance=[1])):
         content = dict(state_dict={}, provenance=distiller.identity())
         torch.save(content | wrong, file)
-        with pytest.raises(UserError, match='holds no auto-encoder'):
+        with pytest.raises(UserError, match='contains no auto-encoder'):
             build(cfg)
     broken = distiller.new_auto_encoder()
     broken.encoder.coders[0].norms[0].running_var.fill_(float('nan'))
     save_auto_encoder(file, broken, distiller.identity())
-    with pytest.raises(UserError, match='holds NaN or infinity; delete it'):
+    with pytest.raises(UserError, match='contains NaN or infinity; delete it'):
         build(cfg)
     odd = nn.Linear(1, 1)
     save_auto_encoder(file, odd, distiller.identity())
-    with pytest.raises(UserError, match='other weights than its provenance'):
+    with pytest.raises(UserError, match='weights that do not match its'):
         build(cfg)
 
 

@@ -101,12 +101,12 @@ def test_levels_differ(tmp_path):
 @pytest.mark.parametrize(
     'taps, message',
     [
-        (dict(student='neck'), 'accepted is dict'),
-        (dict(student=[]), 'accepted is dict'),
-        (dict(pupil=['neck']), 'accepted is dict'),
-        (['neck'], 'accepted is dict'),
+        (dict(student='neck'), 'where a point is'),
+        (dict(student=[]), 'where a point is'),
+        (dict(pupil=['neck']), 'where a point is'),
+        (['neck'], 'where a point is'),
         (dict(student=['backbone.layer9']), "did you mean 'backbone.layer"),
-        (dict(student=['head.fc']), 'gives nothing'),
+        (dict(student=['head.fc']), 'records nothing'),
     ],
 )
 def test_bad_taps(tmp_path, taps, message):

@@ -200,7 +200,7 @@ def test_a_scale_finer_than_the_map_is_said_once(tmp_path, monkeypatch):
     assert len(said) == 2  # each side once
     for side, text in zip(('student', 'teacher'), said):
         assert f"the {side}'s last map is only 2 cells wide" in text
-        assert 'scale 4 shows nothing finer' in text
+        assert 'scale 4 adds no detail' in text
 
 
 def test_widths_differ(tmp_path):
@@ -219,7 +219,7 @@ def test_class_counts_differ(tmp_path):
 
 def test_not_a_classifier(tmp_path):
     student = dict(tiny_classifier(), head=None)
-    with pytest.raises(UserError, match='no linear class layer'):
+    with pytest.raises(UserError, match='no linear classification layer'):
         build(tmp_path, KD, student=student)
 
 
@@ -234,7 +234,7 @@ def test_not_a_classifier(tmp_path):
         (dict(connectors=dict(student_logits=3)), 'a dict with the type'),
         (
             dict(connectors=dict(student_logits=dict(type='ABFConnector'))),
-            'knows no channels of student_logits',
+            'not know the channels of student_logits',
         ),
     ],
 )

@@ -168,7 +168,7 @@ def test_levels_and_what_cannot_be_matched(tmp_path):
     stem = levels_at(network, {'stem': 'backbone.layer1'})
     with pytest.raises(UserError, match=r'\(4,\).*\(8, 16.*none in common'):
         match_levels(stem, neck)
-    with pytest.raises(UserError, match='gives nothing'):
+    with pytest.raises(UserError, match='records nothing'):
         levels_at(network, {'head': 'bbox_head'})
 
 
@@ -256,7 +256,7 @@ def test_a_network_of_grey_images(colours):
 def test_a_network_that_runs_on_no_image():
     network = Picky()
     network.neck = nn.Conv2d(4, 2, 1)
-    with pytest.raises(UserError, match='student Picky does not .* 320 x 320'):
+    with pytest.raises(UserError, match='student Picky fails .* 320 x 320'):
         levels_at(network, {'neck': 'neck'}, 'student')
 
 
@@ -268,8 +268,8 @@ def test_a_neck_for_another_backbone(tmp_path, wrong, kind):
     spec['neck'] = dict(spec['neck'], in_channels=wrong)
     losses = PKD if kind == 'FeatureDistiller' else KD
     sentence = (
-        r"The student's backbone gives maps of \[8, 16, 32, 64\] channels, "
-        rf'but its neck.in_channels is {re.escape(str(wrong))}; write '
+        r"The student's backbone has output channels \[8, 16, 32, 64\], "
+        rf'but its neck.in_channels is {re.escape(str(wrong))}; set '
         r'student.neck.in_channels=\[8, 16, 32, 64\].$'
     )
     with pytest.raises(UserError, match=sentence):

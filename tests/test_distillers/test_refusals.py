@@ -106,7 +106,7 @@ def test_arguments(kind, message, arguments):
 )
 def test_connectors_that_would_not_train(kind, losses, field):
     connectors = {field: LINEAR}
-    message = f"'{field}', but no loss of this {kind.__name__} asks for"
+    message = f"'{field}', but no loss of this {kind.__name__} uses"
     refused(message, kind, losses, connectors=connectors)
     # the class means are compared with the embedding, the teacher's class
     # layer is applied to it
@@ -118,7 +118,7 @@ def test_connectors_that_would_not_train(kind, losses, field):
 @pytest.mark.parametrize(
     'cfg, message',
     [
-        (CONV, "works on maps .* vectors .*; write type='LinearAdaptor'"),
+        (CONV, "takes maps .* vectors .*; use type='LinearAdaptor'"),
         (dict(LINEAR, in_channels=5), 'has in_channels=5, but the student'),
         (dict(LINEAR, out_channels=5), 'out_channels=5, but the teacher'),
         (dict(LINEAR, relu='no'), "relu='no'; accepted are True and False"),

@@ -207,13 +207,13 @@ def test_optional_fields_come_when_they_are_there(teacher, bank, batch):
             dict(loss_kd=dict(type='KDLoss', loss_weight='x')),
             "loss_weight='x'; a finite number",
         ),
-        (dict(kd=dict(type='KDLoss')), "'kd'; a name begins with 'loss_'"),
+        (dict(kd=dict(type='KDLoss')), "'kd'; names must start with 'loss_'"),
         (
             dict(loss_x=dict(type='NeedsFeatsOfTests')),
             r'RoIDistiller provides student_logits, .*, but loss_x '
-            r"\(NeedsFeats\) asks for 'student_feats'",
+            r"\(NeedsFeats\) requires 'student_feats'",
         ),
-        (ND, "asks for 'centroids'; say centroids='FILE.npz'"),
+        (ND, "requires 'centroids'; set centroids='FILE.npz'"),
         ([('loss_kd', dict(type='KDLoss'))], 'losses=.* is a list; a dict'),
         (
             dict(loss_sifn=dict(type='SIFNLoss', num_classes=NUM)),

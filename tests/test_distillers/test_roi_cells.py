@@ -257,7 +257,7 @@ def test_a_cascade_and_a_single_stage(tmp_path, student, teacher):
 def test_class_means_want_one_stage(tmp_path):
     nd = dict(loss_nd=dict(type='NDLoss'))
     file = tmp_path / 'bank.npz'
-    with pytest.raises(UserError, match='one RoIDistiller a stage'):
+    with pytest.raises(UserError, match='one RoIDistiller per stage'):
         build(tmp_path, nd, 'cascade_rcnn', centroids=str(file))
     means = np.random.default_rng(0).random((K + 1, 32), np.float32)
     CentroidBank(means, np.ones(K + 1, np.int64), ()).save(file)

@@ -150,7 +150,7 @@ class TestClassifiers:
     @pytest.mark.parametrize(
         ('connectors', 'message'),
         [
-            ({**ON_MAP, **ON_VECTOR}, "makes the student's embedding; keep"),
+            ({**ON_MAP, **ON_VECTOR}, "produce the student's embedding; keep"),
             (dict(student_mpa=dict(type='X')), "did you mean 'student_map'"),
             (
                 dict(student_map=dict(type='LinearAdaptor', in_channels=0)),
@@ -322,7 +322,7 @@ class TestRegions:
         model = build_detectors(cfg)
         batch = tiny_batch(model, size=(96, 128))
         if family == 'double_head':
-            with pytest.raises(UserError, match='a branch of its own'):
+            with pytest.raises(UserError, match='a separate branch'):
                 detector_losses(model, batch)
             return
         value = detector_losses(model, batch)['roi.loss_box']

@@ -305,7 +305,7 @@ def test_wsld_with_another_number_of_classes(teacher):
             gt_labels='labels',
         ),
     )
-    with pytest.raises(UserError, match=f'write num_classes={NUM + 1}'):
+    with pytest.raises(UserError, match=f'set num_classes={NUM + 1}'):
         build(pair_cfg(teacher, dict(loss_wsld=loss)))
 
 
