@@ -85,7 +85,7 @@ def test_versions_that_do_not_fit(broken_torch):
     pin = env.tested()['torchvision']
     assert f'torchvision        0.2.0 (tested with {pin})\n' in text
     assert (
-        f'- torchvision needs torch==1.0.0, and {env.version("torch")} is '
+        f'- torchvision needs torch==1.0.0, but {env.version("torch")} is '
         "installed; pip install 'torch==1.0.0'." in problems
     )
     assert not any('9.9' in problem for problem in problems)
@@ -97,9 +97,9 @@ def test_two_packages_of_one_module(broken_torch):
         module = 'cv2' if 'cv' in name else name
         (info / 'top_level.txt').write_text(f'{module}\n')
     _, problems = report(broken_torch)
-    both = 'mmdet and onedl-mmdetection write into the same folder '
+    both = 'mmdet and onedl-mmdetection install into the same folder '
     assert any(both + "'mmdet'; pip uninstall" in p for p in problems)
-    assert any("opencv-python-twin write into the same folder 'cv2'" in p
+    assert any("opencv-python-twin install into the same folder 'cv2'" in p
                for p in problems)  # fmt: skip
 
 
@@ -150,7 +150,7 @@ def machine(monkeypatch):
 @pytest.mark.parametrize(
     ('cuda', 'hidden', 'said'),
     [
-        (None, None, 'torch is a build for the CPU; install a CUDA build'),
+        (None, None, 'torch is a CPU-only build; install a CUDA build'),
         ('13.0', None, 'torch built for CUDA 13.0 cannot use its driver;'),
         ('13.0', '', "CUDA_VISIBLE_DEVICES='' hides it; unset"),
         ('13.0', '-1', "CUDA_VISIBLE_DEVICES='-1' hides it; unset"),

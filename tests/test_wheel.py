@@ -184,6 +184,6 @@ def test_env_sees_this_environment(bin_folder, desk):
     (package,) = bin_folder.parent.glob('lib/*/site-packages/kd_det')
     assert f'{kd_det.__version__}, {package}\n' in said
     compiled = 'operators          compiled with MMCV'
-    ours = 'operators          kd_det on torchvision, in every process'
+    ours = 'operators          kd_det on torchvision, in all processes'
     assert compiled in said or ours in said
     assert said.endswith('No problems found.\n')

@@ -1,1 +1,1 @@
-"""What is looked at after a run: features, embeddings, CKA, comparisons."""
+"""Analysis after a run: features, embeddings, CKA, run comparison."""

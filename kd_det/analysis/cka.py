@@ -1,6 +1,6 @@
-"""CKA of several representations, by any kernel, part by part.
+"""CKA of several representations, with any kernel, in minibatches.
 
-Of two whole representations see :func:`kd_det.functional.linear_cka`.
+For two complete representations see :func:`kd_det.functional.linear_cka`.
 """
 
 from collections.abc import Sequence
@@ -22,10 +22,10 @@ def rbf_gram(x: Tensor, threshold: float = 1.0) -> Tensor:
         K_{ij} = \exp\left(-\frac{\|x_i - x_j\|^2}{2 \sigma^2}\right), \qquad
         \sigma = \theta \sqrt{\operatorname{median}_{ij} \|x_i - x_j\|^2}
 
-    with the median over all pairs, those of a sample with itself included.
+    with the median over all pairs, including each sample with itself.
 
     Args:
-        x: The rows.
+        x: Rows (N, P).
         threshold: :math:`\theta`, the bandwidth in units of the median.
 
     Paper: https://arxiv.org/abs/1905.00414
@@ -35,19 +35,19 @@ def rbf_gram(x: Tensor, threshold: float = 1.0) -> Tensor:
     squares = torch.cdist(
         x, x, compute_mode='donot_use_mm_for_euclid_dist'
     ).square()
-    # numpy's median: the mean of the two in the middle
+    # as in numpy, the mean of the two middle values
     width = (
         2 * threshold**2 * squares.flatten().quantile(0.5)
         if (squares.numel() < 2**24)
         else 2 * threshold**2 * squares.flatten().median()
     )
-    # all rows alike: every entry is 1, whatever the bandwidth
+    # equal rows: every entry is 1 for any bandwidth
     return torch.exp(-squares / torch.where(width > 0, width, 1.0))
 
 
 def linear_gram(x: Tensor) -> Tensor:
     """Return the inner products (N, N) of rows (N, P), in float64."""
-    # what CKA would centre anyway, without cancellation
+    # centred here to avoid cancellation; CKA centres anyway
     x = center(x.detach())
     return x @ x.T
 
@@ -63,7 +63,7 @@ def hsic(k: Tensor, other: Tensor) -> Tensor:
 
 
 def unbiased_hsic(k: Tensor, other: Tensor) -> Tensor:
-    r"""Return the unbiased HSIC of two Gram matrices of 4 samples or more.
+    r"""Return the unbiased HSIC of two Gram matrices of at least 4 samples.
 
     With the diagonals of K and L set to 0:
 
@@ -80,8 +80,8 @@ def unbiased_hsic(k: Tensor, other: Tensor) -> Tensor:
     count = len(k)
     if count < 4:
         raise UserError(
-            f'The debiased CKA needs 4 samples at least, got {count}; give '
-            'more images, or take the biased one.'
+            f'The debiased CKA needs at least 4 samples, got {count}; use '
+            'more images, or --biased.'
         )
     k, other = _off_diagonal(k), _off_diagonal(other)
     crossed = (k * other).sum()
@@ -91,10 +91,10 @@ def unbiased_hsic(k: Tensor, other: Tensor) -> Tensor:
 
 
 def _off_diagonal(k: Tensor) -> Tensor:
-    """Return a Gram matrix without its diagonal, and without its mean.
+    """Return a Gram matrix without its diagonal, minus its mean.
 
-    The mean changes nothing but the rounding: where all samples are alike
-    there remains exactly zero.
+    Subtracting the mean only affects rounding: equal samples give exactly
+    zero.
     """
     count = len(k)
     k = k - k.diagonal().diag()
@@ -103,18 +103,18 @@ def _off_diagonal(k: Tensor) -> Tensor:
 
 
 class MinibatchCKA:
-    r"""CKA of several representations, a part of the samples at a time.
+    r"""CKA of several representations, accumulated over minibatches.
 
-    The three HSIC in the ratio are averaged over the parts. The unbiased
-    ones have the mean of all samples, whatever the size of a part.
+    The three HSIC terms in the ratio are averaged over minibatches. With the
+    unbiased estimator, the expected value does not depend on their size.
 
     Args:
         kernel: ``'linear'`` or ``'rbf'``.
-        debiased: Take the unbiased HSIC.
+        debiased: Whether to use the unbiased HSIC.
         threshold: See :func:`rbf_gram`.
 
     Raises:
-        UserError: There is no such kernel.
+        UserError: The kernel is unknown.
 
     Paper: https://arxiv.org/abs/2010.15327
 
@@ -142,26 +142,26 @@ class MinibatchCKA:
         self.parts = 0
 
     def update(self, representations: Sequence[Tensor]) -> None:
-        """Take a part of the samples.
+        """Add a minibatch.
 
         Args:
-            representations: Each (N, P), of the same samples; P may differ.
+            representations: Matrices (N, P) of the same samples; P may differ.
 
         Raises:
-            UserError: They are no matrices of as many rows, or not as many
-                as the last time.
+            UserError: They are not matrices with equal numbers of rows, or
+                their number has changed.
         """
         shapes = [tuple(x.shape) for x in representations]
         good = all(len(shape) == 2 for shape in shapes)
         if not good or len({rows for rows, _ in shapes}) != 1:
             raise UserError(
-                f'CKA got representations of the shapes {shapes}; matrices '
-                '(N, P) of the same N samples are accepted.'
+                f'CKA got representations with shapes {shapes}; matrices (N, '
+                'P) of the same N samples are accepted.'
             )
         if self.total is not None and len(shapes) != len(self.total):
             raise UserError(
                 f'CKA got {len(shapes)} representations after '
-                f'{len(self.total)}; give as many in every part.'
+                f'{len(self.total)}; the number must not change.'
             )
         grams = [
             linear_gram(x)
@@ -182,7 +182,7 @@ class MinibatchCKA:
         """Return the CKA of each pair (M, M), in float64.
 
         Raises:
-            UserError: Nothing was given.
+            UserError: There are no samples.
         """
         if self.total is None:
             raise UserError(
@@ -190,7 +190,7 @@ class MinibatchCKA:
             )
         table = self.total / self.parts
         own = table.diagonal()
-        # each by itself: two below 0 by rounding have a product above
+        # clamped separately, since the product of two negatives is positive
         constant = own <= 0
         constant = constant[:, None] | constant[None, :]
         squares = (own[:, None] * own[None, :]).masked_fill(constant, 1)

@@ -1,4 +1,4 @@
-"""Compare the maps of a teacher and of students: CKA, norms, neurons."""
+"""Compare feature maps of a teacher and students: CKA, norms, channels."""
 
 import copy
 import json
@@ -42,34 +42,36 @@ def analyze(
 ) -> Path:
     """Write ``features.json``, ``cka.png``, ``norms.png``, ``active.png``.
 
-    A sample is an image of a classifier, with the mean of its map, or an
-    annotated object of a detector, with the mean over its box. The maps are
-    those of the config's feature distiller; a student counts whole and by
-    halves, divided as its checkpoint says, else as the config does. Where
-    checkpoints lie beside the logs of their runs there is ``curves.png``.
+    For a classifier a sample is an image, represented by its channel means;
+    for a detector it is an annotated object, represented by the mean over its
+    box. The feature maps are those of the config's feature distiller. Students
+    are analysed as a whole and by halves of channels, split as in their
+    checkpoint or else as in the config. ``curves.png`` is added if the
+    checkpoints are next to the logs of their runs.
 
     Args:
-        cfg: Of a pair, from :func:`kd_det.api.launch.prepare`.
-        checkpoints: Of its student, by whatever method.
-        out: Folder to write to; the work dir without it.
-        num_images: Of the test data, evenly spread.
-        minibatch: Samples that CKA compares at a time; 0: all at once.
-        biased: Take the plain HSIC in place of the unbiased one.
-        share: Of the largest contribution, for a channel to be active.
+        cfg: Config of a pair, from :func:`kd_det.api.launch.prepare`.
+        checkpoints: Checkpoints of its student, trained with any method.
+        out: Output folder; default: the work directory.
+        num_images: Number of test images, evenly spread over the test set.
+        minibatch: Minibatch size for CKA; 0: all samples at once.
+        biased: Whether to use the biased HSIC.
+        share: Fraction of the largest contribution above which a channel is
+            active.
 
     Returns:
-        The JSON.
+        Path of the JSON file.
 
     Raises:
-        UserError: The config is no pair or has no feature distiller, or a
+        UserError: The config is not a pair or has no feature distiller, or a
             number is out of range.
     """
     if not 0 <= share < 1:
         raise UserError(f'--share {share}; a number from 0 to 1 is accepted.')
     if num_images < 4 or minibatch < 0 or 0 < minibatch < 4:
         raise UserError(
-            f'--num-images {num_images}, --minibatch {minibatch}; 4 or more '
-            'are accepted, and 0 for all samples at once.'
+            f'--num-images {num_images}, --minibatch {minibatch}; at least 4 '
+            'is accepted, or 0 for all samples at once.'
         )
     folder = Path(out or cfg.work_dir)
     check_folder(str(folder), 'folder of the results', '--out')
@@ -87,7 +89,7 @@ def analyze(
         load_exactly(network, state, path, 'student')
         nets[name] = FeatureProbe(network, distiller, 'student')
         nets[name].split, remembered = _split_of(state, distiller)
-        if not remembered:  # it was trained undivided
+        if not remembered:  # trained without a split
             nets[name].halves = 'half 1', 'half 2'
     for data in track(loader, 'Features'):
         for net in nets.values():
@@ -110,7 +112,7 @@ def analyze(
     file = folder / 'features.json'
     with atomic_write(file) as handle:
         handle.write(json.dumps(content, indent=1).encode())
-    print(f'Wrote {file} and the pictures beside it')
+    print(f'Wrote {file} and pictures to the same folder')
     return file
 
 
@@ -118,7 +120,8 @@ def _pair(cfg: Config) -> tuple:
     require_teacher(cfg)
     device = get_device()
     for part in (cfg.model.get('distillers') or {}).values():
-        # maps are compared, not factors: the file may be of another teacher
+        # feature maps are compared, not factors, so the auto-encoder is not
+        # needed
         if part.get('auto_encoder'):
             part['auto_encoder'] = os.devnull
     model = MODELS.build(cfg.model).to(device).eval()
@@ -127,10 +130,9 @@ def _pair(cfg: Config) -> tuple:
     found = [d for d in found if isinstance(d, FeatureDistiller)]
     if not found:
         raise UserError(
-            'The config has no distiller of feature maps, so it is not known '
-            'which maps to compare; use one with a FactorDistiller or a '
-            'FeatureDistiller, e.g. '
-            "'configs/cifar/iekd_resnet56_resnet20_cifar10.py'."
+            'The config has no feature map distiller to define which maps to '
+            'compare; use one with a FactorDistiller or a FeatureDistiller, '
+            "e.g. 'configs/cifar/iekd_resnet56_resnet20_cifar10.py'."
         )
     return model, found[0]
 
@@ -138,7 +140,7 @@ def _pair(cfg: Config) -> tuple:
 def _loader(cfg: Config, num_images: int) -> tuple:
     settings = copy.deepcopy(cfg.test_dataloader)
     leaf = settings.dataset
-    # boxes are to be resized with their image
+    # boxes must be resized with their image
     loads = [t for t in leaf.pipeline if 'LoadAnnotations' in t['type']]
     rest = [t for t in leaf.pipeline if 'LoadAnnotations' not in t['type']]
     leaf.pipeline = [rest[0], *loads, *rest[1:]]
@@ -161,7 +163,7 @@ def _loader(cfg: Config, num_images: int) -> tuple:
 def _split_of(
     state: dict, distiller: FeatureDistiller
 ) -> tuple[ChannelSplit, bool]:
-    """Return the split that a checkpoint remembers, or else the config's."""
+    """Return the split stored in a checkpoint, or else the config's."""
     ours, _ = distiller.channels('student_feats')
     settings = getattr(distiller, 'split_cfg', {})
     with random_state.isolated():
@@ -197,9 +199,9 @@ def _compare(
             level_norms[name] = x.norm(dim=1)
             if not level_norms[name].isfinite().all():
                 raise UserError(
-                    f'The maps of {name!r} are not finite, or too large for '
-                    f'a norm, at {[*net.points.values()]}: the training '
-                    'diverged; take an earlier checkpoint.'
+                    f'The feature maps of {name!r} at '
+                    f'{[*net.points.values()]} are not finite or too large: '
+                    'training diverged; use an earlier checkpoint.'
                 )
             given = torch.cat(net.given[level]).double().mean(0)
             is_active = features.active(given, share)
@@ -228,7 +230,7 @@ def _compare(
             tables[title] = cka.matrix().numpy()
         content['levels'].append(entry)
         content['representations'] = [*rows]
-        # of the deepest level, which the loop ends with
+        # of the deepest level, the last of the loop
         norms = {k: v.numpy() for k, v in level_norms.items()}
         counts = level_counts
     return content, tables, norms, counts
@@ -237,11 +239,11 @@ def _compare(
 def _parts(count: int, minibatch: int) -> list[slice]:
     if count < 4:
         raise UserError(
-            f'CKA needs 4 samples at least, the test data gave {count}; '
-            'raise --num-images.'
+            f'CKA needs at least 4 samples, the test data gave {count}; '
+            'increase --num-images.'
         )
     step = minibatch or count
-    # without what is left over: parts of one size have one bias
+    # without the remainder, since minibatches of equal size have equal bias
     return [
         slice(first, first + step)
         for first in range(0, count - step + 1, step)
@@ -249,23 +251,23 @@ def _parts(count: int, minibatch: int) -> list[slice]:
 
 
 def titles(checkpoints: list[str]) -> list[str]:
-    """Return short names for checkpoints: the part of the paths that differs.
+    """Return short names for checkpoints: the differing part of their paths.
 
-    ``runs/iekd_r20/seed0/epoch_30.pth`` is ``iekd`` beside
-    ``runs/ft_r20/seed0/epoch_30.pth``; a checkpoint alone is called by its
-    folder, or the one above that of a seed.
+    ``runs/iekd_r20/seed0/epoch_30.pth`` is ``iekd`` next to
+    ``runs/ft_r20/seed0/epoch_30.pth``; a single checkpoint is named after its
+    folder, or the folder above that of a seed.
 
     Args:
-        checkpoints: Paths.
+        checkpoints: Paths of the checkpoints.
 
     Raises:
-        UserError: One is named twice.
+        UserError: A checkpoint is given twice.
     """
     paths = [Path(path).absolute() for path in checkpoints]
     twice = [p for k, p in enumerate(checkpoints) if paths[k] in paths[:k]]
     if twice:
         raise UserError(
-            f'Checkpoint {twice[0]!r} is named twice; name each one once.'
+            f'Checkpoint {twice[0]!r} is given twice; list each one once.'
         )
     parts = [[*path.parts[:-1], path.stem] for path in paths]
     if len(parts) == 1:
@@ -276,12 +278,12 @@ def titles(checkpoints: list[str]) -> list[str]:
         words = _without_common([own[0].split('_') for own in parts], -1)
         parts = [['_'.join(own)] for own in words]
     names = ['/'.join(own) for own in parts]
-    # one picture has the teacher too
+    # one picture includes the teacher
     return ['run teacher' if name == 'teacher' else name for name in names]
 
 
 def _without_common(rows: list[list[str]], end: int) -> list[list[str]]:
-    """Return rows of words without those that all have at an end."""
+    """Remove the common words at one end of all rows."""
     rows = [[*row] for row in rows]
     while (
         len(rows) > 1

@@ -1,4 +1,4 @@
-"""Is one run better than another, or one set of seeds than another?"""
+"""Compare two runs, or two groups of runs with the same seeds."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -23,12 +23,12 @@ from kd_det.evaluation.predictions import (
 from kd_det.files import atomic_write, check_output
 
 CONFIDENCE = 0.95
-MOST_RESAMPLES = 100_000  # scores kept: 0.8 GB with 1000 classes
+MOST_RESAMPLES = 100_000  # 0.8 GB of scores with 1000 classes
 
 
 @dataclass(frozen=True)
 class Run:
-    """A work dir with its record and its predictions."""
+    """A work directory with its record and predictions."""
 
     folder: str
     record: dict
@@ -36,7 +36,7 @@ class Run:
 
     @property
     def seed(self) -> int:
-        """The seed of everything random."""
+        """The random seed."""
         return self.record['seed']
 
 
@@ -46,24 +46,23 @@ def compare_runs(
     resamples: int = 1000,
     out: str | None = None,
 ) -> str:
-    """Return by how much the second runs score above the first, as a table.
+    """Return a table of the score differences between two groups of runs.
 
-    The intervals are percentiles of a paired bootstrap: images are drawn
-    with replacement, and the scores of all runs are computed on the same
-    draw. They say whether the change is one of these images only. With
-    several seeds a t interval of the changes by seed stands below: it says
-    whether the change is one of these seeds only.
+    The intervals are percentiles of a paired bootstrap: images are drawn with
+    replacement, and the scores of all runs are computed on the same sample.
+    They account for the choice of images. With several seeds, a t interval of
+    the changes per seed is added, which accounts for the choice of seeds.
 
     Args:
-        first: Work dirs of one training, a seed each; or a single one.
-        second: Of the other training, with the same seeds.
-        resamples: Draws of the bootstrap, 1 to 100,000.
-        out: JSON file to write, with the numbers of the table in [0, 1].
+        first: Work directories of the first group, one per seed.
+        second: Work directories of the second group, with the same seeds.
+        resamples: Number of bootstrap samples, 1 to 100,000.
+        out: JSON file for the numbers of the table, in [0, 1].
 
     Raises:
         FileNotFoundError: A folder has no ``run.json`` or no predictions.
-        UserError: The validation images differ, or the seeds do; a file is
-            damaged; another number of draws; or ``out`` cannot be
+        UserError: The validation images or the seeds differ, a file is
+            damaged, ``resamples`` is out of range, or ``out`` cannot be
             written.
     """
     if out:
@@ -85,10 +84,10 @@ def compare_runs(
 
 
 def t_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Return the mean and the half width of its 95 % t interval.
+    """Return the mean and the half-width of its 95 % t interval.
 
     Args:
-        values: At least two, such as the scores of several seeds.
+        values: At least two values, such as the scores of several seeds.
     """
     values = np.asarray(values, float)
     n = len(values)
@@ -101,9 +100,9 @@ def _load(folder: str) -> Run:
     path = Path(folder) / PREDICTIONS
     if not path.is_file():
         raise FileNotFoundError(
-            f'There is no {str(path)!r}: the run had no validation, or one '
-            'that gives neither boxes with a COCO metric nor one class per '
-            'image, which is what can be compared.'
+            f'There is no {str(path)!r}: the run had no validation, or not '
+            'one with boxes and a COCO metric or one class per image, which '
+            'can be compared.'
         )
     return Run(str(folder), record, load_predictions(path))
 
@@ -113,8 +112,8 @@ def _in_order_of_seeds(runs: list[Run]) -> list[Run]:
     for one, other in zip(runs, runs[1:]):
         if one.seed == other.seed:
             raise UserError(
-                f'{one.folder!r} and {other.folder!r} stand on one side and '
-                f'both have the seed {one.seed}; give one run per seed.'
+                f'{one.folder!r} and {other.folder!r} are in the same group '
+                f'and both have seed {one.seed}; use one run per seed.'
             )
     return runs
 
@@ -125,8 +124,8 @@ def _check_seeds(first: list[Run], second: list[Run]) -> None:
         return
     one, other = (', '.join(map(str, side)) for side in seeds)
     raise UserError(
-        f'The runs before --with have the seeds {one}, those behind it '
-        f'{other}; give runs of the same seeds on both sides.'
+        f'The runs before --with have the seeds {one}, those after it '
+        f'{other}; use the same seeds in both groups.'
     )
 
 
@@ -137,9 +136,9 @@ def _check_truth(runs: list[Run]) -> None:
             kinds = [_kind(run.predictions) for run in (one, other)]
             raise UserError(
                 f'{one.folder!r} was validated on {kinds[0]} and '
-                f'{other.folder!r} on {kinds[1]}, which are not the same '
-                'images, classes and annotations; give runs with the same '
-                'validation set.'
+                f'{other.folder!r} on {kinds[1]}, which differ in images, '
+                'classes or annotations; use runs with the same validation '
+                'set.'
             )
 
 
@@ -151,7 +150,7 @@ def _kind(predictions: Predictions) -> str:
 
 
 class _ResampledAccuracy:
-    """Accuracy, over all and by class, when images count several times."""
+    """Accuracy, overall and per class, for resampled images."""
 
     def __init__(self, predictions: ClassPredictions) -> None:
         p = predictions
@@ -164,7 +163,7 @@ class _ResampledAccuracy:
             np.bincount(self._true, weights, self._classes)
             for weights in (counts, counts * self._right)
         )
-        with np.errstate(invalid='ignore'):  # NaN where a class is absent
+        with np.errstate(invalid='ignore'):  # NaN if a class is absent
             by_class = right / images
         return np.array([right.sum() / images.sum(), *by_class])
 
@@ -235,7 +234,7 @@ def _describe(run: Run) -> dict:
 
 
 def _interval(changes: np.ndarray) -> list[float] | None:
-    changes = changes[~np.isnan(changes)]  # draws without this class
+    changes = changes[~np.isnan(changes)]  # samples without this class
     if not len(changes):
         return None
     edges = np.array([1 - CONFIDENCE, 1 + CONFIDENCE]) / 2
@@ -254,22 +253,22 @@ def _table(found: dict) -> str:
     runs = found['first'] + found['second']
     if any(run['epochs'] != runs[0]['epochs'] for run in runs):
         epochs = ', '.join(str(run['epochs']) for run in runs)
-        lines.append(f'Not equally long trained: {epochs} epochs.')
+        lines.append(f'Trained for different numbers of epochs: {epochs}.')
     if any(run['data'] != runs[0]['data'] for run in runs):
-        lines.append('Not trained on the same data, see run.json.')
+        lines.append('Trained on different data, see run.json.')
     width = max(len(row['name']) for row in found['scores'])
     lines += [
         '',
         f'{found["images"]} validation images; in percent; intervals of 95 % '
-        f'from {found["resamples"]} draws of images',
+        f'from {found["resamples"]} bootstrap samples',
         '',
         f'{"":{width}}       A       B   change   interval',
     ]
     for row in found['scores']:
         if row['change'] is None:
-            lines.append(f'{row["name"]:{width}}  no true box or image')
+            lines.append(f'{row["name"]:{width}}  no ground truth')
             continue
-        interval = 'in no draw'
+        interval = 'in no sample'
         if row['interval'] is not None:
             interval = ' to '.join(map(_signed, row['interval']))
         lines.append(

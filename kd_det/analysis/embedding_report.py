@@ -1,4 +1,4 @@
-"""Embed the test images of a config and draw what comes out."""
+"""Embed the test images of a config and visualise the embeddings."""
 
 from pathlib import Path
 
@@ -27,20 +27,20 @@ def analyze(
     """Write ``retrieval.png`` and ``projection.png``.
 
     Args:
-        cfg: Of an ``EmbeddingModel`` or a pair, from :func:`launch.prepare`.
-        checkpoint: Of the network, or of the pair's student.
-        out: Folder to write to; the work dir without it.
-        queries: Images that are searched for, each of another class while
-            there are such.
-        neighbours: Shown for each.
-        classes: Whose images are projected.
-        seed: Of the choice of queries and classes.
+        cfg: Config of an ``EmbeddingModel`` or a pair, from
+            :func:`launch.prepare`.
+        checkpoint: Checkpoint of the network, or of the pair's student.
+        out: Output folder; default: the work directory.
+        queries: Number of query images, from different classes where possible.
+        neighbours: Number of neighbours shown per query.
+        classes: Number of classes to project.
+        seed: Seed for choosing queries and classes.
 
     Returns:
-        The two files.
+        Paths of the two files.
 
     Raises:
-        UserError: A number is below 1, the network gives no embedding, or
+        UserError: A number is below 1, the network predicts no embedding, or
             there are too few images.
     """
     counts = dict(queries=queries, neighbours=neighbours, classes=classes)
@@ -51,8 +51,8 @@ def analyze(
     embeddings, labels = embed(runner)
     if len(labels) <= neighbours:
         raise UserError(
-            f'The test data has {len(labels)} images; give more, or fewer '
-            f'--neighbours than {neighbours}.'
+            f'The test data has {len(labels)} images; use more images, or '
+            f'fewer --neighbours than {neighbours}.'
         )
     folder = Path(out or cfg.work_dir)
     rng = np.random.default_rng(seed)
@@ -88,7 +88,7 @@ def embed(runner: Runner) -> tuple[Tensor, Tensor]:
     """Return embeddings (N, D) and labels (N,) of a runner's test data.
 
     Args:
-        runner: From :func:`launch.tester`.
+        runner: Runner from :func:`launch.tester`.
     """
     model = runner.model.eval()
     embeddings, labels = [], []
@@ -96,8 +96,8 @@ def embed(runner: Runner) -> tuple[Tensor, Tensor]:
         for sample in model.test_step(batch):
             if 'pred_embed' not in sample:
                 raise UserError(
-                    f'{type(model).__name__} predicts no embedding; give the '
-                    'config of an EmbeddingModel, e.g. one of '
+                    f'{type(model).__name__} predicts no embedding; use the '
+                    'config of an EmbeddingModel, e.g. one in '
                     'configs/metric.'
                 )
             embeddings.append(sample.pred_embed.float().cpu())
@@ -106,21 +106,21 @@ def embed(runner: Runner) -> tuple[Tensor, Tensor]:
 
 
 def picture(dataset, index: int, side: int = 112) -> np.ndarray:
-    """Return an image of a data set as its pipeline leaves it.
+    """Return an image of a data set after its pipeline.
 
     Args:
-        dataset: Of MMPretrain, with a pipeline that packs ``inputs``.
-        index: Of the image.
-        side: Pixels of its longer side at most.
+        dataset: MMPretrain data set whose pipeline packs ``inputs``.
+        index: Index of the image.
+        side: Maximum length of the longer side, in pixels.
 
     Returns:
         Shape (H, W, 3), uint8, RGB.
     """
     image = dataset[int(index)]['inputs']
     if len(image) == 3:
-        image = image.flip(0)  # read as BGR
+        image = image.flip(0)  # images are read as BGR
     else:
-        image = 255 - image.expand(3, -1, -1)  # ink is dark
+        image = 255 - image.expand(3, -1, -1)  # draw ink dark
     scale = side / max(image.shape[1:])
     if scale < 1:
         image = F.interpolate(
@@ -130,7 +130,7 @@ def picture(dataset, index: int, side: int = 112) -> np.ndarray:
 
 
 def _of_different_classes(labels: Tensor, count: int) -> Tensor:
-    """Return positions: the first of each class, then the others."""
+    """Return indices: the first of each class, then the others."""
     seen = set()
     first, others = [], []
     for position, label in enumerate(labels.tolist()):

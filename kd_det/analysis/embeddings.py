@@ -1,4 +1,4 @@
-"""What an embedding finds, and how it spreads the classes: pictures."""
+"""Plots of embeddings: retrieval results and projections."""
 
 import io
 from pathlib import Path
@@ -12,16 +12,16 @@ from torch import Tensor
 from kd_det.analysis.pictures import DPI, RIGHT, WRONG
 from kd_det.files import atomic_write
 
-CELL = 1.1  # inches of an image
+CELL = 1.1  # size of an image in inches
 
 
 def nearest(embeddings: Tensor, queries: Tensor, count: int) -> Tensor:
-    """Return the nearest neighbours of some rows, the nearest first.
+    """Return the nearest neighbours of some rows, nearest first.
 
     Args:
         embeddings: Shape (N, D).
-        queries: Indices (Q,) of rows; no row is its own neighbour.
-        count: Of neighbours, below N.
+        queries: Indices (Q,) of rows; a row is not its own neighbour.
+        count: Number of neighbours, below N.
 
     Returns:
         Indices (Q, count).
@@ -37,12 +37,12 @@ def nearest(embeddings: Tensor, queries: Tensor, count: int) -> Tensor:
 def project(embeddings: Tensor) -> Tensor:
     """Return the first two principal components (N, 2) of rows (N, D).
 
-    The sign of each is such that its largest entry is positive.
+    The sign of each is chosen so that its largest entry is positive.
     """
     x = embeddings.double() - embeddings.double().mean(0)
     *_, axes = torch.linalg.svd(x, full_matrices=False)
     points = x @ axes[:2].T
-    if points.shape[1] < 2:  # of one dimension
+    if points.shape[1] < 2:  # one-dimensional embeddings
         points = torch.cat([points, torch.zeros_like(points)], 1)
     largest = points.gather(0, points.abs().argmax(0)[None])
     return points * torch.where(largest < 0, -1.0, 1.0)
@@ -51,14 +51,14 @@ def project(embeddings: Tensor) -> Tensor:
 def draw_retrievals(
     path: str | Path, images: np.ndarray | list, labels: np.ndarray
 ) -> None:
-    """Write a PNG: in each row a query and, behind it, its neighbours.
+    """Write a PNG with a query and its neighbours in each row.
 
-    Neighbours of the query's class are framed green, others red.
+    Neighbours of the query's class are framed in green, others in red.
 
     Args:
-        path: The PNG.
-        images: Rows of images (H, W, 3), uint8, RGB; the query first.
-        labels: Their classes (rows, columns).
+        path: PNG file to write.
+        images: Rows of images (H, W, 3), uint8, RGB, with the query first.
+        labels: Classes of the images (rows, columns).
     """
     rows, columns = np.shape(labels)
     figure = Figure((CELL * columns, CELL * rows + 0.3), dpi=DPI)
@@ -84,13 +84,13 @@ def draw_retrievals(
 def draw_projection(
     path: str | Path, points: np.ndarray, labels: np.ndarray, names: list[str]
 ) -> None:
-    """Write a PNG of points in the plane, coloured by class.
+    """Write a PNG with a 2-d scatter plot coloured by class.
 
     Args:
-        path: The PNG.
+        path: PNG file to write.
         points: Shape (N, 2).
         labels: Indices (N,) into ``names``.
-        names: For the legend.
+        names: Class names for the legend.
     """
     figure = Figure((7, 5), dpi=DPI)
     axis = figure.subplots()

@@ -1,4 +1,4 @@
-"""Collect feature maps, and how much each channel adds to the loss."""
+"""Collect feature maps and channel contributions."""
 
 import copy
 from contextlib import contextmanager
@@ -16,11 +16,11 @@ from kd_det.taps import FeatureTap
 
 
 class FeatureProbe:
-    """Collect the maps of a network batch by batch.
+    """Collect the feature maps of a network batch by batch.
 
     Args:
-        model: The network; put in eval mode.
-        distiller: Bound; its points are probed.
+        model: The network; set to eval mode.
+        distiller: Bound distiller whose tap points are used.
         side: ``'student'`` or ``'teacher'``.
     """
 
@@ -32,14 +32,14 @@ class FeatureProbe:
         self.points = distiller.teacher_points if place else distiller.points
         self.levels = [pair[place] for pair in distiller.levels]
         self.split: ChannelSplit | None = None
-        self.halves = 'inherit', 'explore'  # what the split is called
+        self.halves = 'inherit', 'explore'  # names of the two halves
         self.strides = [0] * len(self.levels)
         self.rows: list[list[Tensor]] = [[] for _ in self.levels]
         self.given: list[list[Tensor]] = [[] for _ in self.levels]
         self._labels: list[Tensor] = []
 
     def look(self, data: dict) -> None:
-        """Take a batch: rows of features, contributions to the loss."""
+        """Add a batch: feature rows and contributions to the loss."""
         batch = self.model.data_preprocessor(copy.deepcopy(data), False)
         samples = batch['data_samples']
         inputs = batch['inputs'].requires_grad_()
@@ -67,7 +67,7 @@ class FeatureProbe:
         return torch.cat(self._labels)
 
     def parts(self, level: int) -> dict[str, Tensor]:
-        """Return the channels of the whole, and of the halves if any."""
+        """Return the features of all channels, and of the halves if any."""
         width = self.rows[level][0].shape[1]
         parts = {'': torch.arange(width)}
         if self.split is not None:
@@ -80,7 +80,7 @@ class FeatureProbe:
 
 @contextmanager
 def _open(model: nn.Module):
-    """Let gradients through a network that a FrozenTeacher holds."""
+    """Enable gradients in the network of a FrozenTeacher."""
     held = vars(model).pop('extract_feat', None)
     try:
         yield model

@@ -1,4 +1,4 @@
-"""Feature maps of networks beside each other: numbers and pictures."""
+"""Statistics and plots of feature maps."""
 
 import io
 import json
@@ -18,48 +18,49 @@ from torch import Tensor
 from kd_det.analysis.pictures import DPI
 from kd_det.files import atomic_write
 
-SHARE = 1e-3  # of the largest contribution, to count as active
-MAX_CLASSES = 10  # in one panel of the norms
+SHARE = 1e-3  # fraction of the largest contribution of an active channel
+MAX_CLASSES = 10  # per panel of norms
 SLANTED = dict(rotation=60, rotation_mode='anchor', ha='right', fontsize=7)
 
 
 def contributions(feature_map: Tensor, gradient: Tensor) -> Tensor:
-    r"""Return what each channel contributes to the loss, (N, C).
+    r"""Return the contribution of each channel to the loss, (N, C).
 
     .. math:: c = \left| \sum_{hw} f_{hw}
         \frac{\partial L}{\partial f_{hw}} \right|
 
-    Where the map is averaged over the cells next, that is the mean of a
-    channel times the gradient with respect to the mean.
+    Before global average pooling, this is the channel mean times the gradient
+    with respect to the mean.
 
     Args:
         feature_map: Shape (N, C, H, W).
-        gradient: Of the loss with respect to it.
+        gradient: Gradient of the loss with respect to the map.
     """
     return (feature_map * gradient).sum((2, 3)).abs()
 
 
 def active(contribution: Tensor, share: float = SHARE) -> Tensor:
-    """Return which channels (C,) are active.
+    """Return the mask of active channels, (C,).
 
-    Those whose mean contribution is above a share of the largest.
+    A channel is active if its mean contribution exceeds a fraction of the
+    largest.
 
     Args:
-        contribution: Mean over samples, (C,).
-        share: Of the largest.
+        contribution: Mean contribution over samples, (C,).
+        share: Fraction of the largest contribution.
     """
     return contribution > share * contribution.max()
 
 
 def effective(contribution: Tensor) -> float:
-    r"""Return over how many channels the contributions spread.
+    r"""Return the effective number of contributing channels.
 
     .. math:: \frac{(\sum_c c)^2}{\sum_c c^2}
 
-    It needs no threshold: C where all contribute alike, 1 where one does.
+    It is C if all channels contribute equally, and 1 if only one does.
 
     Args:
-        contribution: Mean over samples, (C,), not negative.
+        contribution: Mean contribution over samples, (C,), non-negative.
     """
     squares = contribution.square().sum()
     if squares == 0:
@@ -68,12 +69,12 @@ def effective(contribution: Tensor) -> float:
 
 
 def norm_table(norms: Tensor, labels: Tensor, names: list[str]) -> dict:
-    """Return count, mean and standard deviation of norms by class.
+    """Return count, mean and standard deviation of the norms by class.
 
     Args:
-        norms: Shape (N,).
+        norms: Norms, shape (N,).
         labels: Shape (N,).
-        names: Of the classes.
+        names: Class names.
     """
     table = {}
     for label, name in enumerate(names):
@@ -88,18 +89,18 @@ def norm_table(norms: Tensor, labels: Tensor, names: list[str]) -> dict:
 
 
 def read_curves(work_dir: str | Path) -> dict[str, list]:
-    """Return the losses of training and evaluation that a run has logged.
+    """Return the training and validation losses logged by a run.
 
     Args:
-        work_dir: Of a run by MMEngine.
+        work_dir: Work directory of an MMEngine run.
 
     Returns:
-        ``train`` and ``eval``: lists of (epoch, loss). Of training the task
-        loss alone, with its weight, the mean of an epoch's entries; of
-        evaluation what ``CrossEntropy`` logs. Empty where nothing is found.
+        ``train`` and ``eval``: lists of (epoch, loss). Training losses are the
+        weighted task loss averaged over each epoch; validation losses are
+        those logged by ``CrossEntropy``. Empty if nothing was logged.
     """
     train, evaluation = defaultdict(list), {}
-    # runs in order; a resumed one goes on, or repeats the last epoch
+    # in chronological order; a resumed run may repeat the last epoch
     for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
         for line in file.read_text().splitlines():
             entry = json.loads(line)
@@ -117,12 +118,12 @@ def read_curves(work_dir: str | Path) -> dict[str, list]:
 def draw_cka(
     path: str | Path, tables: dict[str, np.ndarray], names: list[str]
 ) -> None:
-    """Write a PNG of matrices, two panels a row.
+    """Write a PNG of matrices, two panels per row.
 
     Args:
-        path: The PNG.
+        path: PNG file to write.
         tables: Title -> matrix (M, M).
-        names: Of the rows.
+        names: Names of the rows.
     """
     size = 0.8 + 0.5 * len(names) + _room(names)
     figure, panels = _grid(len(tables), 2, (size, size))
@@ -153,17 +154,17 @@ def draw_norms(
     labels: np.ndarray,
     names: list[str],
 ) -> None:
-    """Write a PNG of histograms of norms by class, one panel a network.
+    """Write a PNG of histograms of norms by class, one panel per network.
 
-    Three panels a row, under all of them the names of the classes.
+    There are three panels per row, with the class names below.
 
     The ten most frequent classes are shown.
 
     Args:
-        path: The PNG.
+        path: PNG file to write.
         norms: Title -> norms (N,).
         labels: Shape (N,).
-        names: Of the classes.
+        names: Class names.
     """
     counts = np.bincount(labels, minlength=len(names))
     shown = np.sort(np.argsort(-counts, kind='stable')[:MAX_CLASSES])
@@ -187,10 +188,10 @@ def draw_norms(
 
 
 def draw_active(path: str | Path, counts: dict[str, dict]) -> None:
-    """Write a PNG of bars: active channels, in front of all, and effective.
+    """Write a bar chart (PNG) of all, active and effective channels.
 
     Args:
-        path: The PNG.
+        path: PNG file to write.
         counts: Title -> ``active``, ``of`` and ``effective``.
     """
     size = 1.5 + 0.7 * len(counts), 3.2 + _room(counts)
@@ -224,19 +225,19 @@ def draw_active(path: str | Path, counts: dict[str, dict]) -> None:
 
 
 def draw_curves(path: str | Path, runs: dict[str, dict[str, list]]) -> None:
-    """Write a PNG of losses over epochs: training and evaluation.
+    """Write a PNG of training and validation losses over epochs.
 
     Args:
-        path: The PNG.
-        runs: Title -> what :func:`read_curves` returned.
+        path: PNG file to write.
+        runs: Title -> result of :func:`read_curves`.
     """
     figure, panels = _grid(2, 2, (4.5, 3.4))
     for axis, key, title, what in (
-        (panels[0], 'train', 'training', 'task loss, with its weight'),
+        (panels[0], 'train', 'training', 'weighted task loss'),
         (panels[1], 'eval', 'evaluation', 'cross-entropy'),
     ):
         for name, curves in runs.items():
-            # without points too, so that a run has one colour in both
+            # also without points, so that a run has the same colour in both
             epochs, losses = zip(*curves[key]) if curves[key] else ((), ())
             axis.plot(epochs, losses, '.-', label=name, lw=1.2, ms=4)
         axis.set_title(title, fontsize=9)
@@ -251,13 +252,13 @@ def box_means(
 ) -> Tensor:
     """Return the mean of a map over the cells in each box, (N, C).
 
-    A box counts the cells whose centres lie in it, and the one under its own
+    A box covers the cells whose centres are inside it, and the one at its own
     centre.
 
     Args:
-        feature_map: Of one image, (C, H, W).
+        feature_map: Feature map of one image, (C, H, W).
         boxes: Corners (N, 4) in pixels: x1, y1, x2, y2.
-        stride: Pixels from cell to cell, down and across.
+        stride: Vertical and horizontal stride, in pixels.
     """
     _, height, width = feature_map.shape
     y = (torch.arange(height, device=boxes.device) + 0.5) * stride[0]
@@ -279,7 +280,7 @@ def box_means(
 def _grid(
     count: int, columns: int, size: tuple[float, float]
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure and its panels, each of a size in inches."""
+    """Return a figure and its panels of a given size in inches."""
     columns = min(count, columns)
     rows = math.ceil(count / columns)
     figure = Figure((size[0] * columns, size[1] * rows), dpi=DPI)
@@ -290,7 +291,7 @@ def _grid(
 
 
 def _room(names: Iterable[str]) -> float:
-    """Return how many inches the longest name takes as a slanted label."""
+    """Return the height of the longest name as a slanted label, in inches."""
     return 0.055 * max(map(len, names))
 
 

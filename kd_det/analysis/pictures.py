@@ -1,4 +1,4 @@
-"""The same images as several detectors see them, in one picture."""
+"""Draw the predictions of several detectors on the same images."""
 
 import io
 from dataclasses import dataclass
@@ -14,12 +14,16 @@ from kd_det.files import atomic_write
 
 RIGHT, WRONG, TRUTH = '#0a8f3c', '#d62728', '#111111'
 LEGEND = (
-    (RIGHT, '-', 'right: class and place (IoU 0.5 or more) of an object'),
-    (WRONG, '-', 'wrong: other class or no object'),
+    (
+        RIGHT,
+        '-',
+        'correct: class and position (IoU of at least 0.5) of an object',
+    ),
+    (WRONG, '-', 'wrong: different class or no object'),
     (TRUTH, ':', 'missed object'),
 )
-OVERLAP = 0.5  # IoU above which only the best of several boxes is drawn
-CELL = 2.5  # inches
+OVERLAP = 0.5  # IoU above which only the best box is drawn
+CELL = 2.5  # size of an image in inches
 DPI = 120
 
 
@@ -30,7 +34,7 @@ class Boxes:
     Attributes:
         boxes: Corners (N, 4) in pixels: x1, y1, x2, y2.
         labels: Classes (N,).
-        scores: Of predictions (N,), for their order and the threshold.
+        scores: Scores of predictions (N,), for ordering and thresholding.
     """
 
     boxes: np.ndarray
@@ -38,15 +42,15 @@ class Boxes:
     scores: np.ndarray | None = None
 
     def best(self, threshold: float, overlap: float) -> 'Boxes':
-        """Return predictions of at least a score, the best of each place.
+        """Return predictions above a score, without overlapping boxes.
 
         Args:
-            threshold: Least score.
-            overlap: Boxes that overlap more are in the same place, whatever
-                their classes.
+            threshold: Minimum score.
+            overlap: IoU above which only the best box is kept, whatever the
+                classes.
 
         Returns:
-            The best first.
+            The predictions, best first.
         """
         kept = []
         ious = box_iou(self.boxes, self.boxes)
@@ -69,23 +73,23 @@ def draw_comparison(
     threshold: float = 0.4,
     caption: str = '',
 ) -> None:
-    """Write a PNG: a row an image, the annotation first, then each model.
+    """Write a PNG with one row per image: annotation, then each model.
 
-    Predictions are coloured by whether they are right, objects that a model
-    misses are dotted. Of boxes in one place the best alone is drawn.
+    Predictions are coloured by correctness, and missed objects are dotted. Of
+    overlapping boxes only the best is drawn.
 
     Args:
-        path: The PNG.
+        path: PNG file to write.
         images: RGB, uint8 (H, W, 3).
-        truth: Annotated objects, in the order of the images.
-        models: Column title -> predictions, in the order of the images.
-        classes: Names of the labels.
-        threshold: Least score that is drawn.
-        caption: A line under the picture.
+        truth: Annotated objects of each image.
+        models: Column title -> predictions for each image.
+        classes: Class names.
+        threshold: Minimum score to draw.
+        caption: Caption below the picture.
     """
     rows, columns = len(images), 1 + len(models)
     width, height = CELL * columns, CELL * rows
-    top, bottom = 0.5, 0.75  # inches, for titles and for legend and caption
+    top, bottom = 0.5, 0.75  # inches, for titles, and for legend and caption
     figure = Figure((width, height + top + bottom), dpi=DPI)
     axes = figure.subplots(rows, columns, squeeze=False)
     for row, (image, objects) in enumerate(zip(images, truth, strict=True)):
@@ -99,7 +103,7 @@ def draw_comparison(
             for k in set(range(len(objects.labels))) - set(found.tolist()):
                 _frame(axis, objects.boxes[k], TRUTH, ':')
             _name(axis, seen, colors, classes)
-    for axis, title in zip(axes[0], ('what is there\n(annotation)', *models)):
+    for axis, title in zip(axes[0], ('ground truth', *models)):
         axis.set_title(title, fontsize=11)
     total = height + top + bottom
     figure.subplots_adjust(
@@ -135,11 +139,11 @@ def draw_truth(
     """Write a PNG of annotated images in a grid.
 
     Args:
-        path: The PNG.
+        path: PNG file to write.
         images: RGB, uint8 (H, W, 3).
-        truth: Their objects.
-        classes: Names of the labels.
-        columns: Images in a row.
+        truth: Objects of the images.
+        classes: Class names.
+        columns: Number of images per row.
     """
     rows = -(-len(images) // columns)
     figure = Figure((CELL * columns, CELL * rows), dpi=DPI)
@@ -155,15 +159,15 @@ def draw_truth(
 
 
 def match(predictions: Boxes, truth: Boxes, iou: float = 0.5) -> np.ndarray:
-    """Return which object each prediction finds, -1 for none.
+    """Match predictions to objects; -1 means no match.
 
     Args:
-        predictions: Best first.
-        truth: The annotated objects.
-        iou: Least overlap with an object of the same class.
+        predictions: Predictions, best first.
+        truth: Annotated objects.
+        iou: Minimum IoU with an object of the same class.
 
     Returns:
-        Indices (N,) into ``truth``, each at most once.
+        Indices (N,) into ``truth``, each used at most once.
     """
     overlaps = box_iou(predictions.boxes, truth.boxes)
     overlaps[predictions.labels[:, None] != truth.labels[None]] = 0
@@ -179,7 +183,7 @@ def match(predictions: Boxes, truth: Boxes, iou: float = 0.5) -> np.ndarray:
 
 
 def box_iou(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return the overlaps (N, M) of boxes (N, 4) and (M, 4)."""
+    """Return the IoU (N, M) of boxes (N, 4) and (M, 4)."""
     low = np.maximum(one[:, None, :2], other[None, :, :2])
     high = np.minimum(one[:, None, 2:], other[None, :, 2:])
     inter = np.clip(high - low, 0, None).prod(2)
@@ -215,7 +219,7 @@ def _name(
     axis, seen: Boxes, colors: list[str], classes: tuple[str, ...]
 ) -> None:
     height, width = axis.get_images()[0].get_array().shape[:2]
-    # the best last: on top where names overlap
+    # best last, so that it is drawn on top
     for k in reversed(range(len(seen.labels))):
         text = classes[seen.labels[k]]
         if seen.scores is not None:

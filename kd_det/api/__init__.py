@@ -1,1 +1,1 @@
-"""What a user calls: training, testing, export, self-distillation."""
+"""Functions for users: training, testing, export, self-distillation."""

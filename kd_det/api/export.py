@@ -1,4 +1,4 @@
-"""A distilled student as the files of a plain network, checked by loading."""
+"""Export a distilled student as a plain network."""
 
 import re
 from pathlib import Path
@@ -32,27 +32,27 @@ def export_student(
     num_images: int = 4,
     trust_pickle: bool = False,
 ) -> tuple[Path, Path]:
-    """Write ``student.py`` and ``student.pth`` of the student alone.
+    """Write the student's config and weights to ``student.py``/``.pth``.
 
     The config is the run's with the student as its model; the checkpoint
-    holds the student's weights and class names alone. Both are then loaded
-    by MMDetection's own ``init_detector`` or MMPretrain's ``get_model``, and
-    its predictions on test images compared with the student's. They need
-    kd_det only where the network or data set itself is one of kd_det.
+    contains only the student's weights and class names. Both are then loaded
+    with MMDetection's ``init_detector`` or MMPretrain's ``get_model``, whose
+    predictions on test images are compared with the student's. kd_det is only
+    required if the network or data set itself comes from kd_det.
 
     Args:
-        cfg: From ``launch.prepare``.
-        checkpoint: Of training.
-        out_dir: Folder to write to.
-        num_images: Test images to compare on.
-        trust_pickle: Execute the pickle in the checkpoint.
+        cfg: Config from ``launch.prepare``.
+        checkpoint: Training checkpoint.
+        out_dir: Output folder.
+        num_images: Number of test images for the comparison.
+        trust_pickle: Whether to execute the pickle in the checkpoint.
 
     Returns:
-        The two files.
+        Paths of the two files.
 
     Raises:
-        UserError: The checkpoint does not fit, or the exported student
-            predicts something else; the files are removed then.
+        UserError: The checkpoint does not match, or the exported student's
+            predictions differ, in which case the files are removed.
     """
     check_data(cfg, ('test',))
     plain = student_of(cfg)
@@ -79,7 +79,7 @@ def export_student(
         weight_file.unlink()
         raise
     if count == 0:
-        print('No box was found; raw outputs were compared instead.')
+        print('No boxes were predicted; raw outputs were compared instead.')
     library, unit = (
         ('MMPretrain', ('output',))
         if plain.get('default_scope') == 'mmpretrain'
@@ -100,7 +100,7 @@ def export_student(
 
 
 def _without_training(cfg: Config) -> None:
-    """Take out what a config says of the run, and the hooks of kd_det."""
+    """Remove training settings and kd_det hooks from a config."""
     for name in ('work_dir', 'load_from', 'resume', 'launcher'):
         cfg.pop(name, None)
     cfg.pop('custom_hooks', None)
@@ -125,13 +125,13 @@ def _compare(
         ours, theirs = student.test_step(batch), stock.test_step(batch)
         count += count_predictions(ours)
         same = same_predictions(ours, theirs) and (
-            # without a box there is only what boxes are made of
+            # without boxes, compare the raw outputs
             count > 0 or same_raw_outputs(student, stock, batch)
         )
         if not same:
             raise UserError(
-                f'Stock {scope} does not predict from '
-                f'{config_file} what the student does; the config has parts '
-                'it reads differently, so compare the two model configs.'
+                f'Stock {scope} does not reproduce the predictions of the '
+                f'student from {config_file}; it interprets parts of the '
+                'config differently, so compare the two model configs.'
             )
     return count

@@ -1,4 +1,4 @@
-"""What the commands do, behind their arguments."""
+"""Implementation of the commands for training and testing."""
 
 import argparse
 import os
@@ -42,10 +42,11 @@ from kd_det.preflight.pretrained_weights import check_pretrained
 
 
 def prepare_from(args: argparse.Namespace) -> Config:
-    """Return :func:`prepare` of a tool's arguments.
+    """Call :func:`prepare` with the arguments of a command.
 
     Args:
-        args: Of ``kd_det.cli.arguments``, perhaps with ``teacher``.
+        args: Arguments of ``kd_det.cli.arguments``, optionally with
+            ``teacher``.
     """
     return prepare(
         args.config,
@@ -65,30 +66,30 @@ def prepare(
     launcher: str = 'none',
     trust_pickle: bool = False,
 ) -> Config:
-    """Read a config and set the process up for it.
+    """Read a config and set up the process for it.
 
     Args:
-        config: The config file, ``kd_det::NAME``, or a config that has been
-            read, which is left as it is.
-        work_dir: Where to write; ``work_dirs/<config name>`` without it.
+        config: Config file, ``kd_det::NAME``, or a config object, which is not
+            modified.
+        work_dir: Output folder; default: ``work_dirs/<config name>``.
         options: Dotted overrides, e.g. ``{'data_root': 'data/coco'}``.
         teacher: Checkpoint that replaces the config's teacher checkpoint.
-        launcher: Of the job: ``'none'``, ``'pytorch'``, ``'slurm'``,
+        launcher: Job launcher: ``'none'``, ``'pytorch'``, ``'slurm'``,
             ``'mpi'``.
-        trust_pickle: Let checkpoints of this run execute code.
+        trust_pickle: Whether checkpoints of this run may execute code.
 
     Returns:
         The config.
 
     Raises:
-        FileNotFoundError: No such config or teacher checkpoint.
+        FileNotFoundError: The config or teacher checkpoint does not exist.
         UserError: ``teacher`` is given for a config without one.
     """
     cfg = load_config(config, options)
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     use_safe_loading(trust_pickle)
     cfg.launcher = launcher
-    # for the record of the run; a dumped config has those of before
+    # for the run record; a dumped config contains earlier options
     cfg.cfg_options = dict(cfg.get('cfg_options') or {}, **(options or {}))
     source = cfg.filename or 'run'
     name = Path(source).stem
@@ -107,7 +108,7 @@ def prepare(
     if teacher and len(specs) > 1:
         raise UserError(
             f'--teacher {teacher!r}: the config has the teachers '
-            f'{", ".join(specs)}; say which: --cfg-options '
+            f'{", ".join(specs)}; choose one: --cfg-options '
             f'model.teacher.{next(iter(specs))}.ckpt=FILE.'
         )
     for spec in specs.values():
@@ -123,8 +124,9 @@ def prepare(
 def _join_ranks(cfg: Config) -> None:
     if cfg.launcher == 'pytorch' and 'RANK' not in os.environ:
         raise UserError(
-            '--launcher pytorch: this process is no rank of a job; start the '
-            'command by `torchrun --nproc-per-node=GPUS -m kd_det COMMAND …`.'
+            '--launcher pytorch: this process is not a rank of a job; start '
+            'the command with `torchrun --nproc-per-node=GPUS -m kd_det '
+            'COMMAND …`.'
         )
     if 'peers' in cfg.model:
         wrapper = dict(type='kd_det.MutualDataParallel', device_ids=None)
@@ -133,7 +135,7 @@ def _join_ranks(cfg: Config) -> None:
         dist_cfg = cfg.get('env_cfg', {}).get('dist_cfg', {})
         init_dist(cfg.launcher, **dist_cfg)
         return
-    # MMEngine's own start-up and wrapping expect a GPU in every rank
+    # MMEngine's initialisation and wrapping require a GPU on every rank
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group('gloo')
     cfg.setdefault(
@@ -154,22 +156,22 @@ def train(
     auto_scale_lr: bool = False,
     seed: int | None = None,
 ) -> Runner:
-    """Train what a config describes, after the checks that need no model.
+    """Train a config, after the checks that need no model.
 
     Args:
-        cfg: From :func:`prepare`.
-        amp: Mixed precision; needs an accelerator.
-        resume: ``'auto'`` for the last checkpoint of the work dir, or a
+        cfg: Config from :func:`prepare`.
+        amp: Whether to use mixed precision; requires an accelerator.
+        resume: ``'auto'`` for the last checkpoint in the work directory, or a
             file.
-        auto_scale_lr: Scale the learning rate to the batch size.
-        seed: Of everything random; drawn anew without it.
+        auto_scale_lr: Whether to scale the learning rate to the batch size.
+        seed: Random seed; default: a new one.
 
     Returns:
         The runner, after its last step.
 
     Raises:
-        UserError: An option does not fit the machine or the config, or the
-            work dir cannot be a folder.
+        UserError: An option does not match the machine or the config, or the
+            work directory is not a folder.
         FileNotFoundError: Data or a checkpoint is missing.
     """
     splits = ('train', 'val') if cfg.get('val_cfg') else ('train',)
@@ -177,7 +179,7 @@ def train(
     if amp:
         if not torch.cuda.is_available():
             raise UserError(
-                '--amp needs an accelerator, and torch sees none; leave '
+                '--amp requires an accelerator, but torch finds none; leave '
                 '--amp away.'
             )
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
@@ -186,8 +188,8 @@ def train(
         if not cfg.get('auto_scale_lr', {}).get('base_batch_size'):
             raise UserError(
                 '--auto-scale-lr: the config has no '
-                'auto_scale_lr.base_batch_size, the batch size its learning '
-                'rate was chosen for; add it.'
+                'auto_scale_lr.base_batch_size, the batch size that its '
+                'learning rate was chosen for; add it.'
             )
         cfg.auto_scale_lr.enable = True
     if seed is not None:
@@ -218,14 +220,14 @@ def train(
 
 
 def record_connectors(runner: Runner) -> None:
-    """Write the connectors as they were built into the dumped config.
+    """Write the built connectors into the dumped config.
 
-    The work dir's config then has the channels that the probe of both
-    networks found, and the connectors that were taken by themselves: another
-    run of it builds the same ones, or stops where a network has changed.
+    The config in the work directory then contains the detected channels and
+    automatically added connectors: running it again builds the same
+    connectors, or stops if a network has changed.
 
     Args:
-        runner: Before training; any that trains no pair is left alone.
+        runner: Runner before training; ignored if it does not train a pair.
     """
     model = unwrap(runner.model)
     if not isinstance(model, DistillModel):
@@ -238,12 +240,12 @@ def record_connectors(runner: Runner) -> None:
 
 
 def student_of(cfg: Config) -> Config:
-    """Return the config of the student alone, ready for testing."""
+    """Return the student's config, ready for testing."""
     cfg = cfg.copy()
     learners = specs_that_train(cfg.model)
-    if learners:  # of peers the first, whose keys a checkpoint has
+    if learners:  # the first peer, whose keys a checkpoint has
         cfg.model = read_spec(learners[0], 'student')[0]
-        # hooks of the pair have nothing to look at
+        # hooks of the pair do not apply
         cfg.custom_hooks = []
     return cfg
 
@@ -256,19 +258,19 @@ def tester(
     trust_pickle: bool = False,
     keys: str | None = None,
 ) -> Runner:
-    """Return what evaluates a student, or any plain network, by ``test()``.
+    """Return a runner that evaluates a student or a plain network.
 
     Args:
-        cfg: From :func:`prepare`.
-        checkpoint: Of training or of ``kd_det export``.
-        out: Prefix of the predictions, written as ``<out>.bbox.json``, a
-            classifier's as ``<out>.pkl``.
-        show_dir: Folder for images with the predicted boxes or classes.
-        trust_pickle: Execute the pickle in the checkpoint.
-        keys: Name of a key mapping, for a file of another code base.
+        cfg: Config from :func:`prepare`.
+        checkpoint: Training checkpoint, or one written by ``kd_det export``.
+        out: Prefix of the prediction file, ``<out>.bbox.json``, or
+            ``<out>.pkl`` for a classifier.
+        show_dir: Folder for images with predicted boxes or classes.
+        trust_pickle: Whether to execute the pickle in the checkpoint.
+        keys: Name of a key mapping, for a checkpoint of another code base.
 
     Returns:
-        A runner on the test data, with the weights loaded.
+        A runner with the test data and the loaded weights; call ``test()``.
     """
     reports = check_data(cfg, ('test',))
     cfg = student_of(cfg)
@@ -297,7 +299,7 @@ def tester(
         for report in reports:
             report.log(runner.logger)
         model = unwrap(runner.model)
-        # an embedding knows no classes: it may be tested on any set
+        # an embedding has no classes and can be tested on any data set
         if not isinstance(getattr(model, 'student', model), EmbeddingModel):
             check_same_classes(cfg, state, checkpoint, 'test')
         load_exactly(model, state, checkpoint, 'student', keys)

@@ -1,4 +1,4 @@
-"""Long steps: announced, timed, and each done only once."""
+"""Long-running steps with progress output, timing and reuse of results."""
 
 import json
 import shutil
@@ -19,8 +19,8 @@ class Step:
 
     Attributes:
         key: Name of its folder.
-        title: What the screen says.
-        seconds: How long it takes on two free cores.
+        title: Title for the output.
+        seconds: Expected duration on two free cores.
     """
 
     key: str
@@ -29,20 +29,20 @@ class Step:
 
 
 class Steps:
-    """Do steps one after another, each in its folder; reuse finished ones.
+    """Run steps in order, each in its own folder; reuse finished ones.
 
-    A folder remembers what was asked for (an identity) and whether it was
-    finished. The same again is reused; if it was interrupted it is done in
-    the folder as it is, so that a training can go on; something else, and
-    the folder is emptied.
+    A folder stores the identity of its step and whether it has finished. A
+    finished step with the same identity is reused; an interrupted one is run
+    again in the existing folder, so that training can resume; if the identity
+    differs, the folder is emptied.
 
     Args:
-        folder: Where the folders are.
-        steps: All steps, in order.
-        fresh: Empty the folders first.
+        folder: Parent folder.
+        steps: All steps in order.
+        fresh: Whether to empty the folders first.
 
     Raises:
-        UserError: One of them holds what is not ours.
+        UserError: A folder was not created by an earlier run.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Steps:
         self.folder = folder
         self.steps = steps
         self._began = time.monotonic()
-        # of the steps that were done here: seconds planned, and taken
+        # expected and actual seconds of the steps run so far
         self._planned = self._taken = 0.0
         for step in steps:
             _check_ours(folder / step.key)
@@ -59,16 +59,16 @@ class Steps:
                 shutil.rmtree(folder / step.key, ignore_errors=True)
 
     def do(self, step: Step, identity: dict, work: Callable[[], dict]) -> dict:
-        """Do one step, or reuse it.
+        """Run a step, or reuse its result.
 
         Args:
-            step: Which.
-            identity: What the result depends on, as JSON has it.
-            work: Does it; returns what to remember, with ``path``, the file
-                or folder that was made.
+            step: The step.
+            identity: JSON-compatible dict of everything the result depends on.
+            work: Function that runs the step and returns the result to store,
+                with ``path``, the created file or folder.
 
         Returns:
-            What ``work`` returned, with ``seconds``, ``cpu_seconds``,
+            The result of ``work`` with ``seconds``, ``cpu_seconds``,
             ``resumed`` and ``reused``.
         """
         number = 1 + self.steps.index(step)
@@ -78,11 +78,11 @@ class Steps:
         same = found.get('identity') == identity
         record = found.get('record')
         if same and record and Path(record['path']).exists():
-            self._say('reused: it was finished before', number)
+            self._say('already finished, reused', number)
             return dict(record, reused=True)
         resumed = same and not record
         if found and not resumed:
-            print('      what is there is of other settings: done anew')
+            print('      existing results have other settings: run again')
             shutil.rmtree(mark.parent)
         _write(mark, dict(identity=identity))
         began, cpu = time.monotonic(), time.process_time()
@@ -102,14 +102,14 @@ class Steps:
     def _say(self, what: str, number: int) -> None:
         so_far = duration(time.monotonic() - self._began)
         rest = sum(step.seconds for step in self.steps[number:])
-        if self._taken > 30:  # enough to know how fast this machine is
+        if self._taken > 30:  # enough to estimate the speed of this machine
             rest *= self._taken / self._planned
         left = f', about {duration(rest)} left' if rest else ''
         print(f'      {what}; {so_far} in all{left}', flush=True)
 
 
 def duration(seconds: float) -> str:
-    """Return seconds in words: ``'45 s'``, ``'3 min 20 s'``."""
+    """Format a duration: ``'45 s'``, ``'3 min 20 s'``."""
     minutes, rest = divmod(round(seconds), 60)
     return f'{minutes} min {rest} s' if minutes else f'{rest} s'
 
@@ -117,8 +117,8 @@ def duration(seconds: float) -> str:
 def _check_ours(folder: Path) -> None:
     if folder.exists() and not (folder / MARK).is_file():
         raise UserError(
-            f'{str(folder)!r} is there and has no {MARK}, so it is not from '
-            'an earlier run; choose another --work-dir or remove it.'
+            f'{str(folder)!r} exists without {MARK}, so it is not from an '
+            'earlier run; choose another --work-dir or remove it.'
         )
 
 

@@ -1,4 +1,4 @@
-"""Which methods of ``configs/_base_/methods`` fit a pair of detectors."""
+"""Checks which methods fit a pair of detectors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,9 +27,9 @@ from kd_det.models.teacher import FrozenTeacher
 from kd_det.registry import MODELS, build_part
 from kd_det.shipped import shipped
 
-ENDINGS = ('_roi', '_dense')  # of what a head of one kind is needed for
+ENDINGS = ('_roi', '_dense')  # of presets for one kind of head
 CLASSIFIERS = '_logit'
-DEFAULTS = ('stitch', 'pkd', 'kd')  # the first that fits is taken
+DEFAULTS = ('stitch', 'pkd', 'kd')  # the first that fits is used
 PARTS = ('neck', 'rpn_head', 'roi_head', 'bbox_head')
 
 
@@ -38,11 +38,11 @@ class Verdict:
     """Whether a method fits a pair.
 
     Attributes:
-        name: Of the preset.
-        fits: Whether it does.
-        text: What is distilled where; why not, if it does not fit.
-        files: Distiller -> ``'centroids'`` or ``'auto_encoder'``, where it
-            needs such a file.
+        name: Name of the preset.
+        fits: Whether it fits.
+        text: What is distilled, or why it does not fit.
+        files: Distiller -> required file, ``'centroids'`` or
+            ``'auto_encoder'``.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Verdict:
 
 
 def presets() -> dict[str, Config]:
-    """Return name -> preset of each method for detectors."""
+    """Return the presets for detectors by name."""
     folder = Path(shipped('configs')) / '_base_/methods'
     return {
         path.stem: Config.fromfile(path)
@@ -62,17 +62,17 @@ def presets() -> dict[str, Config]:
 
 
 class Pair:
-    """Two detectors, built to find out what can be distilled.
+    """Two detectors, built to check what can be distilled.
 
     Args:
         student: ``dict(cfg=…)``, see :func:`read_spec`.
-        teacher: The same with ``ckpt``.
-        classes: Class names of the data, in label order.
+        teacher: ``dict(cfg=…, ckpt=…)``.
+        classes: Class names in label order.
 
     Raises:
         FileNotFoundError: A config or the checkpoint does not exist.
-        UserError: One of them cannot be read, is no detector, or the
-            checkpoint does not fit.
+        UserError: A file cannot be read, a network is not a detector, or the
+            checkpoint does not match.
     """
 
     def __init__(
@@ -91,8 +91,8 @@ class Pair:
             if not hasattr(network, 'with_bbox'):
                 raise UserError(
                     f'The {side} {spec["cfg"]!r} is a '
-                    f'{type(network).__name__}; a detector of MMDetection is '
-                    'accepted. Classifiers: copy one of the pairs in '
+                    f'{type(network).__name__}; an MMDetection detector is '
+                    'accepted. For classifiers, copy one of the pairs in '
                     'configs/imagenet.'
                 )
 
@@ -100,7 +100,7 @@ class Pair:
         """Return whether a method fits.
 
         Args:
-            name: Of the preset.
+            name: Name of the preset.
             preset: From :func:`presets`.
         """
         method = preset.method
@@ -119,12 +119,12 @@ class Pair:
         return Verdict(name, True, ' and '.join(lines), files)
 
     def _inherited(self, student: ConfigDict) -> str:
-        """Return what is inherited; raise a UserError if a layer is not."""
+        """Describe what is inherited; raise if a layer does not match."""
         parts = tuple(student.inherit)
         inherited = Inheritance(
             parts, self.student, self.spec, self.teacher, self.classes
         )
-        text = f"{', '.join(parts)} begin with the teacher's weights"
+        text = f"{', '.join(parts)} start from the teacher's weights"
         with torch.no_grad():
             readers = self._readers(parts, student.get('stitch', False))
         left = {
@@ -140,7 +140,7 @@ class Pair:
         return text
 
     def _readers(self, parts: tuple[str, ...], stitch: bool) -> list[str]:
-        """Return the layers that read the backbone; try to fit them."""
+        """Return the layers that follow the backbone; try to fit them."""
         first = next(self.student.parameters())
         for side in (PROBE, LARGE):
             image = first.new_zeros(1, 3, side, side)
@@ -149,7 +149,7 @@ class Pair:
                 if stitch:
                     joints = find_joints(readers, self.student, self.teacher)
                     look(joints, self.student, self.teacher, image, image)
-            except RuntimeError:  # smaller than a kernel somewhere
+            except RuntimeError:  # smaller than some kernel
                 if side == LARGE:
                     raise
             else:
@@ -157,9 +157,9 @@ class Pair:
         raise AssertionError
 
     def _distilled(self, name: str, cfg: ConfigDict, needed: str) -> str:
-        """Return what a distiller reads; raise a UserError if it cannot."""
-        # a file that does not exist is not read
-        cfg = dict(cfg, **({needed: 'not made yet'} if needed else {}))
+        """Describe what a distiller reads; raise if it does not fit."""
+        # a missing file is not read
+        cfg = dict(cfg, **({needed: 'not created yet'} if needed else {}))
         with DefaultScope.overwrite_default_scope('kd_det'):
             distiller = build_part(f'distillers.{name}', cfg, Distiller)
             distiller.match_up(self.classes, self.teacher)
@@ -168,7 +168,7 @@ class Pair:
 
 
 def _file_of(cfg: ConfigDict) -> str:
-    """Return the argument for a file that a distiller cannot do without."""
+    """Return the name of the required file argument of a distiller."""
     with DefaultScope.overwrite_default_scope('kd_det'):
         losses = build_losses(cfg.type, cfg.losses)
     asked = {f for loss in losses.values() for f in loss.fields().required}
@@ -178,10 +178,10 @@ def _file_of(cfg: ConfigDict) -> str:
 
 
 def describe(distiller: Distiller) -> str:
-    """Return where a distiller reads both networks, the student's first.
+    """Describe where a distiller reads both networks, student first.
 
     Args:
-        distiller: Bound to them.
+        distiller: Distiller bound to both networks.
     """
     text = ''
     if isinstance(distiller, RoIDistiller):
@@ -197,8 +197,8 @@ def describe(distiller: Distiller) -> str:
             for side in distiller.channels('student_feats')
         )
         text = (
-            f'the maps of the neck at strides {few(distiller.strides)}, '
-            f'{ours} and {theirs} channels'
+            'the feature maps of the neck at strides '
+            f'{few(distiller.strides)}, {ours} and {theirs} channels'
         )
     through = {c['type'] for c in distiller.connectors.cfgs.values()}
     return text + ''.join(f', through {kind}' for kind in sorted(through))
@@ -206,7 +206,7 @@ def describe(distiller: Distiller) -> str:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keep what networks and distillers log about themselves to us."""
+    """Suppress the log output of networks and distillers."""
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel('ERROR')
@@ -217,16 +217,15 @@ def _silence() -> Iterator[None]:
 
 
 def choose(method: str | None, verdicts: dict[str, Verdict]) -> Verdict:
-    """Return the verdict of the method that is asked for, and fits.
+    """Return the verdict of the requested or default method.
 
     Args:
-        method: Name of a preset with or without its ending, of which the one
-            that fits is taken; the first of ``DEFAULTS`` that fits without
-            it.
-        verdicts: Of all presets, by name.
+        method: Name of a preset, with or without its suffix; default: the
+            first of ``DEFAULTS`` that fits.
+        verdicts: Verdicts of all presets by name.
 
     Raises:
-        UserError: There is no such method, or it does not fit.
+        UserError: The method is unknown or does not fit.
     """
     fitting = [name for name, verdict in verdicts.items() if verdict.fits]
     reasons = {}
@@ -246,7 +245,7 @@ def choose(method: str | None, verdicts: dict[str, Verdict]) -> Verdict:
             if verdicts[name].fits:
                 return verdicts[name]
             reasons[name] = verdicts[name].text
-    # of the head that the pair has, if one of them says more
+    # prefer the preset for the pair's kind of head
     text = '; '.join(f'{name}: {text}' for name, text in reasons.items())
     other = f'these fit: {few(fitting, 40)}.' if fitting else 'none fits.'
     raise UserError(

@@ -1,4 +1,4 @@
-"""Write the config of a pair of detectors, after a look at both networks."""
+"""Write the config of a pair after inspecting both detectors."""
 
 import json
 import os
@@ -22,7 +22,7 @@ FILE = 'annotations/instances_{}.json'
 SPLITS = ('train', 'val')
 WHOLE = ('train_cfg', 'optim_wrapper', 'val_evaluator')
 REMOTE = ('http://', 'https://', 'pip://')
-# what a pair adds to the hooks of a config that is not one of ours
+# hooks of a pair that are added to configs of other packages
 KEPT = ('kd_det.RandomStateHook', 'kd_det.NonFiniteHook')
 SAVER = 'kd_det.SafeCheckpointHook'
 
@@ -39,29 +39,29 @@ def new_pair(
 ) -> str:
     """Write the config of a pair, and print which methods fit it.
 
-    Data and schedule are those of the student's config where these fit the
+    Data and schedule are those of the student's config if they match the
     folder; otherwise ``coco_folder.py`` and 8 epochs.
 
     Args:
         student: Config of the student: a file, ``kd_det::NAME`` or
             ``mmdet::NAME``.
-        teacher: Config of the teacher.
-        ckpt: Checkpoint of the teacher: a file, URL or ``pip://NAME``.
-        data: Folder in COCO's layout.
+        teacher: Config of the teacher, likewise.
+        ckpt: Teacher checkpoint: a file, URL or ``pip://NAME``.
+        data: Folder in COCO layout.
         out: Config file to write.
-        classes: Class names in label order; without it those that have
-            boxes in the training annotations.
-        method: Name of a file in ``configs/_base_/methods``, where ``_roi``
-            or ``_dense`` may be left out; without it stitched inheritance,
-            or the next that fits.
-        force: Replace ``out`` if it exists.
+        classes: Class names in label order; default: those with boxes in the
+            training annotations.
+        method: Name of a file in ``configs/_base_/methods``, with or without
+            ``_roi`` or ``_dense``; default: stitched inheritance, or the next
+            that fits.
+        force: Whether to replace an existing ``out``.
 
     Returns:
         Name of the method.
 
     Raises:
-        FileNotFoundError: A config, the checkpoint or the data are missing.
-        UserError: They do not fit, or ``out`` exists.
+        FileNotFoundError: A config, the checkpoint or the data is missing.
+        UserError: They do not match, or ``out`` exists.
     """
     out, data = Path(out), str(data)
     _check_files(teacher, ckpt, data, out, force)
@@ -112,44 +112,44 @@ def new_pair(
 def _check_files(
     teacher: str, ckpt: str, data: str, out: Path, force: bool
 ) -> None:
-    """Stop unless what is read exists and what is written may be."""
+    """Raise unless inputs exist and the output can be written."""
     check_output(out)
     if out.suffix != '.py':
         raise UserError(f'The file {str(out)!r} does not end in .py.')
     if out.exists() and not force:
         raise UserError(
-            f'The file {str(out)!r} exists; give another name, or --force '
-            'to replace it.'
+            f'The file {str(out)!r} exists; use another name, or --force to '
+            'replace it.'
         )
     if not ckpt.startswith(REMOTE) and not Path(ckpt).expanduser().is_file():
         raise FileNotFoundError(
-            f"The teacher's checkpoint {ckpt!r} does not exist; give one of "
-            f'{teacher!r}.'
+            f"The teacher's checkpoint {ckpt!r} does not exist; use a "
+            f'checkpoint of {teacher!r}.'
         )
     if not Path(data).is_dir():
         raise FileNotFoundError(f'The data folder {data!r} does not exist.')
 
 
 def _print_notes(student: str, pair: Pair, preset: Config, own: bool) -> None:
-    """Say what a reader of the file may not expect."""
+    """Print notes about unexpected settings."""
     if not own:
         print(
             f'The data and schedule of {student!r} are not for this folder: '
-            'coco_folder.py (images of 256x192) and adamw_8e.py stand in '
-            'for them.'
+            'coco_folder.py (256x192 images) and adamw_8e.py are used '
+            'instead.'
         )
     if preset.method.get('student', {}).get('stitch') and not (
         any(map(pretrained, pair.student.backbone.modules()))
         or getattr(pair.student.backbone, 'pretrained', None)
     ):
         print(
-            "The student's backbone has no pretrained weights, without which "
-            'stitching fits poorly.'
+            "The student's backbone has no pretrained weights, so stitching "
+            'will fit poorly.'
         )
 
 
 def _annotations(whole: Config, own: bool, data: str) -> Path:
-    """Return the training annotations; stop if there are none."""
+    """Return the path of the training annotations, or raise."""
     if own:
         leaf = next(leaf_datasets(whole.train_dataloader.dataset))
         return Path(data) / leaf.ann_file
@@ -157,7 +157,7 @@ def _annotations(whole: Config, own: bool, data: str) -> Path:
         if not (Path(data) / FILE.format(split)).is_file():
             raise UserError(
                 f'The data folder {data!r} has no {FILE.format(split)}; a '
-                "folder in COCO's layout has "
+                'folder in COCO layout has '
                 f'{" and ".join(map(FILE.format, SPLITS))}, and the images '
                 'in train/ and val/.'
             )
@@ -165,13 +165,13 @@ def _annotations(whole: Config, own: bool, data: str) -> Path:
 
 
 def used_classes(path: Path) -> tuple[str, ...]:
-    """Return the classes that have boxes, in the order of the file.
+    """Return the classes with boxes, in the order of the file.
 
     Args:
         path: Annotation file.
 
     Raises:
-        UserError: It is no COCO json, or there are no boxes.
+        UserError: The file is not COCO JSON, or has no boxes.
     """
     try:
         table = json.loads(path.read_bytes())
@@ -179,7 +179,7 @@ def used_classes(path: Path) -> tuple[str, ...]:
         names = [c['name'] for c in table['categories'] if c['id'] in used]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f'Annotation file {str(path)!r} is not COCO json ({error!r}).'
+            f'Annotation file {str(path)!r} is not COCO JSON ({error!r}).'
         ) from None
     if not names:
         raise UserError(f'Annotation file {str(path)!r} has no boxes.')
@@ -189,7 +189,7 @@ def used_classes(path: Path) -> tuple[str, ...]:
 def _report(
     pair: Pair, student: str, teacher: str, verdicts: dict[str, Verdict]
 ) -> str:
-    """Return the networks, and which methods fit them."""
+    """Return the report on the networks and the methods that fit."""
     lines = [
         f'{side}: {type(network).__name__} of {cfg}, '
         f'{sum(p.numel() for p in network.parameters()) / 1e6:.1f} M weights'
@@ -205,7 +205,7 @@ def _report(
         + (f'; the teacher does not know {few(absent)}' if absent else '')
     )
     for fits, title in ((True, 'fit'), (False, 'do not fit')):
-        names = {}  # those of one text
+        names = {}  # methods with the same text
         for verdict in verdicts.values():
             if verdict.fits == fits:
                 names.setdefault(verdict.text, []).append(verdict.name)
@@ -215,7 +215,7 @@ def _report(
 
 
 def _fits(whole: Config, data: str) -> bool:
-    """Return whether a config's data and schedule can be used for a folder."""
+    """Return whether a config's data and schedule match a folder."""
     loaders = [whole.get(f'{split}_dataloader') for split in SPLITS]
     return all(key in whole for key in WHOLE) and all(
         loader and (Path(data) / (leaf.get('ann_file') or '/')).is_file()
@@ -227,10 +227,12 @@ def _fits(whole: Config, data: str) -> bool:
 def _method(
     chosen: Verdict, preset: Config, student: str, out: Path
 ) -> list[str]:
-    """Return the lines that put a preset into the model."""
+    """Return the config lines that merge a preset into the model."""
     has = [key for key in ('student', 'distillers') if key in preset.method]
     take = {key: f'_base_.method.{key}' for key in has}
-    take[has[-1]] = f"_base_.pop('method').{has[-1]}"  # the last removes it
+    take[has[-1]] = (
+        f"_base_.pop('method').{has[-1]}"  # the last one removes it
+    )
     own = f', **{take["student"]}' if 'student' in take else ''
     lines = [f"model['student'] = dict(cfg={student!r}{own})"]
     if 'distillers' in take:
@@ -243,11 +245,11 @@ def _method(
 
 
 def _hooks(own: Config | None, preset: Config) -> list[str]:
-    """Return the lines with the hooks of a pair.
+    """Return the config lines with the hooks of a pair.
 
     Args:
-        own: The student's config if the pair inherits it.
-        preset: Of the method.
+        own: The student's config, if the pair inherits from it.
+        preset: Preset of the method.
     """
     method = "*_base_.pop('method_hooks'), " * ('method_hooks' in preset)
     if own is None:
@@ -274,16 +276,16 @@ def _stem(config: str) -> str:
 
 
 def _beside(config: str, out: Path, folder: str = '{{ fileDirname }}/') -> str:
-    """Return what names a config in another, wherever that is read from."""
+    """Return how to refer to a config from another config file."""
     if '::' in config or os.path.isabs(config):
         return config
     return folder + os.path.relpath(config, out.parent)
 
 
 def _write(lines: list[str], out: Path) -> None:
-    """Write the file once it has been read and its data checked."""
+    """Write the file after reading it and checking its data."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    # in the same folder, since some paths in it are relative to that
+    # in the same folder, since some of its paths are relative to that
     text = '\n'.join([*lines, ''])
     handle, draft = tempfile.mkstemp('.py', 'new_', out.parent, text=True)
     try:

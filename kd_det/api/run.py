@@ -14,7 +14,7 @@ from kd_det.config import load_config
 from kd_det.errors import UserError
 from kd_det.files import check_folder
 
-LAST = 'last_checkpoint'  # MMEngine writes the path of the last one there
+LAST = 'last_checkpoint'  # file in which MMEngine stores the path
 _numbers = itertools.count(1)
 
 
@@ -24,9 +24,9 @@ class Run:
 
     Attributes:
         work_dir: Folder with the config, the logs and the checkpoints.
-        checkpoint: The last checkpoint; of a pair, it is the student's.
-        metrics: Of the last validation, such as ``'coco/bbox_mAP'``; empty
-            without one.
+        checkpoint: The last checkpoint; for a pair, the student's.
+        metrics: Metrics of the last validation, such as ``'coco/bbox_mAP'``;
+            empty if there was none.
     """
 
     work_dir: Path
@@ -48,31 +48,31 @@ def distill(
 ) -> Run:
     """Distil a teacher into a student on a folder of images.
 
-    Writes the config of the pair, ``pair.py`` of the work dir, as
-    :func:`kd_det.api.pair.new_pair` does, and trains it.
+    Writes the config of the pair to ``pair.py`` in the work directory, like
+    :func:`kd_det.api.pair.new_pair`, and trains it.
 
     Args:
         student: Config of the student: a file, ``kd_det::NAME`` or
             ``mmdet::NAME``.
-        teacher: Config of the teacher.
-        ckpt: Checkpoint of the teacher: a file, URL or ``pip://NAME``.
-        data: Folder in COCO's layout.
-        classes: Class names in label order; without it those that have
-            boxes in the training annotations.
-        method: Name of a file in ``configs/_base_/methods``, where ``_roi``
-            or ``_dense`` may be left out; without it stitched inheritance,
-            or the next that fits.
-        epochs: Length of the training; that of the config without it.
-        seed: Of everything random.
-        work_dir: Where to write; ``work_dirs/<student>_<method>`` without it.
+        teacher: Config of the teacher, likewise.
+        ckpt: Teacher checkpoint: a file, URL or ``pip://NAME``.
+        data: Folder in COCO layout.
+        classes: Class names in label order; default: those with boxes in the
+            training annotations.
+        method: Name of a file in ``configs/_base_/methods``, with or without
+            ``_roi`` or ``_dense``; default: stitched inheritance, or the next
+            that fits.
+        epochs: Number of epochs; default: as in the config.
+        seed: Random seed.
+        work_dir: Output folder; default: ``work_dirs/<student>_<method>``.
         options: Dotted overrides of the pair's config.
 
     Returns:
-        The work dir, the student's checkpoint and its metrics.
+        The work directory, the student's checkpoint and its metrics.
 
     Raises:
-        FileNotFoundError: A config, the checkpoint or the data are missing.
-        UserError: They do not fit, or the method does not.
+        FileNotFoundError: A config, the checkpoint or the data is missing.
+        UserError: They do not match, or the method does not fit.
 
     Example:
         >>> run = kd_det.distill(
@@ -103,24 +103,24 @@ def train(
     resume: str | None = None,
     amp: bool = False,
 ) -> Run:
-    """Train what a config describes, with or without a teacher.
+    """Train a config, with or without a teacher.
 
     Args:
-        cfg: A file, ``kd_det::NAME``, or a config that has been read.
-        work_dir: Where to write; ``work_dirs/<config name>`` without it.
+        cfg: Config file, ``kd_det::NAME``, or config object.
+        work_dir: Output folder; default: ``work_dirs/<config name>``.
         options: Dotted overrides, e.g. ``{'data_root': 'data/coco'}``.
         teacher: Checkpoint that replaces the config's teacher checkpoint.
-        seed: Of everything random.
-        resume: ``'auto'`` for the last checkpoint of the work dir, or a
+        seed: Random seed.
+        resume: ``'auto'`` for the last checkpoint in the work directory, or a
             file.
-        amp: Mixed precision; needs an accelerator.
+        amp: Whether to use mixed precision; requires an accelerator.
 
     Returns:
-        The work dir, the last checkpoint and the metrics.
+        The work directory, the last checkpoint and the metrics.
 
     Raises:
         FileNotFoundError: A config, data or a checkpoint is missing.
-        UserError: They do not fit.
+        UserError: They do not match.
     """
     cfg = _prepare(cfg, work_dir, options, teacher)
     runner = launch.train(cfg, amp=amp, resume=resume, seed=seed)
@@ -140,17 +140,17 @@ def evaluate(
     options: dict | None = None,
     work_dir: str | None = None,
 ) -> dict[str, float]:
-    """Return the test metrics of a student, or of any plain network.
+    """Return the test metrics of a student or a plain network.
 
     Args:
-        cfg: A file, ``kd_det::NAME``, or a config that has been read.
+        cfg: Config file, ``kd_det::NAME``, or config object.
         checkpoint: A training checkpoint or an exported student.
         options: Dotted overrides, e.g. ``{'data_root': 'data/coco'}``.
-        work_dir: Where to write; ``work_dirs/<config name>`` without it.
+        work_dir: Output folder; default: ``work_dirs/<config name>``.
 
     Raises:
         FileNotFoundError: A config, data or the checkpoint is missing.
-        UserError: They do not fit.
+        UserError: They do not match.
     """
     cfg = _prepare(cfg, work_dir, options)
     scores = launch.tester(cfg, str(checkpoint)).test()
@@ -163,21 +163,21 @@ def export(
     out: str | Path,
     options: dict | None = None,
 ) -> tuple[Path, Path]:
-    """Write a student as config and checkpoint of a plain network.
+    """Export a student as config and checkpoint of a plain network.
 
     Args:
-        cfg: A file, ``kd_det::NAME``, or a config that has been read.
+        cfg: Config file, ``kd_det::NAME``, or config object.
         checkpoint: A training checkpoint.
         out: Folder for ``student.py`` and ``student.pth``.
         options: Dotted overrides, e.g. ``{'data_root': 'data/coco'}``.
 
     Returns:
-        The two files.
+        Paths of the two files.
 
     Raises:
         FileNotFoundError: A config, data or the checkpoint is missing.
-        UserError: They do not fit, or the exported student predicts
-            something else.
+        UserError: They do not match, or the exported student's predictions
+            differ.
     """
     cfg = _prepare(cfg, str(out), options)
     return export_student(cfg, str(checkpoint), str(out))
@@ -192,30 +192,32 @@ def _prepare(
     source = cfg if isinstance(cfg, Config) else str(cfg)
     work_dir = work_dir and str(work_dir)
     cfg = launch.prepare(source, work_dir, options, teacher, infer_launcher())
-    # runs that begin in one second would share their logger
+    # runs that start within one second would share a logger
     name = cfg.get('experiment_name') or Path(cfg.filename or 'run').stem
     cfg.experiment_name = f'{name}_{next(_numbers)}'
     return cfg
 
 
 def epoch_options(cfg: Config, epochs: int) -> dict:
-    """Return the overrides that make a schedule longer or shorter.
+    """Return the overrides that change the length of a schedule.
 
     Args:
-        cfg: With a schedule in epochs.
-        epochs: Of the new schedule; whatever the learning rate does at an
-            epoch is moved in proportion.
+        cfg: Config with a schedule in epochs.
+        epochs: New number of epochs; learning-rate milestones are scaled in
+            proportion.
 
     Raises:
         UserError: ``epochs`` is below 1, or the schedule is in iterations.
     """
     if not isinstance(epochs, int) or epochs < 1:
-        raise UserError(f'epochs={epochs!r}; an integer from 1 is accepted.')
+        raise UserError(
+            f'epochs={epochs!r}; an integer of at least 1 is accepted.'
+        )
     old = cfg.train_cfg.get('max_epochs')
     if not old:
         raise UserError(
-            f'epochs={epochs}: the schedule of the student is in iterations; '
-            'set train_cfg.max_iters by options (--cfg-options).'
+            f"epochs={epochs}: the student's schedule is in iterations; set "
+            'train_cfg.max_iters with options (--cfg-options).'
         )
     options: dict = {'train_cfg.max_epochs': epochs}
     interval = cfg.train_cfg.get('val_interval', 1)

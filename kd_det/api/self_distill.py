@@ -1,4 +1,4 @@
-"""Self-distillation: a network taught by the one trained before it."""
+"""Self-distillation over several generations."""
 
 import copy
 import hashlib
@@ -13,32 +13,31 @@ from kd_det.errors import UserError
 from kd_det.files import sha256_of
 from kd_det.models.spec import BEGINS
 
-LAST = 'last_checkpoint'  # MMEngine writes the path of the last one there
+LAST = 'last_checkpoint'  # file in which MMEngine stores the path
 
 
 def self_distill(
     cfg: Config, generations: int, seed: int | None = None
 ) -> list[dict]:
-    """Train students one after another, each taught by the one before.
+    """Train generations of students, each taught by the previous one.
 
-    The first has the teacher of the config, generation 0. A generation has
-    a folder of its own below the work dir, ``generation_1`` and so on. One
-    that is finished is not trained again, one that was interrupted goes on
-    from its last checkpoint; with other settings or another teacher it is
-    done anew, and so are those behind it.
+    The first is taught by the config's teacher, generation 0. Each generation
+    has its own folder in the work directory, ``generation_1`` and so on.
+    Finished generations are skipped, an interrupted one is resumed; if
+    settings or the teacher have changed, it and all later ones are retrained.
 
     Args:
-        cfg: Of a pair, from :func:`launch.prepare`.
-        generations: How many to train.
-        seed: Of everything random, in each generation.
+        cfg: Config of a pair, from :func:`launch.prepare`.
+        generations: Number of generations to train.
+        seed: Random seed of each generation.
 
     Returns:
-        For each generation a dict with ``path``, its last checkpoint, and
-        ``scores``, by the config's test metrics.
+        A dict for each generation with ``path``, its last checkpoint, and
+        ``scores``, the config's test metrics.
 
     Raises:
-        UserError: The config is no pair, has several teachers, or
-            ``generations`` is below 1; or there are several processes.
+        UserError: The config is not a pair or has several teachers,
+            ``generations`` is below 1, or there are several processes.
     """
     _check(cfg, generations)
     folder = Path(cfg.work_dir)
@@ -57,7 +56,7 @@ def self_distill(
         own = copy.deepcopy(cfg)
         own.model.teacher = teacher
         own.work_dir = str(folder / step.key)
-        # runs that begin in one second would share their logger
+        # runs that start within one second would share a logger
         own.experiment_name = f'{folder.name}_{step.key}'
         records.append(
             runs.do(
@@ -79,7 +78,7 @@ def _run(cfg: Config, seed: int | None) -> dict:
     path = Path(cfg.work_dir, LAST).read_text().strip()
     tests = copy.deepcopy(cfg)
     tests.experiment_name += '_test'
-    tests.work_dir += '/test'  # where the config is written as well
+    tests.work_dir += '/test'  # the config is written there as well
     scores = launch.tester(tests, path).test()
     return dict(path=path, scores={k: float(v) for k, v in scores.items()})
 
@@ -98,21 +97,21 @@ def _check(cfg: Config, generations: int) -> None:
         raise UserError(f'--generations {generations}; 1 or more is accepted.')
     if 'teacher' not in cfg.model:
         raise UserError(
-            'The config has no teacher; give that of a pair whose student is '
-            'to become the next teacher, e.g. '
+            'The config has no teacher; use that of a pair whose student '
+            'becomes the next teacher, e.g.  '
             "'configs/metric/rkdda_resnet50-512_resnet50-512_cub200.py'."
         )
     ckpt = cfg.model.teacher.get('ckpt')
     if not isinstance(ckpt, str) or not Path(ckpt).is_file():
         raise FileNotFoundError(
             f'There is no teacher checkpoint {ckpt!r} for generation 1; pass '
-            '--teacher FILE, or write model.teacher.ckpt in the config.'
+            '--teacher FILE, or set model.teacher.ckpt in the config.'
         )
     if get_world_size() > 1:
         raise UserError(
-            '`kd_det self-distill` runs in one process; for several start '
-            '`kd_det train` once a generation, with --teacher the last '
-            'checkpoint of the one before.'
+            '`kd_det self-distill` runs in a single process; with several '
+            'processes run `kd_det train` once per generation, with the last '
+            'checkpoint of the previous one as --teacher.'
         )
 
 

@@ -13,9 +13,10 @@ from typing import TextIO
 import kd_det
 from kd_det.errors import UserError, nearest
 
-# In the order of ``kd_det --help``. The module of a command has its name,
-# with ``_`` for ``-``: its docstring is the help, ``add_arguments(parser)``
-# and ``run(args)`` do the rest. It imports torch inside ``run`` only.
+# In the order of ``kd_det --help``. Each command is implemented in the module
+# of the same name, with ``_`` instead of ``-``: its docstring is the help
+# text, and it defines ``add_arguments(parser)`` and ``run(args)``. torch is
+# imported inside ``run`` only.
 COMMANDS = (
     'distill',
     'new',
@@ -39,11 +40,11 @@ COMMANDS = (
 def main(
     command: str | None = None, argv: Sequence[str] | None = None
 ) -> None:
-    """Run a command; exit with 2 and one sentence if the user can fix it.
+    """Run a command; print user errors in one sentence and exit with 2.
 
     Args:
-        command: One of ``COMMANDS``; the first argument without it.
-        argv: The arguments that follow; those of the process without it.
+        command: One of ``COMMANDS``; default: the first argument.
+        argv: The remaining arguments; default: those of the process.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     run_tool(lambda: _main(command, words))
@@ -70,7 +71,7 @@ def module_of(command: str) -> ModuleType:
     """Return the module of a command.
 
     Raises:
-        UserError: There is no such command.
+        UserError: The command is unknown.
     """
     if command not in COMMANDS:
         raise UserError(
@@ -105,16 +106,16 @@ def overview() -> str:
 
 
 def _summary(module: ModuleType) -> str:
-    # `python -OO` leaves docstrings out
+    # `python -OO` removes docstrings
     return (module.__doc__ or '').partition('\n')[0]
 
 
 def run_tool(main: Callable[[], object]) -> None:
-    """Call ``main``; print a user's error as one sentence and exit with 2.
+    """Call ``main``; print user errors in one sentence and exit with 2.
 
-    As with ``python -m``, modules of the working directory can be imported:
-    ``custom_imports`` names them. When the reader of the output has left
-    (``| head``), the rest is dropped and the exit code is a shell's.
+    As with ``python -m``, modules in the current directory can be imported,
+    for ``custom_imports``. If the output pipe is closed (``| head``), the rest
+    of the output is dropped and the exit code is that of a shell.
     """
     try:
         try:
@@ -123,9 +124,9 @@ def run_tool(main: Callable[[], object]) -> None:
             if sys.stdout is not None:  # closed by `>&-`
                 sys.stdout.flush()
     except BrokenPipeError:
-        if not _has_no_reader(sys.stdout):  # it was another pipe
+        if not _has_no_reader(sys.stdout):  # another pipe was closed
             raise
-        # Python flushes again when it ends
+        # Python flushes again at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
 
@@ -166,10 +167,10 @@ def _has_no_reader(file: TextIO) -> bool:
 def _sentence_of(error: Exception) -> str | None:
     try:
         from kd_det.preflight.explain import sentence_of
-    except Exception:  # whatever a broken library raises at its import
+    except Exception:  # broken libraries raise anything on import
         return (
             'The libraries that kd_det needs cannot be imported '
-            f'({type(error).__name__}: {error}); `kd_det env` names the fix.'
+            f'({type(error).__name__}: {error}); `kd_det env` shows the fix.'
         )
     return sentence_of(error)
 

@@ -1,4 +1,4 @@
-"""Compare feature maps of a teacher and of students: CKA, norms, neurons."""
+"""Compare feature maps of a teacher and students: CKA, norms, channels."""
 
 import argparse
 
@@ -8,28 +8,31 @@ from kd_det.cli.arguments import add_run_arguments, add_teacher
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser)
     parser.add_argument(
-        'checkpoints', nargs='+', metavar='CKPT', help='of the student'
+        'checkpoints', nargs='+', metavar='CKPT', help='student checkpoints'
     )
     add_teacher(parser)
-    parser.add_argument('--out', help='folder to write to (the work dir)')
+    parser.add_argument('--out', help='output folder (the work directory)')
     parser.add_argument(
-        '--num-images', type=int, default=1000, help='of the test data (1000)'
+        '--num-images',
+        type=int,
+        default=1000,
+        help='number of test images (1000)',
     )
     parser.add_argument(
         '--minibatch',
         type=int,
         default=0,
         metavar='N',
-        help='samples that CKA compares at a time (0: all at once)',
+        help='minibatch size for CKA (0: all samples at once)',
     )
     parser.add_argument(
-        '--biased', action='store_true', help='the plain HSIC in CKA'
+        '--biased', action='store_true', help='use the biased HSIC'
     )
     parser.add_argument(
         '--share',
         type=float,
         default=0.001,
-        help='of the largest contribution, for an active channel (0.001)',
+        help='fraction of the largest contribution of active channels (0.001)',
     )
 
 

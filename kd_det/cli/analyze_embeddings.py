@@ -1,4 +1,4 @@
-"""Draw what an embedding finds and how it spreads the classes."""
+"""Draw retrieval results and a projection of an embedding."""
 
 import argparse
 
@@ -8,17 +8,19 @@ from kd_det.cli.arguments import add_run_arguments
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser)
     parser.add_argument('checkpoint', help='checkpoint of the network')
-    parser.add_argument('--out', help='folder of the pictures (the work dir)')
+    parser.add_argument('--out', help='output folder (the work directory)')
     parser.add_argument(
-        '--queries', type=int, default=8, help='images searched for (8)'
+        '--queries', type=int, default=8, help='number of query images (8)'
     )
     parser.add_argument(
-        '--neighbours', type=int, default=10, help='shown for each (10)'
+        '--neighbours', type=int, default=10, help='neighbours per query (10)'
     )
     parser.add_argument(
-        '--classes', type=int, default=10, help='classes projected (10)'
+        '--classes', type=int, default=10, help='classes to project (10)'
     )
-    parser.add_argument('--seed', type=int, default=0, help='of the choice')
+    parser.add_argument(
+        '--seed', type=int, default=0, help='seed for choosing them'
+    )
 
 
 def run(args: argparse.Namespace) -> None:

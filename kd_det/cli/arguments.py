@@ -1,10 +1,10 @@
-"""The arguments that every command with a config has."""
+"""Arguments shared by all commands with a config."""
 
 import argparse
 
 
 class Options(argparse.Action):
-    """MMEngine's ``--cfg-options``, imported when they are used."""
+    """MMEngine's ``--cfg-options``, imported on use."""
 
     def __call__(self, parser, namespace, values, option_string=None) -> None:
         for value in values:
@@ -21,34 +21,34 @@ class Options(argparse.Action):
 
 def add_run_arguments(
     parser: argparse.ArgumentParser,
-    work_dir: str = 'where to write (work_dirs/<config name>)',
+    work_dir: str = 'output folder (work_dirs/<config name>)',
 ) -> None:
-    """Add the config and what changes how it is read.
+    """Add the config and options that change it.
 
     Args:
-        parser: What it parses is for ``kd_det.api.launch.prepare_from``.
-        work_dir: Help of ``--work-dir``.
+        parser: Parser whose result goes to ``kd_det.api.launch.prepare_from``.
+        work_dir: Help text of ``--work-dir``.
     """
     parser.add_argument(
-        'config', help='config file, or kd_det::NAME for one of this package'
+        'config', help='config file, or kd_det::NAME for a config of kd_det'
     )
     parser.add_argument('--work-dir', help=work_dir)
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
-        help='job launcher (found by itself under torchrun)',
+        help='job launcher (detected automatically under torchrun)',
     )
     parser.add_argument(
         '--trust-pickle',
         action='store_true',
-        help='let the checkpoints of this run execute code; vouch for them',
+        help='allow checkpoints to execute code; only for trusted files',
     )
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=Options,
         metavar='KEY=VALUE',
-        help='overrides, e.g. data_root=data/coco',
+        help='config overrides, e.g. data_root=data/coco',
     )
 
 

@@ -1,4 +1,4 @@
-"""Find loss weights by the gradients of distillation and of the task."""
+"""Find loss weights by comparing gradients with the task loss."""
 
 import argparse
 
@@ -12,25 +12,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--target',
         type=float,
         default=0.5,
-        help="norm of each loss's gradient as a multiple of the task's (0.5)",
+        help='gradient norm of each loss relative to the task loss (0.5)',
     )
     parser.add_argument(
         '--steps',
         type=int,
         default=100,
-        help='training steps of a throw-away copy before measuring (100); '
-        '0 measures the student as it begins',
+        help='training steps of a temporary copy before measuring (100); 0 '
+        'measures the initial student',
     )
     parser.add_argument(
         '--batches',
         type=int,
         default=16,
-        help='to measure on; the median counts (16)',
+        help='batches to measure; the median is used (16)',
     )
     parser.add_argument(
         '--out', metavar='FILE.py', help='child config to write'
     )
-    parser.add_argument('--seed', type=int, default=0, help='of the copy')
+    parser.add_argument('--seed', type=int, default=0, help='random seed (0)')
 
 
 def run(args: argparse.Namespace) -> None:

@@ -12,17 +12,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--source',
         choices=('gt', 'proposals'),
         help='annotated boxes, or RoIs sampled from proposals with '
-        'background (what the losses need)',
+        'background (as needed by the losses)',
     )
     parser.add_argument(
         '--augmented',
         action='store_true',
-        help='use the training pipeline, as the authors of ND do',
+        help="use the training pipeline, as in the ND authors' code",
     )
     parser.add_argument(
-        '--out', metavar='FILE', help="the .npz to write (the config's own)"
+        '--out', metavar='FILE', help="output .npz file (the config's)"
     )
-    parser.add_argument('--seed', type=int, default=0, help='of the sampling')
+    parser.add_argument('--seed', type=int, default=0, help='random seed (0)')
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Check losses, AMP, waits, memory, times and resume on this machine's GPU."""
+"""Check losses, AMP, synchronisation, memory, speed and resume on a GPU."""
 
 import argparse
 import logging
@@ -12,18 +12,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--device',
         choices=('cuda', 'cpu'),
         default='cuda',
-        help='cpu: what can be checked without a GPU (cuda)',
+        help='cpu: only the checks that need no GPU (cuda)',
     )
     parser.add_argument('--out', metavar='FILE.json', help='write the table')
 
 
 def run(args: argparse.Namespace) -> None:
-    # both are read when torch first looks for a GPU
+    # both are read when torch first initialises the GPU
     os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
     if args.device == 'cpu':
         os.environ['CUDA_VISIBLE_DEVICES'] = ''
     warnings.simplefilter('ignore')
-    logging.disable(logging.WARNING)  # the table is what is to be read
+    logging.disable(logging.WARNING)  # only the table is of interest
     from kd_det.gpu_check import check
 
     failed = [r for r in check(args.device, args.out) if r.passed is False]

@@ -1,4 +1,4 @@
-"""Compare the scores of two runs, or of two sets of seeds, by class."""
+"""Compare the scores of two runs, or of two groups of seeds, by class."""
 
 import argparse
 
@@ -8,7 +8,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'runs',
         nargs='+',
         metavar='RUN',
-        help='two work dirs; or those of all seeds of one training, and '
+        help='two work directories; or those of all seeds of one group, and '
         '--with those of the other',
     )
     parser.add_argument(
@@ -16,17 +16,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         dest='others',
         metavar='RUN',
-        help='work dirs of the training to compare with, the same seeds',
+        help='work directories of the second group, with the same seeds',
     )
     parser.add_argument(
         '--resamples',
         type=int,
         default=1000,
         metavar='N',
-        help='draws of the bootstrap over images (1000)',
+        help='bootstrap samples over images (1000)',
     )
     parser.add_argument(
-        '--out', metavar='FILE.json', help='write the numbers here, too'
+        '--out', metavar='FILE.json', help='also write the numbers as JSON'
     )
 
 
@@ -39,8 +39,8 @@ def run(args: argparse.Namespace) -> None:
         if len(first) != 2:
             raise UserError(
                 f'compare got {len(first)} RUN without --with; two are '
-                'accepted, or the runs of one training, --with, and those '
-                'of the other.'
+                'accepted, or the runs of one group, --with, and those of '
+                'the other.'
             )
         first, second = first[:1], first[1:]
     print(compare_runs(first, second, args.resamples, args.out))

@@ -1,4 +1,4 @@
-"""Distil a small detector on made-up images: make, train, compare, show."""
+"""Distil a small detector on generated images and compare the results."""
 
 import argparse
 
@@ -7,13 +7,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--work-dir',
         default='work_dirs/demo',
-        help='where to write (work_dirs/demo)',
+        help='output folder (work_dirs/demo)',
     )
+    parser.add_argument('--seed', type=int, default=0, help='random seed (0)')
     parser.add_argument(
-        '--seed', type=int, default=0, help='of everything random (0)'
-    )
-    parser.add_argument(
-        '--fresh', action='store_true', help='redo what is finished'
+        '--fresh', action='store_true', help='repeat finished steps'
     )
 
 

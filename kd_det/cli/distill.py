@@ -9,13 +9,11 @@ from kd_det.cli.new import add_pair, pair_of
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_pair(parser)
     parser.add_argument(
-        '--epochs', type=int, help="length of the training (the config's)"
+        '--epochs', type=int, help="number of epochs (the config's)"
     )
+    parser.add_argument('--seed', type=int, default=0, help='random seed (0)')
     parser.add_argument(
-        '--seed', type=int, default=0, help='of everything random (0)'
-    )
-    parser.add_argument(
-        '--work-dir', help='where to write (work_dirs/<student>_<method>)'
+        '--work-dir', help='output folder (work_dirs/<student>_<method>)'
     )
     parser.add_argument(
         '--cfg-options',

@@ -1,7 +1,7 @@
-"""Print versions, operators and GPUs in use, and what is wrong with them.
+"""Print versions, operators and GPUs in use, and any problems.
 
-Every problem comes with its fix; if there is one, the exit status is 1. The
-report also works where torch or another library is missing or broken.
+Every problem is shown with its fix; if there is one, the exit status is 1. The
+report also works if torch or another library is missing or broken.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from kd_det.compat.mmcv_finder import OperatorFinder
 from kd_det.errors import UserError
 from kd_det.shipped import PACKAGE, shipped
 
-# Distribution -> module, in the order in which they need each other.
+# Distribution -> module, in order of dependency.
 STACK = {
     'numpy': 'numpy',
     'torch': 'torch',
@@ -35,11 +35,11 @@ STACK = {
     'onedl-mmpretrain': 'mmpretrain',
 }
 REINSTALL = 'pip install --force-reinstall --no-deps'
-SPACE = 2e9  # bytes; some checkpoints of a pair
+SPACE = 2e9  # bytes; enough for a few checkpoints of a pair
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add no argument."""
+    """Add no arguments."""
 
 
 def run(args: argparse.Namespace) -> None:
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def problems() -> list[str]:
-    """Print what is installed and used; return what is wrong with it."""
+    """Print what is installed and in use; return the problems."""
     show('kd_det', f'{kd_det.__version__}, {PACKAGE}')
     show('Python', f'{platform.python_version()}, {sys.executable}')
     show('system', platform.platform())
@@ -87,13 +87,13 @@ def tested() -> dict[str, str]:
 
 
 def pinned(*names: str) -> str:
-    """Return what pip installs to have the tested versions."""
+    """Return pip requirements for the tested versions."""
     pins = tested()
     return ' '.join(f'{n}=={pins[n]}' if n in pins else n for n in names)
 
 
 def versions() -> Iterator[str]:
-    """Show the versions; yield what is missing, unfit or there twice."""
+    """Show the versions; yield missing, untested or duplicate packages."""
     pins = tested()
     for name in STACK:
         found, pin = version(name), pins.get(name)
@@ -111,21 +111,21 @@ def versions() -> Iterator[str]:
         alike = len({version(twin) for twin in twins}) == 1
         if len(twins) > 1 and not (module == 'cv2' and alike):
             yield (
-                f'{" and ".join(twins)} write into the same folder '
+                f'{" and ".join(twins)} install into the same folder '
                 f'{module!r}; pip uninstall {" ".join(twins)}, then pip '
                 f'install {pinned(name)}.'
             )
 
 
 def _unmet() -> Iterator[str]:
-    """Yield the requirements of the installed stack that are not met."""
+    """Yield unmet requirements of the installed packages."""
     try:
         from packaging.requirements import Requirement
     except ImportError:
         yield 'packaging is not installed; pip install packaging.'
         return
     for owner in (*STACK, 'kd_det'):
-        if version(owner) is None:  # a checkout may be used uninstalled
+        if version(owner) is None:  # a clone may be used without installing
             continue
         for line in metadata.requires(owner) or ():
             need = Requirement(line)
@@ -133,17 +133,17 @@ def _unmet() -> Iterator[str]:
                 continue
             found = version(need.name)
             if found is None and need.name in STACK:
-                continue  # said above
+                continue  # reported above
             if found is None or not need.specifier.contains(found, True):
                 wanted = f'{need.name}{need.specifier}'
                 yield (
-                    f'{owner} needs {wanted}, and {found or "none"} is '
+                    f'{owner} needs {wanted}, but {found or "none"} is '
                     f"installed; pip install '{wanted}'."
                 )
 
 
 def imports() -> Iterator[str]:
-    """Import the stack up to the first error, and yield that."""
+    """Import the packages up to the first error, and yield it."""
     for name, module in STACK.items():
         if version(name) is None:
             continue
@@ -151,30 +151,32 @@ def imports() -> Iterator[str]:
             with warnings.catch_warnings():
                 warnings.simplefilter('ignore')
                 importlib.import_module(module)
-        except Exception as error:  # whatever a broken library raises
+        except Exception as error:  # broken libraries raise anything
             lacks = isinstance(error, ModuleNotFoundError)
             if lacks and any(
                 version(n) is None and m.partition('.')[0] == error.name
                 for n, m in STACK.items()
             ):
-                return  # the one that is missing was named
+                return  # the missing one was reported
             fix = f'{REINSTALL} {pinned(name)}'
             if module == 'torchvision':
                 fix = f'pip install {pinned("torch", "torchvision")}'
-            elif module == 'cv2':  # needs no libraries of a desktop
+            elif module == 'cv2':  # needs no desktop libraries
                 fix = f'{REINSTALL} {pinned("opencv-python-headless")}'
             yield f'{name} cannot be imported ({_short(error)}); {fix}.'
             return
 
 
 def operators() -> Iterator[str]:
-    """Show whose operators MMCV uses; yield what keeps them from working."""
+    """Show which operators MMCV uses; yield problems with them."""
     if 'mmcv' not in sys.modules:
         return
     ours = util.find_spec('mmcv._ext').loader is OperatorFinder
     if ours:
         pth = Path(sysconfig.get_path('purelib'), 'kd_det_ops.pth')
-        where = 'every process' if pth.exists() else 'what imports kd_det'
+        where = (
+            'all processes' if pth.exists() else 'processes that import kd_det'
+        )
         show('operators', f'kd_det on torchvision, in {where}')
     else:
         show('operators', 'compiled with MMCV')
@@ -188,7 +190,9 @@ def operators() -> Iterator[str]:
             scores = torch.tensor([0.8, 0.9]).to(device)
             kept = nms(boxes, scores, 0.5)[1].tolist()
             if kept != [1]:
-                raise ValueError(f'NMS keeps {kept} and not [1] on {device}')
+                raise ValueError(
+                    f'NMS keeps {kept} instead of [1] on {device}'
+                )
     except Exception as error:
         if ours:
             whose = 'the operators of torchvision do'
@@ -206,7 +210,7 @@ def operators() -> Iterator[str]:
 
 
 def gpus() -> Iterator[str]:
-    """Show the GPUs; yield why torch does not use those that are there."""
+    """Show the GPUs; yield why torch cannot use existing ones."""
     there = _nvidia_smi()
     torch = sys.modules.get('torch')
     if not hasattr(torch, 'cuda'):  # missing or broken
@@ -244,19 +248,19 @@ def gpus() -> Iterator[str]:
         )
     else:
         why = (
-            'torch is a build for the CPU; install a CUDA build of torch and '
+            'torch is a CPU-only build; install a CUDA build of torch and '
             'torchvision (see the install page of PyTorch)'
         )
-    yield f'The machine has a GPU ({there[0]}), and {why}.'
+    yield f'The machine has a GPU ({there[0]}), but {why}.'
 
 
 def _has_kernels(built: list[str], major: int, minor: int) -> bool:
-    """Return whether binaries for some GPUs run on another.
+    """Return whether any of the built kernels run on a GPU.
 
     Args:
-        built: Such as ``['sm_80', 'sm_90a', 'compute_90']``.
-        major: Compute capability of the GPU; ``sm`` must agree in it.
-        minor: That of ``sm`` may be smaller.
+        built: Architectures such as ``['sm_80', 'sm_90a', 'compute_90']``.
+        major: Major compute capability of the GPU, which ``sm`` must match.
+        minor: Minor compute capability; that of ``sm`` may be smaller.
     """
     for name in built:
         kind, _, digits = name.partition('_')
@@ -269,7 +273,7 @@ def _has_kernels(built: list[str], major: int, minor: int) -> bool:
 
 
 def _nvidia_smi() -> list[str]:
-    """Return name, memory and driver of each GPU that the driver knows."""
+    """Return name, memory and driver version of each GPU."""
     query = 'nvidia-smi --query-gpu=name,memory.total,driver_version'
     try:
         done = subprocess.run(
@@ -285,13 +289,13 @@ def _nvidia_smi() -> list[str]:
 
 
 def files() -> Iterator[str]:
-    """Show the free space; yield what the disk or the package lacks."""
+    """Show the free disk space; yield problems with disk or package."""
     free = shutil.disk_usage('.').free
     show('free disk space', f'{free / 1e9:.0f} GB in {os.getcwd()}')
     if free < SPACE:
         yield (
-            f'{free / 1e9:.1f} GB are free in {os.getcwd()}, which a few '
-            'checkpoints fill; make room or use --work-dir.'
+            f'{free / 1e9:.1f} GB are free in {os.getcwd()}, enough for a '
+            'few checkpoints only; free some space or use --work-dir.'
         )
     try:
         shipped('configs')

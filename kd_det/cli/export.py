@@ -1,4 +1,4 @@
-"""Write a distilled student as config and checkpoint of a plain network."""
+"""Export a distilled student as config and checkpoint of a plain network."""
 
 import argparse
 
@@ -6,14 +6,14 @@ from kd_det.cli.arguments import add_run_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_run_arguments(parser, 'not used: all is written to out_dir')
-    parser.add_argument('checkpoint', help='checkpoint of the training')
+    add_run_arguments(parser, 'unused: files are written to out_dir')
+    parser.add_argument('checkpoint', help='training checkpoint')
     parser.add_argument('out_dir', help='folder for student.py, student.pth')
     parser.add_argument(
         '--num-images',
         type=int,
         default=4,
-        help='test images on which stock code must predict the same (4)',
+        help='test images for comparing predictions (4)',
     )
 
 

@@ -1,4 +1,4 @@
-"""Write the config of a pair of detectors, and say which methods fit it."""
+"""Write the config of a pair of detectors, and list the methods that fit."""
 
 import argparse
 
@@ -6,15 +6,15 @@ import argparse
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_pair(parser)
     parser.add_argument(
-        '--out', required=True, metavar='FILE', help='config to write'
+        '--out', required=True, metavar='FILE', help='config file to write'
     )
     parser.add_argument(
-        '--force', action='store_true', help='replace the file if it exists'
+        '--force', action='store_true', help='replace an existing file'
     )
 
 
 def add_pair(parser: argparse.ArgumentParser) -> None:
-    """Add the networks, the data and the method."""
+    """Add arguments for the networks, the data and the method."""
     parser.add_argument(
         '--student',
         required=True,
@@ -28,26 +28,26 @@ def add_pair(parser: argparse.ArgumentParser) -> None:
         '--ckpt',
         required=True,
         metavar='FILE',
-        help='checkpoint of the teacher: a file, URL or pip://NAME',
+        help='teacher checkpoint: a file, URL or pip://NAME',
     )
     parser.add_argument(
-        '--data', required=True, metavar='FOLDER', help="in COCO's layout"
+        '--data', required=True, metavar='FOLDER', help='folder in COCO layout'
     )
     parser.add_argument(
         '--classes',
         metavar='A,B',
-        help='class names in label order (those with boxes)',
+        help='class names in label order (classes with boxes)',
     )
     parser.add_argument(
         '--method',
         metavar='NAME',
-        help='a file of configs/_base_/methods, with or without _roi or '
+        help='a file in configs/_base_/methods, with or without _roi or '
         '_dense (stitch, or the next that fits)',
     )
 
 
 def pair_of(args: argparse.Namespace) -> dict:
-    """Return the arguments of :func:`add_pair` as those of the functions."""
+    """Convert the arguments of :func:`add_pair` to keyword arguments."""
     names = ('student', 'teacher', 'ckpt', 'data', 'method')
     pair = {name: getattr(args, name) for name in names}
     return dict(pair, classes=args.classes and tuple(args.classes.split(',')))

@@ -1,4 +1,4 @@
-"""Train generations of one network, each taught by the one before."""
+"""Train generations of a network, each taught by the previous one."""
 
 import argparse
 
@@ -8,12 +8,14 @@ from kd_det.cli.arguments import add_run_arguments
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser)
     parser.add_argument(
-        '--generations', type=int, default=3, help='how many to train (3)'
+        '--generations', type=int, default=3, help='number of generations (3)'
     )
     parser.add_argument(
         '--teacher', metavar='CKPT', help='checkpoint of generation 0'
     )
-    parser.add_argument('--seed', type=int, help='of each generation')
+    parser.add_argument(
+        '--seed', type=int, help='random seed of each generation'
+    )
 
 
 def run(args: argparse.Namespace) -> None:

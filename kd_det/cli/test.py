@@ -1,4 +1,4 @@
-"""Evaluate a student, or any plain network, by its config's metric."""
+"""Evaluate a student or a plain network with the config's metric."""
 
 import argparse
 
@@ -11,13 +11,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--out',
         metavar='PREFIX',
-        help='write predictions to PREFIX.bbox.json (classes: PREFIX.pkl)',
+        help='write predictions to PREFIX.bbox.json (classifier: PREFIX.pkl)',
     )
     parser.add_argument(
-        '--show-dir', help='write images with the predictions here'
+        '--show-dir', help='folder for images with predictions'
     )
     parser.add_argument(
-        '--keys', help='key mapping of a file of another code base'
+        '--keys', help='key mapping for a checkpoint of another code base'
     )
 
 

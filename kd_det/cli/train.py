@@ -9,21 +9,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser)
     add_teacher(parser)
     parser.add_argument(
-        '--amp', action='store_true', help='mixed precision (accelerator)'
+        '--amp',
+        action='store_true',
+        help='mixed precision (needs an accelerator)',
     )
     parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
         metavar='CKPT',
-        help='continue from the last checkpoint of the work dir, or CKPT',
+        help='resume from the last checkpoint in the work directory, or CKPT',
     )
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
-        help='scale the learning rate to the real batch size',
+        help='scale the learning rate to the actual batch size',
     )
-    parser.add_argument('--seed', type=int, help='of everything random')
+    parser.add_argument('--seed', type=int, help='random seed')
 
 
 def run(args: argparse.Namespace) -> None:

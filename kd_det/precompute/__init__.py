@@ -1,1 +1,1 @@
-"""What is computed before a run: class means, auto-encoders, weights."""
+"""Computations before a run: class means, auto-encoders, loss weights."""

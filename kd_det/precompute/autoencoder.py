@@ -1,4 +1,4 @@
-"""Stage 1 of FT and IE-KD: an auto-encoder of the frozen teacher's maps."""
+"""Stage 1 of FT and IE-KD: train the teacher's auto-encoder."""
 
 import logging
 import math
@@ -47,18 +47,18 @@ OPTIMIZER = dict(momentum=0.9, nesterov=True, weight_decay=5e-4)
 
 
 class AutoEncoderStage:
-    """Train, or check, the auto-encoders that a config's distillers name.
+    """Train or check the auto-encoders of a config's distillers.
 
-    The teacher sees the training batches of the run, augmented. SGD with
-    Nesterov momentum 0.9 and weight decay 5e-4 at a constant rate, as in
-    the code of IE-KD and FT. After each epoch the state is kept beside the
-    file, as ``FILE.partial``, and a run that was interrupted goes on there.
+    Uses the run's augmented training batches and, as in the code of IE-KD and
+    FT, SGD with Nesterov momentum 0.9, weight decay 5e-4 and a constant
+    learning rate. After each epoch the state is saved as ``FILE.partial``,
+    from which interrupted training is resumed.
 
     Args:
-        epochs: Over the training set.
+        epochs: Number of epochs over the training set.
         lr: Learning rate.
-        p: 1 trains on the mean absolute difference, 2 on the mean square.
-        seed: Of the first weights, the order and the augmentation.
+        p: Reconstruction loss; 1: mean absolute error, 2: mean squared error.
+        seed: Seed for initial weights, data order and augmentation.
 
     Raises:
         UserError: An argument is out of range.
@@ -78,15 +78,15 @@ class AutoEncoderStage:
     def provide_all(
         self, distillers: list[FactorDistiller], cfg: dict
     ) -> None:
-        """Provide each, after looking at what can be known beforehand.
+        """Provide all auto-encoders, after checking them in advance.
 
         Args:
-            distillers: See :meth:`provide`.
-            cfg: The run's config.
+            distillers: Bound distillers, see :meth:`provide`.
+            cfg: Config of the run.
 
         Raises:
-            UserError: A file cannot be written, is to serve two distillers
-                that differ, or see :meth:`provide`.
+            UserError: A file cannot be written or is shared by two different
+                distillers, or see :meth:`provide`.
         """
         data = dict(training_sha256=training_sha256(cfg))
         planned, missing = {}, []
@@ -101,22 +101,25 @@ class AutoEncoderStage:
             first = planned.setdefault(osp.realpath(file), distiller)
             if first.identity() != distiller.identity():
                 raise UserError(
-                    f'distillers.{first.name} and distillers.{distiller.name} '
-                    f'both name {file!r} in auto_encoder, and differ in '
-                    'points or channels; name a file each.'
+                    f'distillers.{first.name} and '
+                    f'distillers.{distiller.name} both use the auto_encoder '
+                    f'{file!r}, but differ in tap points or channels; use '
+                    'separate files.'
                 )
         for distiller in missing:
             self.provide(distiller, cfg)
 
     def provide(self, distiller: FactorDistiller, cfg: dict) -> None:
-        """Train a distiller's auto-encoder, or check the file that is there.
+        """Train a distiller's auto-encoder, or check an existing file.
 
         Args:
-            distiller: Bound, on its device, with ``auto_encoder_file``.
-            cfg: The run's config: its training data.
+            distiller: Bound distiller on its device, with
+                ``auto_encoder_file``.
+            cfg: Config of the run, for its training data.
 
         Raises:
-            UserError: The file is of another teacher, point, width or data.
+            UserError: Teacher, tap points, channels or data do not match the
+                file.
         """
         file = distiller.auto_encoder_file
         data = dict(training_sha256=training_sha256(cfg))
@@ -124,8 +127,8 @@ class AutoEncoderStage:
             self._reuse(distiller, data)
             return
         say(
-            f'Auto-encoder {file!r} is missing and is trained: '
-            f'epochs={self.settings["epochs"]} of the teacher over '
+            f'Auto-encoder {file!r} is missing and will be trained: '
+            f'epochs={self.settings["epochs"]} over '
             f'{", ".join(training_files(cfg))}.'
         )
         identity = dict(distiller.identity(), **data)
@@ -138,13 +141,13 @@ class AutoEncoderStage:
                 auto_encoder,
                 dict(identity, **extra, versions=package_versions()),
             )
-            # another run may have made the same file at the same time
+            # another run may have written the same file in the meantime
             Path(f'{file}.partial').unlink(missing_ok=True)
         barrier()
         check_provenance(file, distiller.load_auto_encoder(), data)
 
     def _reuse(self, distiller: FactorDistiller, data: dict) -> None:
-        """Read a file; tell how it was made, and if not as is asked."""
+        """Read a file and log its settings; warn if they differ."""
         file = distiller.auto_encoder_file
         provenance = distiller.load_auto_encoder()
         check_provenance(file, provenance, data)
@@ -159,7 +162,7 @@ class AutoEncoderStage:
         if other:
             text += (
                 f'; the config has {", ".join(other)}: delete the file to '
-                'train it so'
+                'train with these'
             )
         say(f'{text}.', logging.WARNING if other else logging.INFO)
 
@@ -184,13 +187,13 @@ class AutoEncoderStage:
         preprocessor = teacher.model.data_preprocessor
         for epoch in range(done, settings['epochs']):
             random_state.seed_all(settings['seed'] + epoch + 1000 * get_rank())
-            # a batch sampler may hold what shuffles
+            # a batch sampler may contain the shuffling sampler
             for sampler in (loader.sampler, loader.batch_sampler):
                 sampler = getattr(sampler, 'sampler', sampler)
                 if hasattr(sampler, 'set_epoch'):
                     sampler.set_epoch(epoch)
             total = torch.zeros(2, device=device)
-            # those of loops that count iterations have no end
+            # samplers of iteration-based loops are infinite
             for data in islice(loader, len(loader)):
                 batch = preprocessor(data, False)
                 maps, masks = distiller.teacher_maps(
@@ -210,21 +213,21 @@ class AutoEncoderStage:
                 progress.step(total)
             all_reduce(total)
             error = (total[0] / total[1]).item()
-            teacher.check_finite({}, 'the auto-encoder')  # what came late
+            teacher.check_finite({}, 'the auto-encoder')  # of the last steps
             _check_finite(error, settings['lr'])
             progress.epoch(error)
             if get_rank() == 0:
                 keep(file, asked, epoch + 1, error, auto_encoder, optimizer)
         for value in auto_encoder.state_dict().values():
-            broadcast(value)  # each rank has statistics of its own
+            broadcast(value)  # each rank has its own statistics
         return auto_encoder, error
 
 
 def stage_of(cfg: Config) -> AutoEncoderStage:
-    """Return the stage as the config's ``AutoEncoderHook`` has it.
+    """Return the stage with the settings of the config's hook.
 
     Args:
-        cfg: Of a run; the defaults without that hook.
+        cfg: Config of a run; without ``AutoEncoderHook``, defaults are used.
     """
     for hook in cfg.get('custom_hooks') or []:
         if str(hook.get('type')).endswith('AutoEncoderHook'):
@@ -233,16 +236,16 @@ def stage_of(cfg: Config) -> AutoEncoderStage:
 
 
 def train_auto_encoders(cfg: Config) -> list[str]:
-    """Make or check the auto-encoders that a config names; stage 1 alone.
+    """Run stage 1 only: train or check a config's auto-encoders.
 
     Args:
-        cfg: Of a pair, from :func:`kd_det.api.launch.prepare`.
+        cfg: Config of a pair, from :func:`kd_det.api.launch.prepare`.
 
     Returns:
-        The files.
+        Paths of the auto-encoder files.
 
     Raises:
-        UserError: No distiller names one, or a file does not fit.
+        UserError: No distiller has an auto-encoder, or a file does not match.
     """
     check_data(cfg, ('train',))
     stage = stage_of(cfg)
@@ -252,8 +255,8 @@ def train_auto_encoders(cfg: Config) -> list[str]:
     found = with_auto_encoder(model)
     if not found:
         raise UserError(
-            'No distiller of the config names an auto-encoder; use one such '
-            "as dict(type='FactorDistiller', auto_encoder='FILE.pth', …)."
+            'No distiller of the config has an auto-encoder; use one such as '
+            "dict(type='FactorDistiller', auto_encoder='FILE.pth', …)."
         )
     stage.provide_all(found, cfg)
     for distiller in found:
@@ -262,13 +265,13 @@ def train_auto_encoders(cfg: Config) -> list[str]:
 
 
 def require_auto_encoders(runner: Runner) -> None:
-    """Stop where a run needs an auto-encoder and nothing makes it.
+    """Raise if a required auto-encoder is missing and no hook trains it.
 
     Args:
-        runner: Before training.
+        runner: Runner before training.
 
     Raises:
-        UserError: A file is missing, and so is the hook.
+        UserError: A file and the hook are missing.
     """
     model = unwrap(runner.model)
     hooks = {type(hook).__name__ for hook in runner.hooks}
@@ -278,7 +281,7 @@ def require_auto_encoders(runner: Runner) -> None:
 
 
 def with_auto_encoder(model) -> list[FactorDistiller]:
-    """Return the distillers of a pair that need an auto-encoder's file."""
+    """Return the distillers of a pair that need an auto-encoder file."""
     return [
         distiller
         for distiller in model.distill.values()
@@ -288,9 +291,9 @@ def with_auto_encoder(model) -> list[FactorDistiller]:
 
 
 def _missing(file: str) -> bool:
-    """Return whether a file is missing, as the first process sees it.
+    """Return whether a file is missing on rank 0.
 
-    Another run may write it at this moment: all ranks are to do the same.
+    Another run may be writing it right now, so all ranks use rank 0's answer.
     """
     missing = torch.tensor(not osp.isfile(file), device=get_device())
     broadcast(missing)
@@ -298,7 +301,7 @@ def _missing(file: str) -> bool:
 
 
 def _loader(cfg: dict, seed: int) -> DataLoader:
-    # workers that live on would not draw what a resumed training draws
+    # persistent workers would not be reproducible on resume
     settings = dict(cfg['train_dataloader'], persistent_workers=False)
     loader = Runner.build_dataloader(settings, seed=seed)
     random_state.seed_workers(loader)
@@ -306,7 +309,7 @@ def _loader(cfg: dict, seed: int) -> DataLoader:
         raise UserError(
             f'The train_dataloader has no batch: {len(loader.dataset)} '
             f'samples, batch_size={settings.get("batch_size")!r} and '
-            'drop_last=True; take a smaller batch_size.'
+            'drop_last=True; use a smaller batch_size.'
         )
     return loader
 
@@ -314,6 +317,6 @@ def _loader(cfg: dict, seed: int) -> DataLoader:
 def _check_finite(error: float, lr: float) -> None:
     if not math.isfinite(error):
         raise UserError(
-            f'The auto-encoder diverges (its reconstruction is {error}); '
-            f'lower the lr of AutoEncoderHook, which is {lr}.'
+            'The auto-encoder diverged (its reconstruction error is '
+            f'{error}); reduce the lr of AutoEncoderHook, which is {lr}.'
         )

@@ -1,4 +1,4 @@
-"""What an interrupted stage 1 leaves beside its file: ``FILE.partial``."""
+"""State of an interrupted stage 1, stored as ``FILE.partial``."""
 
 import os.path as osp
 
@@ -19,15 +19,15 @@ def keep(
     auto_encoder: AutoEncoder,
     optimizer: torch.optim.Optimizer,
 ) -> None:
-    """Write how far a training has come.
+    """Save the state of training.
 
     Args:
         file: The partial file.
-        asked: What is trained, on what and how.
-        epoch: How many are done.
-        error: The reconstruction of the last one.
-        auto_encoder: As it stands.
-        optimizer: As it stands.
+        asked: Identity and settings of the training.
+        epoch: Number of finished epochs.
+        error: Reconstruction error of the last epoch.
+        auto_encoder: The auto-encoder being trained.
+        optimizer: Its optimiser.
     """
     state = dict(
         asked=asked,
@@ -45,16 +45,16 @@ def resume(
     auto_encoder: AutoEncoder,
     optimizer: torch.optim.Optimizer,
 ) -> tuple[int, float]:
-    """Go on where an interrupted training stopped.
+    """Restore the state of an interrupted training, if it matches.
 
     Args:
         file: The partial file.
-        asked: As it must be; else the training begins anew.
-        auto_encoder: Gets what is there.
-        optimizer: Gets what is there.
+        asked: Expected identity and settings; otherwise training restarts.
+        auto_encoder: Auto-encoder to restore.
+        optimizer: Optimiser to restore.
 
     Returns:
-        The epochs that are done, and the reconstruction of the last one.
+        The number of finished epochs, and the last reconstruction error.
 
     Raises:
         UserError: The file is damaged.
@@ -65,11 +65,11 @@ def resume(
         state = load_checkpoint(file)
     except UserError as error:
         raise UserError(
-            f'What an interrupted stage 1 left cannot be used ({error}); '
-            f'delete {file!r}, and it begins anew.'
+            f'The state of an interrupted stage 1 cannot be used ({error}); '
+            f'delete {file!r} to start again.'
         ) from None
     if state.get('asked') != asked:
-        say(f'{file!r} is of other settings and is begun anew.')
+        say(f'{file!r} has other settings; training starts again.')
         return 0, float('nan')
     try:
         auto_encoder.load_state_dict(state['state_dict'])
@@ -77,8 +77,8 @@ def resume(
         done = state['epoch'], state['error']
     except (KeyError, RuntimeError, ValueError):
         raise UserError(
-            f'{file!r} does not hold what its settings say; delete it, and '
-            'stage 1 begins anew.'
+            f'{file!r} does not match its settings; delete it to start stage '
+            '1 again.'
         ) from None
-    say(f'Going on after epoch {done[0]}, from {file!r}.')
+    say(f'Resumed after epoch {done[0]} from {file!r}.')
     return done

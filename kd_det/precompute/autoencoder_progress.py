@@ -1,4 +1,4 @@
-"""Stage 1 as its log shows it."""
+"""Progress log of stage 1."""
 
 import logging
 import time
@@ -10,17 +10,17 @@ LINE_EVERY = 20  # seconds
 
 
 def say(text: str, level: int = logging.INFO) -> None:
-    """Print a line, on the log of the run where there is one."""
+    """Log a line, or print it if there is no logger."""
     print_log(text, 'current', level)
 
 
 class Progress:
-    """Says now and then where the training stands and how long it takes.
+    """Log the progress and the remaining time of the training.
 
     Args:
-        epochs: Of all.
-        length: Steps of one.
-        done: Epochs that an interrupted training has left.
+        epochs: Total number of epochs.
+        length: Steps per epoch.
+        done: Epochs finished before an interruption.
     """
 
     def __init__(self, epochs: int, length: int, done: int) -> None:
@@ -30,13 +30,13 @@ class Progress:
         self.began = self.said = time.monotonic()
 
     def step(self, total: Tensor) -> None:
-        """Count a step; a line when it is due."""
+        """Count a step and log a line if it is due."""
         self.done += 1
         if time.monotonic() - self.said >= LINE_EVERY:
             self._line((total[0] / total[1]).item())
 
     def epoch(self, error: float) -> None:
-        """Say what an epoch came to."""
+        """Log the result of an epoch."""
         self._line(error)
 
     def _line(self, error: float) -> None:

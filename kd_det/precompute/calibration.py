@@ -1,4 +1,4 @@
-"""Calibration: the weights at which distillation pulls as hard as wanted."""
+"""Calibration of loss weights by gradient shares."""
 
 import os.path as osp
 from collections.abc import Iterator
@@ -30,16 +30,16 @@ BATCHES = 16
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was found of one loss, all at its present ``loss_weight``.
+    """Measurements of one loss at its current ``loss_weight``.
 
     Attributes:
-        given: That weight.
-        share: Norm of the loss's gradient over that of the task's, the
-            median over the batches.
-        low: The least of them.
-        high: The greatest of them.
-        cosine: Of the angle between the two gradients, the median.
-        weight: The ``loss_weight`` that gives the target.
+        given: The current weight.
+        share: Median over batches of the loss's gradient norm relative to that
+            of the task loss.
+        low: Minimum over batches.
+        high: Maximum over batches.
+        cosine: Median cosine between the two gradients.
+        weight: The ``loss_weight`` that gives the target share.
     """
 
     given: float
@@ -51,14 +51,14 @@ class Calibration:
 
 
 class _Calibrate(Hook):
-    """Hold the shares at the target while training, then measure batches."""
+    """Keep the shares at the target during training, then measure."""
 
     def __init__(
         self, target: float, steps: int, batches: int, progress: Iterator[int]
     ) -> None:
         self.target, self.steps, self.batches = target, steps, batches
         self.progress = progress
-        # 1, 2, 4, …: shares move fast at first
+        # 1, 2, 4, …: shares change quickly at first
         self.held = {2**i for i in range(steps.bit_length())}
         self.handle = None
         self.found: list[dict[str, GradientShare]] = []
@@ -113,22 +113,22 @@ def calibrate_config(
     seed: int = 0,
     base: str | None = None,
 ) -> dict[str, Calibration]:
-    """Find loss weights by gradients, print them, write them to a config.
+    """Calibrate loss weights, print them and write them to a config.
 
     Args:
-        cfg: From :func:`kd_det.api.launch.prepare`.
+        cfg: Config from :func:`kd_det.api.launch.prepare`.
         target: See :func:`calibrate`.
-        steps: See there.
-        batches: See there.
+        steps: See :func:`calibrate`.
+        batches: See :func:`calibrate`.
         out: Child config to write.
-        seed: Of everything random.
-        base: What the child calls the config; the path to it by default.
+        seed: Random seed.
+        base: Name of the config in ``_base_``; default: its path.
 
     Returns:
-        Key of the loss, ``<distiller>.<loss>`` -> what was found.
+        Loss key, ``<distiller>.<loss>`` -> measurements.
 
     Raises:
-        UserError: See there; or ``out`` is no name of a config.
+        UserError: See :func:`calibrate`; or ``out`` is not a config name.
     """
     if out:
         check_child(cfg.filename, out)
@@ -149,43 +149,44 @@ def calibrate(
     steps: int = STEPS,
     batches: int = BATCHES,
 ) -> dict[str, Calibration]:
-    """Find the weights that give each loss a share of the task's gradient.
+    """Find the weights that give each loss a target gradient share.
 
-    A copy of the student is trained for some steps of the run that the
-    config describes, without its schedules of the losses, while the losses
-    are held at the target; gradients of the first steps mislead. Then it
-    stands still, and the median over some batches is taken.
+    Since gradients in the first steps are misleading, a copy of the student is
+    first trained for some steps of the config's run, without loss schedules
+    and with the losses kept at the target. Then the median over some batches
+    is measured without updates.
 
     Args:
-        cfg: From :func:`kd_det.api.launch.prepare`.
-        target: Share that each loss shall have.
-        steps: Of training; 0 measures the student as it begins.
-        batches: To measure on.
+        cfg: Config from :func:`kd_det.api.launch.prepare`.
+        target: Target share of each loss.
+        steps: Number of training steps; 0 measures the initial student.
+        batches: Number of batches to measure.
 
     Returns:
-        Key of the loss, ``<distiller>.<loss>`` -> what was found.
+        Loss key, ``<distiller>.<loss>`` -> measurements.
 
     Raises:
-        UserError: An argument is out of range, the training is shorter, the
-            model is no pair, or a loss has no usable gradient.
+        UserError: An argument is out of range, the training is too short, the
+            model is not a pair, or a loss has no usable gradient.
     """
     check_positive('calibrate', 'target', target)
     check_count('calibrate', 'steps', steps, 0)
     check_count('calibrate', 'batches', batches, 1)
     if 'student' not in cfg.model:
         raise UserError(
-            'calibrate is for a student and its teacher, and the model of '
-            f'the config is a {cfg.model.get("type")}; give a config of a '
-            "kd_det 'DistillModel'."
+            'calibrate needs a student and a teacher, but the model of the '
+            f'config is a {cfg.model.get("type")}; use a config of a kd_det '
+            "'DistillModel'."
         )
     if not cfg.model.get('distillers'):
         raise UserError(
-            'The config has no distiller, so that there is no weight to '
-            "find; add one such as distillers=dict(roi=dict(type='…', …))."
+            'The config has no distiller, so there is no weight to '
+            "calibrate; add one such as distillers=dict(roi=dict(type='…', "
+            '…)).'
         )
     silent = get_rank() != 0
     if not silent:
-        first = 'Training a throw-away copy for ' + counted(steps, 'step')
+        first = 'Training a temporary copy for ' + counted(steps, 'step')
         print(
             f'{first}, then measuring {counted(batches, "batch", "batches")}.',
             flush=True,
@@ -194,7 +195,7 @@ def calibrate(
     hook = _Calibrate(target, steps, batches, progress)
     with closing(progress):
         short_run(cfg, hook, steps + batches)
-        next(progress, None)  # the last batch is done, too
+        next(progress, None)  # the last batch is done as well
     return {
         key: _summary(key, loss, hook.found, target)
         for key, loss in hook.losses.items()
@@ -205,21 +206,21 @@ def _summary(key, loss, found: list[dict], target: float) -> Calibration:
     given = loss.config_weight
     if given == 0:
         raise UserError(
-            f'{key} has loss_weight=0, so that it has no gradient to '
-            'measure; give it another weight, such as 1.'
+            f'{key} has loss_weight=0 and therefore no gradient to measure; '
+            'use another weight, such as 1.'
         )
     if any(key not in shares for shares in found):
         raise UserError(
-            f'{key} shares no weight of the student with the task, so that '
-            'no weight of it can be found; write one by hand.'
+            f'{key} shares no student weights with the task loss, so it '
+            'cannot be calibrated; set its weight by hand.'
         )
     shares = [s[key].share / loss.scale for s in found if s[key].usable]
     if 2 * len(shares) <= len(found):
         raise UserError(
-            f'The gradient of {key}, or that of the task, is zero or not '
-            f'finite in {len(found) - len(shares)} of {len(found)} batches; '
-            'take more --batches or other --steps, or write the weight by '
-            'hand.'
+            f'The gradient of {key}, or that of the task loss, is zero or '
+            f'not finite in {len(found) - len(shares)} of {len(found)} '
+            'batches; use more --batches or other --steps, or set the '
+            'weight by hand.'
         )
     share = median(shares)
     return Calibration(
@@ -233,11 +234,11 @@ def _summary(key, loss, found: list[dict], target: float) -> Calibration:
 
 
 def table_of(found: dict[str, Calibration], target: float) -> str:
-    """Return what was found as lines for a terminal.
+    """Format the measurements as a table.
 
     Args:
-        found: From :func:`calibrate`.
-        target: That it was given.
+        found: Measurements from :func:`calibrate`.
+        target: Target share.
     """
     rows = [
         ('loss', 'loss_weight', 'share', 'over the batches', 'cosine')
@@ -262,24 +263,23 @@ def table_of(found: dict[str, Calibration], target: float) -> str:
 
 
 def check_child(config: str, out: str) -> None:
-    """Stop if a child config cannot have this name.
+    """Raise if a child config cannot have this name.
 
     Args:
-        config: Its base.
-        out: The file to write.
+        config: Base config.
+        out: File to write.
 
     Raises:
-        UserError: It is no name of a config, or that of its base, or cannot
-            be written.
+        UserError: It is not a config name, is the base itself, or cannot be
+            written.
     """
     if not out.endswith('.py'):
         raise UserError(
-            f'--out {out!r}: a config ends in .py; give such a name.'
+            f'--out {out!r}: the name of a config must end in .py.'
         )
     if osp.realpath(config) == osp.realpath(out):
         raise UserError(
-            f'--out {out!r} is the config itself, whose child is to be '
-            'written; give another name.'
+            f'--out {out!r} is the base config itself; use another name.'
         )
     check_output(out)
 
@@ -291,14 +291,14 @@ def write_child(
     target: float,
     base: str | None = None,
 ) -> None:
-    """Write a child of a config with the weights that were found.
+    """Write a child config with the calibrated weights.
 
     Args:
-        cfg: The config.
-        out: The file to write.
-        found: From :func:`calibrate`.
-        target: That it was given.
-        base: What the child calls the config; the path to it by default.
+        cfg: Base config.
+        out: File to write.
+        found: Measurements from :func:`calibrate`.
+        target: Target share.
+        base: Name of the config in ``_base_``; default: its path.
     """
     name = base or _relative(cfg.filename, out)
     distillers: dict[str, dict] = {}
@@ -322,10 +322,10 @@ def write_child(
 
 
 def _relative(config: str, out: str) -> str:
-    """Return the path from a file to its base, by whatever name it is read.
+    """Return the path of a base config relative to a file.
 
-    MMEngine takes ``..`` as text. Where a link stands in the way, the text
-    holds for one name of the file only, and the path is absolute.
+    MMEngine resolves ``..`` textually. With symbolic links this would only
+    work for one name of the file, so the path is absolute then.
     """
     config = osp.abspath(config)
     folder, name = osp.split(config)

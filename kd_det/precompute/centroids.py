@@ -1,4 +1,4 @@
-"""One pass of the frozen teacher over the training set: its class means."""
+"""Compute class means with one pass of the teacher over the training set."""
 
 import copy
 from itertools import islice
@@ -38,20 +38,20 @@ def write_centroids(
     out: str | None = None,
     seed: int = 0,
 ) -> str:
-    """Compute and write the class means that a config names.
+    """Compute and write the class means of a config.
 
     Args:
-        cfg: From :func:`kd_det.api.launch.prepare`.
-        source: ``'gt'`` or ``'proposals'``; what the losses need without it.
-        augmented: Use the training pipeline.
-        out: File to write; the config's own without it.
-        seed: Of proposal sampling and augmentation.
+        cfg: Config from :func:`kd_det.api.launch.prepare`.
+        source: ``'gt'`` or ``'proposals'``; default: as needed by the losses.
+        augmented: Whether to use the training pipeline.
+        out: File to write; default: the file set in the config.
+        seed: Seed for proposal sampling and augmentation.
 
     Returns:
-        The file written.
+        Path of the written file.
 
     Raises:
-        UserError: The config has no distiller, or nowhere to write to.
+        UserError: The config has no distiller or no output file.
     """
     check_data(cfg, ('train',))
     require_teacher(cfg)
@@ -67,7 +67,7 @@ def write_centroids(
     out = out or spec.get('centroids')
     if not out:
         raise UserError(
-            f'Distiller {name!r} names no centroid file; pass --out FILE.npz.'
+            f'Distiller {name!r} has no centroid file; pass --out FILE.npz.'
         )
     check_output(out)
     spec.centroids = f'{out}.new'  # an old file must not be verified
@@ -88,26 +88,26 @@ def compute_bank(
     augmented: bool = False,
     seed: int = 0,
 ) -> CentroidBank:
-    """Average the teacher's embeddings of the training set by class.
+    """Average the teacher's embeddings over the training set by class.
 
-    Each image has random draws of its own and sums are in float64, so that
-    the result does not depend on the number of ranks or workers, which
-    share the work. A detector's images pass one by one.
+    Each image has its own random seed and sums are in float64, so the result
+    does not depend on the number of ranks or workers that share the work.
+    Detectors process one image at a time.
 
     Args:
-        distiller: A bound distiller; it knows how to embed.
-        cfg: The run's config: its training data, its test pipeline.
-        source: ``'gt'`` annotated boxes, ``'proposals'`` sampled RoIs with
-            background.
-        augmented: Use the training pipeline, as the ND authors do, in place
-            of the deterministic test pipeline.
-        seed: Of proposal sampling and augmentation, per image.
+        distiller: Bound distiller that computes the embeddings.
+        cfg: Config of the run, for its training data and test pipeline.
+        source: ``'gt'`` for annotated boxes, ``'proposals'`` for sampled RoIs
+            with background.
+        augmented: Whether to use the training pipeline, as in the ND authors'
+            code, instead of the deterministic test pipeline.
+        seed: Seed for proposal sampling and augmentation of each image.
 
     Returns:
-        The bank, the same on every rank.
+        The class means, identical on every rank.
 
     Raises:
-        UserError: The source is unknown, nothing was embedded, or an
+        UserError: The source is unknown, there are no embeddings, or an
             embedding is not finite.
     """
     if source not in SOURCES:
@@ -119,9 +119,9 @@ def compute_bank(
         sums, counts, norms = _accumulate(distiller, loader, source, seed)
     if counts.sum() == 0:
         raise UserError(
-            'Nothing to embed was found in '
-            f'{", ".join(training_files(cfg))}: the '
-            'category ids match none of the classes, or there are none.'
+            'No labelled samples were found in '
+            f'{", ".join(training_files(cfg))}: the category ids match none '
+            'of the classes, or there are none.'
         )
     means = sums / counts.clamp(min=1)[:, None]
     classes = tuple(loader.dataset.metainfo['classes'])
@@ -152,14 +152,14 @@ def training_loader(
     batch_size: int = 1,
     limit: int | None = None,
 ) -> DataLoader:
-    """Return a loader of the training set in its order, shared by the ranks.
+    """Return an ordered loader of the training set, split over the ranks.
 
     Args:
-        cfg: The run's config.
-        augmented: Use the training pipeline, not the test pipeline.
-        seed: Of augmentation, per image.
-        batch_size: Images at once.
-        limit: Most images, evenly spread over the set; None for all.
+        cfg: Config of the run.
+        augmented: Whether to use the training instead of the test pipeline.
+        seed: Seed for the augmentation of each image.
+        batch_size: Batch size.
+        limit: Maximum number of images, evenly spread; None for all.
     """
     leaves = [
         copy.deepcopy(leaf)
@@ -185,7 +185,7 @@ def training_loader(
 
 
 class _Seeded(Dataset):
-    """A data set whose every image is augmented from a seed of its own."""
+    """A data set that augments each image with its own seed."""
 
     def __init__(self, dataset: Dataset, seed: int, limit: int | None) -> None:
         self.dataset = dataset
@@ -216,7 +216,7 @@ def _accumulate(
     expected = distiller.expected_bank()
     rows, width = expected['num_rows'], expected['width']
     sums = torch.zeros(rows, width, dtype=torch.float64)
-    # count, and the sum and the sum of squares of the norms
+    # count, sum and sum of squares of the norms
     scalars = torch.zeros(rows, 3, dtype=torch.float64)
     preprocessor = distiller.teacher.model.data_preprocessor
     first = islice(loader.sampler, 0, None, loader.batch_size)
@@ -227,7 +227,7 @@ def _accumulate(
         silent=get_rank() != 0,
     )
     for index, data in batches:
-        # each image (of a detector) draws on its own, whatever its rank
+        # each image (of a detector) has its own seed, on any rank
         torch.manual_seed(seed + index)
         batch = preprocessor(data, False)
         embed, labels = distiller.teacher_samples(
@@ -249,14 +249,14 @@ def _accumulate(
 
 
 def norm_table(bank: CentroidBank, norms: Tensor) -> str:
-    """Return count, mean and spread of the norms, and the mean's norm."""
+    """Format count, mean and standard deviation of the norms as a table."""
     lines = [f'{"class":<24}{"count":>9}{"norm":>9}{"± std":>9}{"|mean|":>9}']
     lengths = torch.from_numpy(bank.centroids).norm(dim=1)
     for name, count, (total, squares), length in zip(
         bank.classes, bank.counts, norms.tolist(), lengths.tolist()
     ):
         if count == 0:
-            lines.append(f'{name:<24}{0:>9}  never seen: no centroid')
+            lines.append(f'{name:<24}{0:>9}  no samples: no centroid')
             continue
         mean = total / count
         std = max(squares / count - mean**2, 0) ** 0.5

@@ -1,4 +1,4 @@
-"""How large the gradient of each distillation loss is beside the task's."""
+"""Gradient norms of distillation losses relative to the task loss."""
 
 import math
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from kd_det.models import DistillModel, MutualModel
 
 @dataclass(frozen=True)
 class GradientShare:
-    """Two gradients at the weights that both losses reach.
+    """Two gradients over the weights that both losses depend on.
 
     Attributes:
-        task: Norm of the task's gradient.
-        norm: Norm of the distillation loss's gradient.
-        cosine: Of the angle between them; 0 where one is zero.
+        task: Gradient norm of the task loss.
+        norm: Gradient norm of the distillation loss.
+        cosine: Cosine between the gradients; 0 if one is zero.
     """
 
     task: float
@@ -29,7 +29,7 @@ class GradientShare:
 
     @property
     def share(self) -> float:
-        """The distillation loss's norm as a multiple of the task's."""
+        """Gradient norm of the distillation loss relative to the task loss."""
         return self.norm / self.task if self.task else math.inf
 
     @property
@@ -44,28 +44,28 @@ def gradient_shares(
     weights: Sequence[nn.Parameter],
     loss_scale: float = 1.0,
 ) -> dict[str, GradientShare]:
-    r"""Compare the gradient of each loss with the task's.
+    r"""Compare the gradient of each loss with that of the task loss.
 
     .. math:: \text{share} = \lVert\nabla_w L\rVert / \lVert\nabla_w T\rVert
 
-    over the weights :math:`w` that both :math:`L` and :math:`T` reach. The
-    graph is kept, nothing is accumulated in ``weights.grad``, and no hook of
-    ``DistributedDataParallel`` runs; with several processes the gradients
-    are those of the global batch.
+    over the weights :math:`w` that both :math:`L` and :math:`T` depend on. The
+    graph is kept, nothing is accumulated in ``weights.grad``, and no hooks of
+    ``DistributedDataParallel`` run; with several processes the gradients are
+    those of the global batch.
 
     Args:
-        task: The task's loss, a scalar.
+        task: Task loss, a scalar.
         losses: Name -> weighted distillation loss, scalars.
-        weights: Of the student, without those of connectors.
-        loss_scale: Applied while differentiating, against underflow in half
-            precision, and divided out again.
+        weights: Weights of the student, without connectors.
+        loss_scale: Scale applied during differentiation to avoid underflow in
+            half precision, and divided out again.
 
     Returns:
-        By the names of the losses; one that shares no weight with the task
-        is left out.
+        Loss name -> gradients; losses that share no weights with the task loss
+        are omitted.
     """
     weights = [weight for weight in weights if weight.requires_grad]
-    # outside autocast, as backward is
+    # outside autocast, like backward
     with torch.autocast(task.device.type, enabled=False):
         ours = _gradients(task, weights, loss_scale)
         found = {}
@@ -87,23 +87,23 @@ def step_shares(
     peer: str | None = None,
     loss_scale: float = 1.0,
 ) -> dict[str, GradientShare]:
-    """Return the shares in what a model returned in its training forward.
+    """Return the gradient shares of the losses of a training step.
 
-    The buffers are left as they were, also by a student whose blocks run
-    once more for each gradient (``torch.utils.checkpoint``).
+    Buffers are restored, even if the student recomputes its blocks for each
+    gradient (``torch.utils.checkpoint``).
 
     Args:
-        model: In training, unwrapped.
-        losses: Its losses, before they are back-propagated.
-        peer: Whose they are, in a ``MutualModel``.
+        model: Unwrapped model in training mode.
+        losses: Its losses, before back-propagation.
+        peer: Name of the peer in a ``MutualModel``.
         loss_scale: See :func:`gradient_shares`.
 
     Returns:
-        Key of the loss -> share.
+        Loss key -> gradient share.
 
     Raises:
-        UserError: The student checkpoints its activations in torch's
-            reentrant way, which knows no gradient of single weights.
+        UserError: The student uses torch's reentrant activation checkpointing,
+            which does not support gradients of single weights.
     """
     network, distilled = model.learner(peer)
     values = {
@@ -121,19 +121,18 @@ def step_shares(
         if 'compatible with .grad()' not in str(error):
             raise
         raise UserError(
-            'The gradients of single losses cannot be taken of a student '
-            'that runs its blocks twice to save memory '
-            '(backbone.with_cp=True); set with_cp=False, or take '
-            'GradientShareHook out of custom_hooks and auto_weight out of '
-            'the losses.'
+            'Gradients of single losses cannot be computed for a student '
+            'with activation checkpointing (backbone.with_cp=True); set '
+            'with_cp=False, or remove GradientShareHook from custom_hooks '
+            'and auto_weight from the losses.'
         ) from None
     finally:
         for buffer, before in kept:
-            buffer.data.copy_(before)  # unseen by autograd
+            buffer.data.copy_(before)  # invisible to autograd
 
 
 def loss_scale_of(runner: Runner) -> float:
-    """Return the scale of a half precision training, else 1."""
+    """Return the loss scale in half-precision training, or 1."""
     scaler = getattr(runner.optim_wrapper, 'loss_scaler', None)
     return scaler.get_scale() if scaler is not None else 1.0
 
@@ -145,10 +144,10 @@ def _parts(value: Tensor | list[Tensor]) -> list[Tensor]:
 def _gradients(
     loss: Tensor, weights: Sequence[nn.Parameter], scale: float
 ) -> list[Tensor | None]:
-    """Return the gradient at each weight, None where none arrives."""
+    """Return the gradient of each weight, or None."""
     attached = loss.new_tensor(float(loss.requires_grad))
     if get_world_size() > 1:
-        # one rank alone in SyncBatchNorm's backward would wait for ever
+        # a single rank in SyncBatchNorm's backward would deadlock
         all_reduce(attached, op='min')
     if not attached or not weights:
         return [None] * len(weights)
@@ -170,7 +169,7 @@ def _gradients(
 def _averaged(
     parts: Sequence[Tensor | None], weights: Sequence[nn.Parameter]
 ) -> Sequence[Tensor | None]:
-    """Return the mean over processes, as DistributedDataParallel has it."""
+    """Return the mean over processes, as in DistributedDataParallel."""
     if get_world_size() == 1:
         return parts
     reached = weights[0].new_tensor([float(p is not None) for p in parts])

@@ -1,4 +1,4 @@
-"""What a computed file depends on: images, labels, packages."""
+"""Provenance of computed files: images, labels, packages."""
 
 import os.path as osp
 from collections.abc import Iterator
@@ -22,22 +22,21 @@ PACKAGES = (
 
 
 def training_files(cfg: dict) -> list[str]:
-    """Return where the training labels come from, for messages.
+    """Return the sources of the training labels, for messages.
 
-    An annotation file of each data set, or the folder that stands for it.
+    These are the annotation files of the data sets, or their folders.
     """
     return [_file(leaf) for leaf in _leaves(cfg)]
 
 
 def training_sha256(cfg: dict) -> str:
-    """Return a sha256 that tells training sets apart.
+    """Return a SHA-256 that identifies the training set.
 
-    Of a detection set it is that of the annotation file. Of a
-    classification set it is that of its samples in order: the name below
-    the image folder, or the pixels where they are no files, and the label;
-    the same images in another place, or listed in a file instead of a
-    folder tree, count as the same. Of several sets it is that of their
-    sha256.
+    For detection it is that of the annotation file. For classification it is
+    computed from the samples in order: the name below the image folder, or the
+    pixels if there are no files, and the label; it does not depend on the
+    location, or on whether images are listed in a file or a folder tree. For
+    several data sets it is computed from their SHA-256 sums.
     """
     digests = [
         _digest_of_samples(leaf)
@@ -51,12 +50,12 @@ def training_sha256(cfg: dict) -> str:
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions of the packages that a result depends on."""
+    """Return the versions of the packages that affect results."""
     found = {}
     for package in PACKAGES:
         try:
             found[package] = version(package)
-        except PackageNotFoundError:  # the upstream names import the same
+        except PackageNotFoundError:  # installed under another name
             continue
     return found
 
@@ -69,7 +68,7 @@ def _file(leaf: dict) -> str:
     if not is_classification(type_of(leaf)):
         return osp.join(leaf.get('data_root') or '', leaf['ann_file'])
     dataset = make(leaf, lazy=True)
-    # a folder tree has no file; CIFAR has one prefix, of another name
+    # a folder tree has no file; CIFAR has a prefix with another name
     folder = next(iter(dataset.data_prefix.values()))
     return osp.normpath(dataset.ann_file or folder)
 

@@ -1,4 +1,4 @@
-"""The first steps of a run, for what is measured there and thrown away."""
+"""Temporary runs of a few steps, for measurements."""
 
 import copy
 import os.path as osp
@@ -14,36 +14,36 @@ MADE_FIRST = ('CentroidHook', 'AutoEncoderHook', 'StitchHook')
 
 
 class Done(Exception):
-    """Raised by the hook of a short run to end it."""
+    """Raised by a hook to end a short run."""
 
 
 def short_run(
     cfg: Config, hook: Hook, steps: int, kept: tuple[str, ...] = MADE_FIRST
 ) -> None:
-    """Train until a hook raises :class:`Done`; keep nothing.
+    """Train until a hook raises :class:`Done`, without saving anything.
 
-    Validation, logs and checkpoints are left out, and every hook of the
-    config whose type is not among ``kept``.
+    Validation, logs, checkpoints, and hooks of the config that are not in
+    ``kept`` are removed.
 
     Args:
-        cfg: From :func:`kd_det.api.launch.prepare`; left as it is.
-        hook: Measures, and raises :class:`Done`.
-        steps: That the hook needs.
-        kept: Ends of the types of hooks that run too.
+        cfg: Config from :func:`kd_det.api.launch.prepare`; not modified.
+        hook: Hook that measures and raises :class:`Done`.
+        steps: Number of steps that the hook needs.
+        kept: Suffixes of the hook types to keep.
 
     Raises:
-        UserError: The training has fewer steps; or what stops any run.
+        UserError: The training has too few steps, or any error of the run.
     """
     with tempfile.TemporaryDirectory() as folder:
         runner = Runner.from_cfg(_trimmed(cfg, folder, kept))
         for key in ('val_dataloader', 'val_evaluator', 'test_dataloader'):
-            # class means need a pipeline, the check of the teacher images
+            # class means need a test pipeline, the teacher check needs images
             runner.cfg[key] = copy.deepcopy(cfg.get(key))
         length = runner.train_loop.max_iters
         if length < steps:
             raise UserError(
-                f'{steps} steps are needed to measure, and the training has '
-                f'{length}; ask for fewer, or train for longer.'
+                f'{steps} steps are needed to measure, but the training has '
+                f'{length}; use fewer, or train longer.'
             )
         runner.register_hook(hook)
         try:
@@ -53,10 +53,10 @@ def short_run(
 
 
 def _trimmed(cfg: Config, folder: str, kept: tuple[str, ...]) -> Config:
-    """Return the run with nothing in it but training."""
+    """Return the config reduced to training."""
     cfg = copy.deepcopy(cfg)
     cfg.work_dir = folder
-    # MMEngine keeps its visualisers by this name, and theirs writes here
+    # MMEngine looks up visualisers by name, and theirs would write here
     cfg.experiment_name = osp.basename(folder)
     cfg.resume = False
     cfg.log_level = 'WARNING'

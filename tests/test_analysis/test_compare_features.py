@@ -170,7 +170,7 @@ def test_parts_and_refusals(run, root, tmp_path):
     kd = toy.run('kd_resnet56_resnet20_short_cifar10', tmp_path, root)
     kd.model.teacher = config(run, root).model.teacher
     kd.model.student = toy.network()
-    with pytest.raises(UserError, match='no distiller of feature maps'):
+    with pytest.raises(UserError, match='no feature map distiller'):
         analyze(kd, [file])
 
 

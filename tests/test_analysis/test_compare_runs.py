@@ -85,7 +85,7 @@ def test_bootstrap_draws_whole_images_for_all_runs(write, tmp_path):
         'yak',
     ]
     assert found['scores'][4]['change'] is None
-    assert 'yak  no true box' in text
+    assert 'yak  no ground truth' in text
 
     by_seed = [
         averages(two)[0] - averages(one)[0] for one, two in zip(before, after)
@@ -156,8 +156,8 @@ def test_what_differs_is_told(write):
     with open(f'{second}/run.json', 'w') as file:
         json.dump(record, file)
     text = compare_runs([first], [second], resamples=1)
-    assert 'Not equally long trained: 8, 12 epochs.' in text
-    assert 'Not trained on the same data' in text
+    assert 'Trained for different numbers of epochs: 8, 12.' in text
+    assert 'Trained on different data' in text
 
 
 def refused(capsys, message, *words):
@@ -183,19 +183,19 @@ def test_refusals(write, capsys, tmp_path):
         refused(capsys, message, a, b, '--resamples', number)
     refused(
         capsys,
-        'before --with have the seeds 0, 1, those behind it 0;',
+        'before --with have the seeds 0, 1, those after it 0;',
         *(a, b, '--with', a),
     )
     copy = write('copy', toy)
-    refused(capsys, 'both have the seed 0', a, copy, '--with', a, b)
+    refused(capsys, 'both have seed 0', a, copy, '--with', a, b)
     small = write('small', toy_predictions(num_images=20))
     refused(capsys, 'images (4 classes, 90 boxes) and', a, small)
     labels = np.zeros(30, int)
     other = write('other', ClassPredictions(toy.classes, labels, labels))
-    refused(capsys, 'which are not the same images', a, other)
+    refused(capsys, 'which differ in images', a, other)
     moved = toy_predictions()
     moved.true_boxes[0, 0] += 1
-    refused(capsys, 'not the same images', a, write('moved', moved))
+    refused(capsys, 'which differ in images', a, write('moved', moved))
     (tmp_path / 'a' / FILE).write_bytes(b'no archive')
     refused(capsys, 'cannot be read as the predictions', b, a)
     (tmp_path / 'b/run.json').write_text('[]')
@@ -376,7 +376,7 @@ def test_a_class_that_no_draw_has(write, tmp_path):
     assert drawn[-1] == 0  # the only bee
     text, found = compared(runs[:1], runs[1:], tmp_path, resamples=1)
     assert found['scores'][2]['interval'] is None
-    assert 'in no draw' in text
+    assert 'in no sample' in text
 
 
 def test_no_pickle_is_executed(tmp_path):

@@ -158,7 +158,7 @@ def test_generations(root, teacher, tmp_path, capsys):
     assert [r['reused'] for r in again] == [True, True]
     changed, out = run(1, optim_wrapper__optimizer__lr=0.1)
     assert [r['reused'] for r in changed] == [False]
-    assert 'of other settings: done anew' in out
+    assert 'have other settings: run again' in out
 
 
 def test_interrupted_generation_goes_on(root, teacher, tmp_path, monkeypatch):
@@ -226,7 +226,7 @@ def test_what_is_embedded(root, teacher, tmp_path):
     ('numbers', 'message'),
     [
         (dict(queries=0), '--queries 0; 1 or more'),
-        (dict(neighbours=18), 'has 18 images; give more, or fewer --neigh'),
+        (dict(neighbours=18), 'has 18 images; use more images'),
     ],
 )
 def test_wrong_numbers(root, teacher, tmp_path, numbers, message):

@@ -56,7 +56,7 @@ def test_other_boxes_leave_nothing(cfg, checkpoint, tmp_path, monkeypatch):
         return model
 
     monkeypatch.setattr(export, 'stock_network', disturbed)
-    with pytest.raises(UserError, match='does not predict from'):
+    with pytest.raises(UserError, match='does not reproduce'):
         export.export_student(cfg, checkpoint, str(tmp_path / 'out'))
     assert not list((tmp_path / 'out').iterdir())
 
@@ -76,7 +76,7 @@ def test_raw_outputs_where_there_is_no_box(
         return model
 
     monkeypatch.setattr(export, 'stock_network', disturbed)
-    with pytest.raises(UserError, match='does not predict from'):
+    with pytest.raises(UserError, match='does not reproduce'):
         export.export_student(cfg, checkpoint, out)
 
 

@@ -220,14 +220,14 @@ def test_teacher_of_a_config_without_one(write, teacher):
 
 def test_launcher_without_ranks(write, monkeypatch):
     monkeypatch.delenv('RANK', raising=False)
-    message = '--launcher pytorch: .* start the command by `torchrun'
+    message = '--launcher pytorch: .* start the command with `torchrun'
     refused(message, launch.prepare, write(), launcher='pytorch')
 
 
 def test_amp_without_an_accelerator(write):
     if torch.cuda.is_available():
         pytest.skip('there is one')
-    refused('--amp needs an accelerator', train, write(), amp=True)
+    refused('--amp requires an accelerator', train, write(), amp=True)
 
 
 def test_learning_rate_of_no_batch_size(write):
@@ -302,7 +302,7 @@ def test_teachers(write, teacher, tmp_path):
         ('student', 'x', "The student is 'x'"),
         ('distillers.roi', 'x', "distillers.roi is 'x'"),
         ('distillers.roi.type', 'RoiDistiller', "mean 'RoIDistiller'"),
-        ('distillers.roi.losses', dict(kd={}), "begins with 'loss_'"),
+        ('distillers.roi.losses', dict(kd={}), "start with 'loss_'"),
         ('distillers.roi.losses.loss_kd.type', 'KD', "unknown type 'KD'"),
         ('distillers.roi.losses.loss_nd', dict(type='NDLoss'), 'centroids='),
         ('distillers.roi.taps', dict(logits='nope'), "sub-module 'nope'"),
@@ -427,7 +427,7 @@ def test_means_of_nothing(write, teacher):
     cfg = launch.prepare(write())
     refused('The config has no teacher', write_centroids, cfg)
     cfg = launch.prepare(write(pair_cfg(teacher)))
-    refused("'roi' names no centroid file", write_centroids, cfg)
+    refused("'roi' has no centroid file", write_centroids, cfg)
     cfg.model.distillers = {}
     refused('has no distiller', write_centroids, cfg)
 

@@ -94,9 +94,9 @@ def test_a_pair_that_can_be_stitched(new, shapes, teacher):
     assert kinds[0] == 'kd_det.TeacherCheckHook'
     assert {'kd_det.StitchHook', 'kd_det.RandomStateHook'} <= set(kinds)
     fits, _, refused = text.partition('Methods that do not fit:')
-    assert 'stitch_roi: neck, rpn_head, roi_head begin' in fits
+    assert 'stitch_roi: neck, rpn_head, roi_head start' in fits
     assert 'fitted to it: neck.lateral_convs.0.conv' in fits
-    assert re.search(r' pkd, .*: the maps of the neck at strides 4, ', fits)
+    assert re.search(r' pkd, .*maps of the neck at strides 4, ', fits)
     assert re.search(r'kd_dense, .*: DenseDistiller', refused)
     assert 'Method: stitch_roi.' in text
 
@@ -182,7 +182,7 @@ def test_bad_input(new, room, tmp_path, shapes):
             new(**changes)
         assert '\n' not in str(caught.value)
 
-    refused('exists; give another', out='mine/there.py', force=False)
+    refused('exists; use another', out='mine/there.py', force=False)
     refused(r'does not end in \.py', out='mine/pair.txt')
     refused('is a folder', out='mine/')
     missing = FileNotFoundError

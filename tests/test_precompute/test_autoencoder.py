@@ -72,7 +72,7 @@ def test_one_command_does_both_stages(tmp_path, root):
     assert len(train) == 8
     assert all(-6.25 <= line['factor.loss_exp'] < 0 for line in train)
     text = log_of(tmp_path / 'run')
-    assert 'is missing and is trained: epochs=2 of the teacher' in text
+    assert 'is missing and will be trained: epochs=2 over' in text
     assert 'is reused' not in text
     assert 'Auto-encoder: epoch 2 of 2, step 8 of 8' in text
     assert '0:00 left' in text
@@ -211,7 +211,7 @@ def test_a_damaged_state_is_told(tmp_path, root, content):
         torch.save(dict(asked=asked, state_dict={}), partial)
     else:
         partial.write_bytes(content)
-    with pytest.raises(UserError, match='delete.* begins anew'):
+    with pytest.raises(UserError, match='delete.* start again'):
         stage.provide(distiller, cfg)
 
 
@@ -335,7 +335,7 @@ def test_refusals(wrong):
 def test_a_config_without_auto_encoder_is_told(tmp_path, root):
     at = dict(loss_at=dict(type='AttentionTransferLoss'))
     cfg = toy.run(CONFIG, tmp_path / 'run', root, toy.pair(tmp_path, at))
-    with pytest.raises(UserError, match='names an auto-encoder'):
+    with pytest.raises(UserError, match='has an auto-encoder'):
         train_auto_encoders(cfg)
     cfg = toy.run('baseline_resnet20_short_cifar10', tmp_path / 'run', root)
     with pytest.raises(UserError, match='has no teacher'):

@@ -128,7 +128,7 @@ def test_progress(tmp_path, root, monkeypatch, capsys):
     monkeypatch.setattr(progress, 'get_console', lambda: console)
     monkeypatch.setattr(rich.progress, 'get_console', lambda: console)
     calibrate(config(tmp_path, root), steps=1, batches=2)
-    begun = 'Training a throw-away copy for 1 step, then measuring 2 batches.'
+    begun = 'Training a temporary copy for 1 step, then measuring 2 batches.'
     assert begun in capsys.readouterr().out.splitlines()
     assert 'Calibration' in file.getvalue() and '100%' in file.getvalue()
 
@@ -168,7 +168,7 @@ def test_class_means_are_made_first(tmp_path):
 def test_inheritance_alone_has_no_weight(tmp_path, root):
     cfg = config(tmp_path, root)
     cfg.model.distillers = dict()
-    assert 'there is no weight to find' in refused(cfg)
+    assert 'there is no weight to calibrate' in refused(cfg)
 
 
 def refused(cfg, **kwargs):
@@ -186,7 +186,7 @@ def refused(cfg, **kwargs):
         (dict(batches=0), 'batches=0; an integer, 1 or above'),
         (
             dict(steps=7, batches=2),
-            '9 steps are needed to measure, and the training has 8',
+            '9 steps are needed to measure, but the training has 8',
         ),
     ],
 )
@@ -212,7 +212,7 @@ def test_losses_without_a_gradient(tmp_path, root):
 
 def test_a_model_without_a_teacher(tmp_path, root):
     cfg = toy.run('baseline_resnet20_short_cifar10', tmp_path / 'run', root)
-    assert 'is a ImageClassifier; give a config of a kd_det' in refused(cfg)
+    assert 'is a ImageClassifier; use a config of a kd_det' in refused(cfg)
 
 
 def test_names_of_the_child(tmp_path, root):
@@ -220,8 +220,8 @@ def test_names_of_the_child(tmp_path, root):
     config(tmp_path, root).dump(path)
     cfg = launch.prepare(str(path))
     for out, message in (
-        ('child.txt', 'a config ends in .py'),
-        (str(path), 'is the config itself'),
+        ('child.txt', 'must end in .py'),
+        (str(path), 'is the base config itself'),
         (f'{path}/child.py', 'is a file and no folder'),
     ):
         with pytest.raises(UserError, match=message):

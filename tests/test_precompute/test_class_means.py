@@ -241,7 +241,7 @@ def test_no_object_at_all(distiller, shapes, tmp_path):
     folder = other_annotations(
         shapes, tmp_path / 'other', lambda table: table.update(annotations=[])
     )
-    with pytest.raises(UserError, match='Nothing to embed .*train.json'):
+    with pytest.raises(UserError, match='No labelled samples .*train.json'):
         compute_bank(distiller, run_cfg({}, folder, ''))
 
 
@@ -265,5 +265,5 @@ def test_norm_table():
     norms = torch.tensor([[12.0, 74.0], [0, 0], [10, 100]])
     _, _, first, second, third = norm_table(bank, norms).splitlines()
     assert first.split() == ['a', '2', '6.000', '1.000', '5.000']
-    assert second.split() == 'b 0 never seen: no centroid'.split()
+    assert second.split() == 'b 0 no samples: no centroid'.split()
     assert third.split() == ['c', '1', '10.000', '0.000', '10.000']

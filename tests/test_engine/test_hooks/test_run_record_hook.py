@@ -193,7 +193,7 @@ def test_classifiers(tmp_path, capsys):
     main(argv=['compare', str(tmp_path / 'short'), str(tmp_path / 'long')])
     text = capsys.readouterr().out
     assert '12 validation images' in text
-    assert 'Not equally long trained: 1, 2 epochs.' in text
+    assert 'Trained for different numbers of epochs: 1, 2.' in text
     assert f'{100 * accuracy:.2f}' in text
 
 
