@@ -25,6 +25,7 @@ from kd_det.errors import UserError
 from kd_det.files import atomic_write, check_folder
 from kd_det.models.teacher import load_exactly
 from kd_det.preflight.data import check_data
+from kd_det.preflight.loops import held_out
 from kd_det.progress import track
 from kd_det.registry import MODELS
 
@@ -76,7 +77,7 @@ def analyze(
     folder = Path(out or cfg.work_dir)
     check_folder(str(folder), 'folder of the results', '--out')
     called = titles(checkpoints)
-    check_data(cfg, ('test',))
+    check_data(cfg, (held_out(cfg, 'A comparison of features'),))
     model, distiller = _pair(cfg)
     loader, names = _loader(cfg, num_images)
     nets = {
@@ -138,7 +139,8 @@ def _pair(cfg: Config) -> tuple:
 
 
 def _loader(cfg: Config, num_images: int) -> tuple:
-    settings = copy.deepcopy(cfg.test_dataloader)
+    split = held_out(cfg, 'A comparison of features')
+    settings = copy.deepcopy(cfg[f'{split}_dataloader'])
     leaf = settings.dataset
     # boxes must be resized with their image
     loads = [t for t in leaf.pipeline if 'LoadAnnotations' in t['type']]

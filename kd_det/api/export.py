@@ -23,6 +23,7 @@ from kd_det.files import atomic_write
 from kd_det.models.teacher import load_exactly
 from kd_det.preflight.checkpoints import check_same_classes
 from kd_det.preflight.data import check_data
+from kd_det.preflight.loops import held_out
 
 
 def export_student(
@@ -54,10 +55,15 @@ def export_student(
         UserError: The checkpoint does not match, or the exported student's
             predictions differ, in which case the files are removed.
     """
-    check_data(cfg, ('test',))
+    split = held_out(cfg, 'The comparison of predictions in kd_det export')
+    check_data(cfg, (split,))
     plain = student_of(cfg)
+    if split == 'val':  # MMDetection reads the test pipeline of a config
+        plain.test_dataloader = plain.val_dataloader
+        plain.test_evaluator = plain.val_evaluator
+        plain.test_cfg = dict(type='TestLoop')
     state = load_checkpoint(checkpoint, trust=trust_pickle)
-    check_same_classes(plain, state, checkpoint, 'test')
+    check_same_classes(plain, state, checkpoint, split)
     student = MODELS.build(plain.model).eval()
     load_exactly(student, state, checkpoint, 'student')
     _without_training(plain)

@@ -37,6 +37,8 @@ from kd_det.preflight.checkpoints import (
 )
 from kd_det.preflight.data import check_data, class_names
 from kd_det.preflight.frozen_layers import warn_of_frozen
+from kd_det.preflight.labels import check_labels
+from kd_det.preflight.loops import check_loops
 from kd_det.preflight.parts import check_parts
 from kd_det.preflight.pretrained_weights import check_pretrained
 
@@ -174,6 +176,7 @@ def train(
             work directory is not a folder.
         FileNotFoundError: Data or a checkpoint is missing.
     """
+    check_loops(cfg, 'train')
     splits = ('train', 'val') if cfg.get('val_cfg') else ('train',)
     reports = check_data(cfg, splits)
     if amp:
@@ -213,6 +216,7 @@ def train(
         require_auto_encoders(runner)
         check_auto_weights(runner)
         record_connectors(runner)
+        check_labels(runner)
         check_pretrained(runner)
         warn_of_frozen(runner)
         runner.train()
@@ -272,6 +276,7 @@ def tester(
     Returns:
         A runner with the test data and the loaded weights; call ``test()``.
     """
+    check_loops(cfg, 'test')
     reports = check_data(cfg, ('test',))
     cfg = student_of(cfg)
     cfg.load_from, cfg.resume = None, False

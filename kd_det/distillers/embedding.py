@@ -70,8 +70,10 @@ class EmbeddingDistiller(Distiller):
         self, student: dict, teacher: dict, feats: tuple, samples: list
     ) -> dict:
         """Return the fields of one step; see :meth:`Distiller.read`."""
-        return dict(
-            student_embed=student['embed'][0],
-            teacher_embed=self.look(feats),
-            labels=torch.cat([sample.gt_label for sample in samples]),
+        knowledge = dict(
+            student_embed=student['embed'][0], teacher_embed=self.look(feats)
         )
+        if 'labels' in self.asked:  # the images may have none
+            labels = [sample.gt_label for sample in samples]
+            knowledge['labels'] = torch.cat(labels)
+        return knowledge

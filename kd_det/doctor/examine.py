@@ -15,6 +15,7 @@ from kd_det.models import DistillModel
 from kd_det.precompute.short_run import MADE_FIRST, short_run
 from kd_det.preflight.data import check_data
 from kd_det.preflight.data_report import DataReport
+from kd_det.preflight.loops import check_loops
 
 KEPT = (*MADE_FIRST, 'TeacherCheckHook', 'StepTimeHook', 'LossScheduleHook')
 USUAL = 2.0  # share of a gradient above which a loss drowns the task
@@ -42,6 +43,7 @@ def examine(
     set_seed(cfg, seed)
     sections = [Section('Data')]
     try:
+        check_loops(cfg, 'train')
         splits = ('train', 'val') if cfg.get('val_cfg') else ('train',)
         reports = check_data(cfg, splits)
         steps = FirstSteps()

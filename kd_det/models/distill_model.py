@@ -13,7 +13,7 @@ from kd_det.distillers import Distiller
 from kd_det.distillers.levels import encode, is_deep
 from kd_det.errors import UserError, nearest
 from kd_det.models.inherit import Inheritance, check_parts
-from kd_det.models.preprocessor import PairPreprocessor
+from kd_det.models.preprocessor import PairPreprocessor, check_colours
 from kd_det.models.spec import read_spec
 from kd_det.models.stand_in import StandIn
 from kd_det.models.teacher import FrozenTeacher
@@ -118,6 +118,8 @@ class DistillModel(StandIn, BaseModel):
                 name: build_part(f'distillers.{name}', cfg, Distiller)
                 for name, (_, cfg) in chosen.items()
             }
+        shown = {name: frozen[name].model for name in heard}
+        check_colours(dict(student=network) | shown)
         super().__init__(
             PairPreprocessor(
                 network.data_preprocessor,

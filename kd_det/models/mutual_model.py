@@ -19,7 +19,7 @@ from kd_det.models.peers import (
     check_counts,
     check_peers,
 )
-from kd_det.models.preprocessor import PairPreprocessor
+from kd_det.models.preprocessor import PairPreprocessor, check_colours
 from kd_det.registry import MODELS
 from kd_det.taps import FeatureTap
 
@@ -68,6 +68,7 @@ class MutualModel(BaseModel):
         with random_state.isolated():
             built |= {n: build_peer(n, peers[n]) for n in names[1:]}
             check_counts(built)
+            check_colours(built)
             pairs = build_pairs(names, distillers)
         super().__init__(
             PairPreprocessor(

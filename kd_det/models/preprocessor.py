@@ -4,6 +4,7 @@ import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import nn
 
+from kd_det.distillers.levels import colours
 from kd_det.errors import UserError
 from kd_det.models.stand_in import StandIn
 
@@ -81,6 +82,30 @@ class PairPreprocessor(StandIn, BaseDataPreprocessor):
             own = teacher(dict(inputs=data['inputs'], data_samples=None))
             batch['teacher_inputs'][name] = own['inputs']
         return batch
+
+
+def check_colours(networks: dict[str, nn.Module]) -> None:
+    """Stop if some networks take grey images and others colour images.
+
+    Args:
+        networks: All that are given the same images, by name.
+
+    Raises:
+        UserError: Naming one of each.
+    """
+    by_channels = {
+        colours(network): name for name, network in networks.items()
+    }
+    if len(by_channels) > 1:
+        grey, colour = by_channels[1], by_channels[3]
+        raise UserError(
+            f'The {grey} takes grey images (1 channel), the {colour} colour '
+            'images (3 channels), but both get the same ones; grey files load '
+            "as colour images too (LoadImageFromFile(color_type='color')), so "
+            f'give the {grey} in_channels=3 and a data_preprocessor of three '
+            f'means, or, where its weights are given, the {colour} '
+            "in_channels=1, one mean and color_type='grayscale'."
+        )
 
 
 def _agree(

@@ -25,6 +25,7 @@ from kd_det.precompute.provenance import (
     training_sha256,
 )
 from kd_det.preflight.data import check_data
+from kd_det.preflight.loops import held_out
 from kd_det.progress import track
 from kd_det.registry import MODELS
 
@@ -205,7 +206,9 @@ class _Seeded(Dataset):
 def _deterministic(cfg: dict, train_pipeline: list) -> list:
     """Return the test pipeline with boxes loaded before they are resized."""
     loading = [t for t in train_pipeline if 'LoadAnnotations' in t['type']]
-    test = next(leaf_datasets(cfg['test_dataloader']['dataset']))['pipeline']
+    split = held_out(cfg, 'A pass for class means')  # for its pipeline
+    loader = cfg[f'{split}_dataloader']
+    test = next(leaf_datasets(loader['dataset']))['pipeline']
     rest = [t for t in test if 'LoadAnnotations' not in t['type']]
     return [rest[0], *loading, *rest[1:]]
 

@@ -51,13 +51,12 @@ class CocoTable(BoxTable):
     names: dict
 
 
-def read_coco(path: str, split: str, labelled: bool = True) -> CocoTable:
+def read_coco(path: str, split: str) -> CocoTable:
     """Read the columns of a COCO json.
 
     Args:
         path: The file.
         split: Which loader reads it, for messages.
-        labelled: Whether it must have annotations.
 
     Raises:
         FileNotFoundError: No such file.
@@ -70,7 +69,7 @@ def read_coco(path: str, split: str, labelled: bool = True) -> CocoTable:
             f'There is no {split} annotation file {path!r}; set data_root '
             '(--cfg-options data_root=FOLDER) to a folder that holds it.'
         )
-    images, boxes, categories = _read(path, labelled)
+    images, boxes, categories = _read(path)
     for part, columns in zip(NEEDED, (images, boxes, categories)):
         _check_ids(part, columns, path)
     _check_texts(images, categories, path)
@@ -97,13 +96,12 @@ def read_coco(path: str, split: str, labelled: bool = True) -> CocoTable:
     )
 
 
-def _read(path: str, labelled: bool) -> list[dict[str, list]]:
+def _read(path: str) -> list[dict[str, list]]:
     """Return the columns of each part that are needed."""
     try:
         with open(path) as file:
             table = json.load(file)
-        if not labelled:
-            table.setdefault('annotations', [])
+        table.setdefault('annotations', [])
         columns = [
             {key: [entry[key] for entry in table[part]] for key in keys}
             for part, keys in NEEDED.items()

@@ -36,12 +36,13 @@ def check_coco(
             the classes, stand in another order, or no object uses them; ids,
             boxes or image sizes cannot be meant as they are written.
     """
-    table = read_coco(path, split, labelled)
+    table = read_coco(path, split)
     _check_categories(table, classes, split)
     report = DataReport(split, path, {'images': len(table.files)})
     if not labelled:
         check_images(table, leaf, report)
         return report
+    _check_some(table, split)
     labels = _labels(table, classes)
     check_images(table, leaf, report)
     check_used(table, labels, _left_out(table), classes, leaf, report)
@@ -81,19 +82,31 @@ def _check_categories(
         )
 
 
+def _check_some(table: CocoTable, split: str) -> None:
+    """Stop unless there are images and annotations."""
+    if not table.files:
+        raise UserError(
+            f'{table.path!r} has no images; give a file with at least one, or '
+            'leave the loader that reads it out of the config.'
+        )
+    if table.category_ids:
+        return
+    fix = 'give a file with boxes of the classes'
+    if split == 'train':
+        fix += (
+            "; every method also trains the student's own losses, which need "
+            'them: a teacher can draw them (docs/user_guides/faq.md, "Can I '
+            'train on images without labels?")'
+        )
+    raise UserError(
+        f'{table.path!r} has {counted(len(table.files), "image")} and no '
+        f'annotations; {fix}.'
+    )
+
+
 def _labels(table: CocoTable, classes: tuple[str, ...]) -> np.ndarray:
     """Return the class of each box, or -1 for none of them, (N,)."""
     path, used = table.path, table.category_ids
-    if not table.files:
-        raise UserError(
-            f'{path!r} has no images; give a file with at least one, or leave '
-            'the loader that reads it out of the config.'
-        )
-    if not used:
-        raise UserError(
-            f'{path!r} has {counted(len(table.files), "image")} and no '
-            'annotations; give one with boxes of the classes.'
-        )
     found = find(used, table.names, 'category', path)
     names = [str(name) for name in table.names.values()]
     place = {name: label for label, name in enumerate(classes)}

@@ -36,6 +36,9 @@ def sentence_of(error: Exception) -> str | None:
             f'{image} cannot be read, since it is no image or damaged; copy '
             'it again, or take it out of the data set.'
         )
+    channels = _channels(error, [frame for frame, _ in frames])
+    if channels:
+        return channels
     custom = _custom_import(error)
     if custom:
         return custom
@@ -78,6 +81,28 @@ def sentence_of(error: Exception) -> str | None:
         f'with {_short_arguments(found["args"])} ({type(error).__name__} in '
         f'{frame.f_globals["__name__"]}, line {line}: {reason[:200]}); '
         'correct the value.'
+    )
+
+
+def _channels(error: Exception, frames: list[FrameType]) -> str | None:
+    """Return what to do about grey images where colour is taken, and back."""
+    text = str(error)
+    named = re.search(r'to have (\d+) channels, but got (\d+)', text)
+    taken, given = named.groups() if named else ('3', '1')
+    in_conv = bool(named) and {taken, given} <= {'1', '3', '4'}
+    in_preprocessor = any(
+        'preprocessor' in frame.f_globals.get('__name__', '')
+        for frame in frames
+    ) and bool(re.search('dimension 0 with size 1|should in shape of', text))
+    if not (in_conv or in_preprocessor):
+        return None
+    kind = 'grayscale' if taken == '1' else 'color'
+    return (
+        f'The images that the pipeline loads have {given} channel'
+        f'{"" if given == "1" else "s"}, and the network takes {taken}; write '
+        f'LoadImageFromFile(color_type={kind!r}) in every pipeline, or '
+        f'in_channels={given} of the backbone and as many means in its '
+        'data_preprocessor.'
     )
 
 

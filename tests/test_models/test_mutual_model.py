@@ -64,6 +64,15 @@ def logits_of(peer, inputs):
         return peer.head.fc(peer.neck(peer.backbone(inputs))[-1])
 
 
+def test_peers_of_grey_and_colour_images():
+    grey = toy.network()
+    grey['backbone'] = dict(
+        type='mmpretrain.ResNet_CIFAR', depth=18, in_channels=1
+    )
+    with pytest.raises(UserError, match='The a takes grey images'):
+        build(a=grey, b=toy.network((4, 4, 8, 12)))
+
+
 def test_losses_by_hand():
     model = build()
     data = prepared(model)

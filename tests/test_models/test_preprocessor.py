@@ -9,7 +9,7 @@ import torch
 from convert_cifar_sheets import read_sheets
 from mmengine.registry import init_default_scope
 from mmpretrain.structures import DataSample
-from tiny import build, losses_of, pair_cfg, tiny_spec
+from tiny import build, losses_of, pair_cfg, tiny_spec, total
 
 from kd_det.config import load_config
 from kd_det.errors import UserError
@@ -29,6 +29,37 @@ def pair(tmp_path, **change):
     """A pair whose teacher's preprocessor differs by ``change``."""
     spec = dict(tiny_spec(50), data_preprocessor=change)
     return build(pair_cfg(save_teacher(spec, tmp_path / 'teacher.pth')))
+
+
+def spec_of(depth, channels):
+    """A tiny detector of grey images or colour images."""
+    spec = tiny_spec(depth)
+    if channels == 3:
+        return spec
+    return dict(
+        spec,
+        backbone=dict(spec['backbone'], in_channels=1),
+        data_preprocessor=dict(mean=[127.0], std=[60.0], bgr_to_rgb=False),
+    )
+
+
+@pytest.mark.parametrize('student, teacher', [(1, 3), (3, 1)])
+def test_a_grey_network_and_one_of_colours(tmp_path, student, teacher):
+    spec = save_teacher(spec_of(50, teacher), tmp_path / 'teacher.pth')
+    with pytest.raises(UserError) as caught:
+        build(pair_cfg(spec, student=spec_of(18, student)))
+    grey, colour = ('student', 'teacher')[:: 1 if student == 1 else -1]
+    text = str(caught.value)
+    assert f'The {grey} takes grey images (1 channel), the {colour} ' in text
+    assert "color_type='color'" in text and 'in_channels=3' in text
+
+
+def test_two_grey_networks(tmp_path, batch):
+    spec = save_teacher(spec_of(50, 1), tmp_path / 'teacher.pth')
+    model = build(pair_cfg(spec, student=spec_of(18, 1)))
+    grey = copy.deepcopy(batch)
+    grey['inputs'] = [image[:1] for image in grey['inputs']]
+    assert total(model, losses_of(model, grey)).isfinite()
 
 
 def test_equal_preprocessing_shares_the_tensor(teacher, batch):

@@ -66,13 +66,42 @@ def test_a_damaged_image(train, shapes, tmp_path, workers, content):
     shutil.copytree(shapes, folder)
     for path in sorted((folder / 'train').iterdir()):
         path.write_bytes(content)
-    loader = dict(train_dataloader__num_workers=workers)
-    said = train(folder=folder, **loader)
+    # else some images are looked at before, and the first is named
+    elsewhere = dict(backend='local')
+    said = train(
+        folder=folder,
+        train_dataloader__num_workers=workers,
+        train_dataloader__dataset__backend_args=elsewhere,
+        val_dataloader__dataset__backend_args=elsewhere,
+    )
     assert 'cannot be read' in said
     if content or not workers:
         assert re.search(r"The image '.*/train/\w+\.png' cannot", said)
     else:  # the worker does not say which
         assert '`find data -type f -size 0`' in said
+
+
+@pytest.mark.parametrize(
+    'color_type, channels, fix',
+    [
+        ('grayscale', 3, "have 1 channel, and the .* takes 3; .*'color'"),
+        ('color', 1, "have 3 channels, and the .* takes 1; .*'grayscale'"),
+    ],
+)
+def test_images_of_another_number_of_channels(
+    train, color_type, channels, fix
+):
+    model = read_spec(tiny_spec(), 'student')[0]
+    if channels == 1:
+        model['backbone']['in_channels'] = 1
+        model['data_preprocessor'].update(
+            mean=[127.0], std=[60.0], bgr_to_rgb=False
+        )
+    said = train(
+        model,
+        train_dataloader__dataset__pipeline__0__color_type=color_type,
+    )
+    assert re.search(fix, said)
 
 
 @ROOT.register_module(name='BrokenOfTests', force=True)

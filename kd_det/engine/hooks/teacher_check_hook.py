@@ -87,8 +87,14 @@ class TeacherCheckHook(Hook):
             runner.logger.info(
                 f'Classes of the run and of teacher {teacher.ckpt!r}:\n{match}'
             )
-        if runner.iter > 0 or not runner.cfg.get('val_dataloader'):
-            return  # resumed: it has been checked; or nothing to check on
+        if runner.iter > 0:
+            return  # resumed: it has been checked
+        if not runner.cfg.get('val_dataloader'):
+            runner.logger.warning(
+                f'Teacher {teacher.ckpt!r} is not evaluated, since the config '
+                'has no val_dataloader; whether it is any good is not known.'
+            )
+            return
         floor = self.floor
         if match is not None and floor is not None:
             # the score is a mean over all classes of the run
