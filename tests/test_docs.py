@@ -30,7 +30,7 @@ from kd_det.engine import hooks
 from kd_det.engine.schedules import SCHEDULES
 from kd_det.losses import DistillLoss
 from kd_det.models.spec import BEGINS, read_spec
-from kd_det.registry import HOOKS, MODELS
+from kd_det.registry import HOOKS, METRICS, MODELS
 from kd_det.testing import save_teacher, tiny_faster_rcnn, tiny_run
 
 ROOT = Path(__file__).parents[1]
@@ -255,7 +255,8 @@ def check_option(cfg: Config, option: str) -> None:
         node = node[int(key) if isinstance(node, list) else key]
     if last not in node:
         known = BaseDataset if path[-1] == 'dataset' else None
-        known = known or HOOKS.get(node['type'])
+        kind = node['type']
+        known = known or HOOKS.get(kind) or METRICS.get(f'mmdet.{kind}')
         assert last in inspect.signature(known).parameters, option
 
 
