@@ -9,7 +9,7 @@ mmcv_finder.install()
 
 
 def __getattr__(name: str):
-    """Import what needs torch when it is used."""
+    """Import the functions that need torch on first use."""
     if name not in __all__:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     from kd_det.api import run

@@ -1,4 +1,4 @@
-"""Batch norm that does not count a batch, or a part of it."""
+"""Batch norm that ignores a batch or parts of it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +10,11 @@ from torch.nn.modules.batchnorm import _NormBase
 
 @contextmanager
 def statistics_kept(model: nn.Module) -> Iterator[None]:
-    """Keep the running statistics of batch norms as they are.
+    """Do not update the running statistics of batch norms.
 
     Args:
-        model: Its norms that train go on using those of the batch.
+        model: Model whose batch norms in training mode still use batch
+            statistics.
     """
     norms = [
         module
@@ -32,21 +33,21 @@ def statistics_kept(model: nn.Module) -> Iterator[None]:
 
 
 def normalized(norm: nn.Module, x: Tensor, mask: Tensor | None) -> Tensor:
-    """Return what a batch norm makes of a map of which a part counts.
+    """Apply a batch norm to a feature map with a mask.
 
-    In training the statistics are those of the cells that count.
+    In training, the statistics are computed over the masked cells only.
 
     Args:
-        norm: A ``BatchNorm2d``; any other module is applied as it is.
-        x: Map (N, C, H, W).
-        mask: Which cells count, boolean (N, 1, H, W), or None for all.
+        norm: A ``BatchNorm2d``; any other module is applied directly.
+        x: Feature map (N, C, H, W).
+        mask: Cells to use, boolean (N, 1, H, W), or None for all.
     """
     if mask is None or not norm.training or type(norm) is not nn.BatchNorm2d:
         return norm(x)
     with torch.autocast(x.device.type, enabled=False):
         x = x.to(norm.weight.dtype)
         count = mask.sum().clamp(min=1)
-        # where, not multiply: padding may hold anything
+        # where instead of multiply: padding may be NaN
         mean = x.where(mask, 0.0).sum((0, 2, 3)) / count
         gap = x - mean[:, None, None]
         var = gap.where(mask, 0.0).square().sum((0, 2, 3)) / count

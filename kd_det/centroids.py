@@ -1,4 +1,4 @@
-"""CentroidBank: the class means of a teacher's embeddings, with provenance."""
+"""CentroidBank: class means of a teacher's embeddings with provenance."""
 
 import json
 import os.path as osp
@@ -10,20 +10,21 @@ import numpy as np
 from kd_det.errors import UserError
 from kd_det.files import atomic_write
 
-MAX_ROWS = 100_000  # of a JSON: a larger index is a slip, not a class
+MAX_ROWS = 100_000  # of a JSON file; larger indices are mistakes
 
 
 @dataclass(frozen=True)
 class CentroidBank:
-    """Class means with what is needed to know whose they are.
+    """Class means with their provenance.
 
     Attributes:
-        centroids: Means (K, D), float32; a class never seen is a zero row.
-        counts: Embeddings behind each mean (K,), int64.
-        classes: Names of the K rows; a detector's last is ``background``.
-        provenance: Where the bank comes from: ``teacher_sha256``,
-            ``annotation_sha256``, ``source``, ``versions`` and more; empty
-            for the authors' files.
+        centroids: Class means (K, D), float32; zero for classes without
+            samples.
+        counts: Number of embeddings of each class (K,), int64.
+        classes: Names of the K rows; for detectors the last is ``background``.
+        provenance: Origin of the class means: ``teacher_sha256``,
+            ``annotation_sha256``, ``source``, ``versions`` and more; empty for
+            the authors' files.
     """
 
     centroids: np.ndarray
@@ -32,7 +33,7 @@ class CentroidBank:
     provenance: dict = field(default_factory=dict)
 
     def save(self, path: str | Path) -> None:
-        """Write the bank atomically as one ``.npz``."""
+        """Write the class means to an ``.npz`` file atomically."""
         with atomic_write(path) as file:
             np.savez(
                 file,
@@ -44,19 +45,18 @@ class CentroidBank:
 
     @classmethod
     def load(cls, path: str | Path) -> 'CentroidBank':
-        """Read a bank written by :meth:`save`, or the authors' JSON.
+        """Read a file written by :meth:`save`, or the authors' JSON.
 
-        The authors' layout is an object of class index -> list of D floats;
-        it carries neither counts nor provenance, so a class that is there
-        counts 1.
+        The authors' layout maps class indices to lists of D floats. It has
+        neither counts nor provenance, so the count of each class is 1.
 
         Raises:
-            FileNotFoundError: No such file.
-            UserError: The file is neither layout, or a mean not finite.
+            FileNotFoundError: The file does not exist.
+            UserError: The file has neither layout, or a mean is not finite.
         """
         if not osp.isfile(path):
             raise FileNotFoundError(
-                f'There is no centroid file {str(path)!r}; make it with '
+                f'There is no centroid file {str(path)!r}; create it with '
                 f'`kd_det centroids CONFIG --out {path}`.'
             )
         try:
@@ -64,7 +64,7 @@ class CentroidBank:
                 is_zip = file.read(2) == b'PK'
             bank = cls._from_npz(path) if is_zip else cls._from_json(path)
             bank._check()
-        except Exception as error:  # whatever a damaged file gives
+        except Exception as error:  # damaged files raise anything
             reason = f'{type(error).__name__}: {error}'
             raise UserError(
                 f'Centroid file {str(path)!r} cannot be read ({reason}); '
@@ -91,7 +91,7 @@ class CentroidBank:
             raise ValueError(f'class indices are {sorted(rows)[:3]}, …')
         shapes = {row.shape for row in rows.values()}
         if [len(shape) for shape in shapes] != [1]:
-            raise ValueError('the rows are no lists of one length')
+            raise ValueError('the rows are not lists of equal length')
         centroids = np.zeros((max(rows) + 1, *shapes.pop()), np.float32)
         counts = np.zeros(len(centroids), np.int64)
         for key, row in rows.items():
@@ -99,10 +99,10 @@ class CentroidBank:
         return cls(centroids, counts, ())
 
     def _check(self) -> None:
-        """Raise a ValueError unless rows, counts and names fit."""
+        """Raise a ValueError unless rows, counts and names match."""
         rows = len(self.centroids)
         if self.centroids.ndim != 2 or self.counts.shape != (rows,):
-            raise ValueError('its arrays do not fit')
+            raise ValueError('its arrays do not match')
         if self.classes and len(self.classes) != rows:
             raise ValueError(f'{rows} rows have {len(self.classes)} names')
         if not np.isfinite(self.centroids).all():
@@ -117,20 +117,21 @@ class CentroidBank:
         teacher_sha256: str | None = None,
         annotation_sha256: str | None = None,
     ) -> None:
-        """Stop unless the bank belongs to this teacher and these classes.
+        """Raise unless the class means belong to this teacher and classes.
 
-        What the bank or the caller does not know is not compared.
+        Values unknown to the file or the caller are not compared.
 
         Args:
-            name: What to call the bank in a message, e.g. its path.
+            name: Name of the file for messages, e.g. its path.
             width: Width of the embeddings.
             classes: Class names of the rows.
-            num_rows: Rows needed: the classes, and background if any.
-            teacher_sha256: Of the teacher's checkpoint.
-            annotation_sha256: Of the training annotations.
+            num_rows: Expected number of rows: classes, plus background if any.
+            teacher_sha256: SHA-256 of the teacher's checkpoint.
+            annotation_sha256: SHA-256 of the training annotations.
 
         Raises:
-            UserError: Naming the first thing that differs.
+            UserError: Something differs; the message names the first
+                difference.
         """
         rows, have = self.centroids.shape
         again = 'compute it again with `kd_det centroids`'

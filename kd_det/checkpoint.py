@@ -1,4 +1,4 @@
-"""Load checkpoints without executing what is pickled in them."""
+"""Load checkpoints without executing pickled code."""
 
 import os
 import os.path as osp
@@ -30,25 +30,25 @@ def load_checkpoint(
     map_location: str | torch.device | Callable | None = 'cpu',
     trust: bool = False,
 ) -> dict:
-    """Load a checkpoint from a file or URL, with pickle execution off.
+    """Load a checkpoint from a file or URL with pickle execution disabled.
 
-    Tensors, plain Python values and what MMEngine's own checkpoints hold
-    (NumPy numbers, its log history) are read; anything else is refused. The
-    config text that MMEngine stores is dropped, since its resume would
-    execute it.
+    Tensors, plain Python values and the contents of MMEngine's checkpoints
+    (NumPy numbers, its log history) are read; anything else is rejected. The
+    config text stored by MMEngine is discarded, since resuming would execute
+    it.
 
     Args:
-        path: A local file, an http(s) URL or ``pip://NAME``, the one
-            checkpoint of an installed distribution.
+        path: Local file, http(s) URL or ``pip://NAME``, the checkpoint in an
+            installed distribution.
         map_location: As in ``torch.load``.
-        trust: Execute the pickle. Only for a file you vouch for.
+        trust: Whether to execute the pickle; only for trusted files.
 
     Returns:
         The checkpoint.
 
     Raises:
-        FileNotFoundError: No such file.
-        UserError: The file is damaged, holds code, or cannot be downloaded.
+        FileNotFoundError: The file does not exist.
+        UserError: The file is damaged, contains code, or cannot be downloaded.
     """
     path = str(path)
     if path.startswith(('http://', 'https://')):
@@ -72,13 +72,13 @@ def load_checkpoint(
         raise UserError(
             f'Checkpoint {path!r} asks for {found[1]!r}, which could run '
             'code; convert it to plain tensors, or pass --trust-pickle '
-            '(trust_pickle=True) if you vouch for the file.'
+            '(trust_pickle=True) if you trust the file.'
         ) from None
-    except Exception as error:  # whatever the damaged bytes ask for
+    except Exception as error:  # damaged bytes raise anything
         raise _unreadable(path, error) from None
     if not isinstance(checkpoint, dict):
         raise UserError(
-            f'Checkpoint {path!r} holds a {type(checkpoint).__name__}; a '
+            f'Checkpoint {path!r} contains a {type(checkpoint).__name__}; a '
             'dict of tensors, or one under state_dict, is accepted.'
         )
     if isinstance(checkpoint.get('meta'), dict):
@@ -88,7 +88,7 @@ def load_checkpoint(
 
 def _unreadable(path: str, error: Exception) -> UserError:
     size = osp.getsize(path)
-    # torch says what it found in the second paragraph, if there is one
+    # torch describes the cause in the second paragraph, if there is one
     paragraphs = str(error).split('\n\n')
     reason = paragraphs[min(1, len(paragraphs) - 1)].strip()
     return UserError(
@@ -99,7 +99,7 @@ def _unreadable(path: str, error: Exception) -> UserError:
 
 
 def _restricted_getattr(owner: type, name: str):
-    # MMEngine pickles the statistics methods of its log history this way.
+    # MMEngine pickles the statistics methods of its log history like this.
     if owner is HistoryBuffer and not name.startswith('_'):
         return getattr(owner, name)
     raise UnpicklingError(f'GLOBAL getattr({owner},{name})')
@@ -123,15 +123,15 @@ def _allowed() -> list:
 
 
 def download(url: str) -> str:
-    """Fetch a checkpoint once into torch's hub cache and return its path."""
+    """Download a checkpoint once to torch's hub cache and return its path."""
     folder = osp.join(torch.hub.get_dir(), 'checkpoints')
     path = osp.join(folder, osp.basename(urlsplit(url).path))
     try:
         if get_rank() == 0 and not osp.isfile(path):
             _fetch(url, path)
     finally:
-        barrier()  # also after an error, or the others would wait for ever
-    if not osp.isfile(path):  # on a node that shares no disk with rank 0
+        barrier()  # also after an error, to avoid a deadlock
+    if not osp.isfile(path):  # on a node without a shared disk
         _fetch(url, path)
     return path
 
@@ -142,27 +142,28 @@ def _fetch(url: str, path: str) -> None:
         torch.hub.download_url_to_file(url, path)  # atomic: it renames
     except (OSError, HTTPException) as error:
         raise UserError(
-            f'Cannot download {url!r} ({error}); fetch it on a machine with '
-            'a network and pass the local file: --teacher FILE for the '
-            'teacher, --cfg-options model.student.backbone.init_cfg.'
-            'checkpoint=FILE for the student (or …init_cfg=None, and with it '
-            '…frozen_stages=-1, …norm_eval=False and '
-            '…norm_cfg.requires_grad=True, for it to learn from scratch).'
+            f'Cannot download {url!r} ({error}); download it on a machine '
+            'with network access and pass the local file: --teacher FILE '
+            'for the teacher, --cfg-options '
+            'model.student.backbone.init_cfg.checkpoint=FILE for the '
+            'student (or …init_cfg=None together with …frozen_stages=-1, '
+            '…norm_eval=False and …norm_cfg.requires_grad=True, to train it '
+            'from scratch).'
         ) from None
 
 
 def use_safe_loading(trust: bool = False) -> None:
-    """Make every load of MMEngine go through :func:`load_checkpoint`.
+    """Make MMEngine load all checkpoints with :func:`load_checkpoint`.
 
-    Registers loaders for local files, http(s) and the names of model zoos
-    with MMEngine's ``CheckpointLoader``, whose own ones fall back to
-    executing the pickle.
+    Registers loaders for local files, http(s) and model zoo names with
+    MMEngine's ``CheckpointLoader``, whose own loaders fall back to executing
+    the pickle.
 
     Args:
-        trust: Let the pickles of this run execute.
+        trust: Whether this run's checkpoints may execute pickles.
     """
 
-    # MMEngine logs what follows `load_from_`
+    # MMEngine logs the part after `load_from_`
     def load_from_file(filename, map_location=None):
         return load_checkpoint(filename, map_location, trust)
 
@@ -205,13 +206,13 @@ def _look_up(filename: str, urls: dict[str, str]) -> str:
     if name not in urls:
         raise UserError(
             f'There are no weights {name!r} under {scheme}://'
-            f'{nearest(name, urls) or "; give a file or an http(s) URL"}.'
+            f'{nearest(name, urls) or "; use a file or an http(s) URL"}.'
         )
     return urls[name]
 
 
 def _backbone(checkpoint: dict) -> dict:
-    """Return a classifier's checkpoint as one of its backbone alone."""
+    """Reduce a classifier's checkpoint to its backbone."""
     state = checkpoint.get('state_dict', checkpoint)
     mark = 'backbone.'
     own = {
@@ -224,6 +225,6 @@ def _backbone(checkpoint: dict) -> dict:
 
 def _refuse(filename: str, map_location=None) -> dict:
     raise UserError(
-        f'Checkpoint {filename!r} lies where only code that may execute '
-        'pickles can read it; copy it to a local file and give that.'
+        f'Checkpoint {filename!r} can only be read by a loader that executes '
+        'pickles; copy it to a local file and use that.'
     )

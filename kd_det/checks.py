@@ -1,4 +1,4 @@
-"""Checks of the arguments of a part, made when it is built."""
+"""Argument checks for constructors."""
 
 import sys
 from collections.abc import Sequence
@@ -10,28 +10,28 @@ from kd_det.errors import UserError, nearest
 
 
 def check_positive(part: object | str, name: str, value: float) -> float:
-    """Return a finite number above 0, else raise a UserError."""
+    """Return a finite number above 0, or raise a UserError."""
     if not (_is_finite(value) and value > 0):
         raise _refusal(part, name, value, 'a finite number above 0 is')
     return value
 
 
 def check_not_negative(part: object | str, name: str, value: float) -> float:
-    """Return a finite number from 0 on, else raise a UserError."""
+    """Return a finite number of at least 0, or raise a UserError."""
     if not (_is_finite(value) and value >= 0):
         raise _refusal(part, name, value, 'a finite number, 0 or above, is')
     return value
 
 
 def check_finite(part: object | str, name: str, value: float) -> float:
-    """Return a finite number, else raise a UserError."""
+    """Return a finite number, or raise a UserError."""
     if not _is_finite(value):
         raise _refusal(part, name, value, 'a finite number is')
     return value
 
 
 def check_count(part: object | str, name: str, value: int, least: int) -> int:
-    """Return an integer from ``least`` on, else raise a UserError."""
+    """Return an integer of at least ``least``, or raise a UserError."""
     if not (_is_whole(value) and value >= least):
         what = f'an integer, {least} or above, is'
         raise _refusal(part, name, value, what)
@@ -39,7 +39,7 @@ def check_count(part: object | str, name: str, value: int, least: int) -> int:
 
 
 def check_choice(part: object | str, name: str, value, accepted: Sequence):
-    """Return one of the accepted values, else raise a UserError."""
+    """Return one of the accepted values, or raise a UserError."""
     if value not in accepted:
         *most, last = map(repr, accepted)
         choices = ' and '.join([', '.join(most), last] if most else [last])
@@ -53,22 +53,19 @@ def check_choice(part: object | str, name: str, value, accepted: Sequence):
 
 
 def check_scales(part: object | str, scales: Sequence[int]) -> tuple[int, ...]:
-    """Return cells a side of grids, the whole first, else raise a UserError.
+    """Return the grid sizes of regions, or raise a UserError.
 
-    SDD takes the first cell for the whole.
+    SDD uses the first region as the whole image.
     """
     good = isinstance(scales, Sequence) and all(map(_is_whole, scales))
     if not (good and [*scales][:1] == [1] and [*scales] == sorted({*scales})):
-        what = (
-            'integers that grow, such as (1, 2, 4), of which the first is 1, '
-            'the whole, are'
-        )
+        what = 'increasing integers that start with 1, such as (1, 2, 4), are'
         raise _refusal(part, 'scales', scales, what)
     return tuple(scales)
 
 
 def check_name(what: str, name: str) -> None:
-    """Raise a UserError unless a module can have this name among others."""
+    """Raise a UserError unless the name is valid for a submodule."""
     if (
         not (isinstance(name, str) and name)
         or '.' in name
@@ -76,8 +73,7 @@ def check_name(what: str, name: str) -> None:
     ):
         raise UserError(
             f'{what} is named {name!r}; a word without dots is accepted, '
-            "other than the names that torch uses itself, such as 'train' "
-            "and 'keys'."
+            "except names reserved by torch, such as 'train' and 'keys'."
         )
 
 
@@ -92,7 +88,9 @@ def _is_whole(value) -> bool:
 def _is_finite(value) -> bool:
     if isinstance(value, bool) or not isinstance(value, Real):
         return False
-    return abs(value) <= sys.float_info.max  # no NaN, no integer too large
+    return (
+        abs(value) <= sys.float_info.max
+    )  # excludes NaN and integers that are too large
 
 
 def _refusal(part: object | str, name: str, value, what: str) -> UserError:

@@ -1,4 +1,4 @@
-"""One way to read a config: the file, the options, then the data it names."""
+"""Read configs, with overrides and the ``data_root``/``classes`` shorthand."""
 
 import copy
 import inspect
@@ -16,31 +16,31 @@ from kd_det.shipped import config_path
 config_names.install()
 coco_files.install()
 
-# What is read at the top of a config beside the Runner's own arguments.
+# Top-level keys of a config besides the Runner's arguments.
 TOP_KEYS = ('auto_scale_lr', 'classes', 'data_root', 'find_unused_parameters')
 SPLITS = ('train', 'val', 'test')
 
 
 def load_config(path: str | Config, options: dict | None = None) -> Config:
-    """Read a config and carry its ``data_root`` and ``classes`` everywhere.
+    """Read a config and propagate its ``data_root`` and ``classes``.
 
     A config may set ``data_root`` (a folder) and ``classes`` (names in label
-    order) at its top level, or receive them through ``options``. They are
-    then written into every data set and metric, and the number of classes
-    into every head; what the config does not set stays as it is. A
-    ``data_root`` that the options give to one split wins there.
+    order) at its top level, or receive them through ``options``. They are then
+    written into every data set and metric, and the number of classes into
+    every head; settings that are not given are unchanged. A ``data_root`` that
+    the options set for one split takes precedence there.
 
     Args:
-        path: The config file, or ``kd_det::NAME`` for a shipped one; or a
-            config that has been read, of which a copy is returned.
+        path: Config file, ``kd_det::NAME`` for a shipped one, or a config
+            object, of which a copy is returned.
         options: Dotted overrides, e.g. ``{'optim_wrapper.lr': 0.1}``.
 
     Returns:
         The config, ready for a ``Runner``.
 
     Raises:
-        FileNotFoundError: No such config file, or no such base of it.
-        UserError: It is no config, or has no model.
+        FileNotFoundError: The config file or one of its bases does not exist.
+        UserError: It is not a config, or has no model.
     """
     if isinstance(path, Config):
         cfg = copy.deepcopy(path)
@@ -60,7 +60,7 @@ def load_config(path: str | Config, options: dict | None = None) -> Config:
         ) from None
     if not isinstance(cfg.get('model'), dict):
         raise UserError(
-            f'Config {path!r} has no model; give the config of a run, e.g. '
+            f'Config {path!r} has no model; use the config of a run, e.g. '
             "'kd_det::nd_frcnn_r101_r18.py'."
         )
     if mmrazor.is_named([*cfg.values()]):
@@ -68,7 +68,7 @@ def load_config(path: str | Config, options: dict | None = None) -> Config:
     preprocessor = cfg.get('data_preprocessor')
     learners = specs_that_train(cfg.model)
     if learners and preprocessor is not None:
-        # MMPretrain's data bases have it at the top, for the one model
+        # MMPretrain's data configs set it at the top level
         cfg.pop('data_preprocessor')
         for spec in learners:
             spec['data_preprocessor'] = copy.deepcopy(preprocessor)
@@ -77,15 +77,15 @@ def load_config(path: str | Config, options: dict | None = None) -> Config:
 
 
 def _read(path: str) -> Config:
-    """Return the config of a file, or say why there is none."""
+    """Read a config file, or explain the error."""
     if not osp.isfile(path):
         raise FileNotFoundError(
-            f'There is no config {path!r}; give the path of a .py config, or '
-            "one of this package, e.g. 'kd_det::nd_frcnn_r101_r18.py'."
+            f'There is no config {path!r}; use the path of a .py config, or '
+            "one of kd_det, e.g. 'kd_det::nd_frcnn_r101_r18.py'."
         )
     try:
         cfg = Config.fromfile(path)
-        [*cfg.values()]  # imports what a config with imports names
+        [*cfg.values()]  # triggers the imports of lazy configs
         return cfg
     except FileNotFoundError as error:
         raise FileNotFoundError(
@@ -93,19 +93,19 @@ def _read(path: str) -> Config:
             f'{osp.relpath(error.filename or path)!r}, which does not exist; '
             'correct the path in _base_.'
         ) from None
-    except UserError as error:  # a base kd_det::NAME that is not there
+    except UserError as error:  # a missing base kd_det::NAME
         raise UserError(f'Config {path!r}: {error}') from None
     except (Exception, SystemExit) as error:  # a config is a program
         if CUSTOM_IMPORT in str(error):
-            raise  # kd_det.preflight.explain explains it
+            raise  # explained by kd_det.preflight.explain
         raise UserError(
             f'Config {path!r} cannot be read ({reason_of(error, path)}); '
-            'correct it, or give another .py config.'
+            'correct it, or use another .py config.'
         ) from None
 
 
 def _carry_data(cfg: Config, options: dict) -> None:
-    """Write the folder and the classes wherever a config has data."""
+    """Write folder and classes into all data sets of a config."""
     data_root, classes = cfg.get('data_root'), cfg.get('classes')
     if isinstance(classes, str):
         classes = (classes,)
@@ -132,7 +132,7 @@ def _carry_data(cfg: Config, options: dict) -> None:
 
 
 def _check_option(cfg: Config, key: str, path: str) -> None:
-    """Stop at an option that nothing would read."""
+    """Raise for an option that nothing reads."""
     top = key.partition('.')[0]
     known = {*cfg, *inspect.signature(Runner).parameters, *TOP_KEYS}
     if top not in known:
@@ -143,9 +143,9 @@ def _check_option(cfg: Config, key: str, path: str) -> None:
 
 
 def _as_before(cfg: Config, key: str, value: object) -> object:
-    """Make a list (``128,96``) the tuple that it replaces.
+    """Convert a list (``128,96``) to a tuple if it replaces one.
 
-    Some types, such as ``Resize``, do not take a list for it.
+    Some types, such as ``Resize``, do not accept a list.
     """
     if not isinstance(value, list):
         return value
@@ -179,8 +179,8 @@ def _point_metrics(metrics: dict | list | None, dataset: dict) -> None:
 def _count_classes(model: dict, classes: tuple[str, ...]) -> None:
     num_classes = len(classes)
     if 'student' in model or 'peers' in model:
-        # the sides are resolved when they are built; a teacher may have
-        # learnt other classes, its checkpoint says which
+        # networks are resolved when they are built; a teacher may have other
+        # classes, which are stored in its checkpoint
         for spec in specs_that_train(model):
             spec['num_classes'] = num_classes
         model.setdefault('classes', classes)
@@ -189,10 +189,10 @@ def _count_classes(model: dict, classes: tuple[str, ...]) -> None:
 
 
 def specs_that_train(model: dict) -> list[dict]:
-    """Return the specs of a pair's student, or of all peers; else none.
+    """Return the specs of a pair's student or of all peers, if any.
 
     Args:
-        model: The config of any model.
+        model: Config of any model.
     """
     specs = [model['student']] if 'student' in model else []
     if isinstance(model.get('peers'), dict):
@@ -201,7 +201,7 @@ def specs_that_train(model: dict) -> list[dict]:
 
 
 def set_num_classes(model: dict, num_classes: int) -> None:
-    """Write the class count into every head of a model config."""
+    """Set the number of classes in every head of a model config."""
     for key, value in model.items():
         if key == 'num_classes':
             model[key] = num_classes
@@ -223,7 +223,7 @@ def set_seed(cfg: Config, seed: int) -> None:
     """Write the seed of a run into its config.
 
     Raises:
-        UserError: It is below 0, or too large.
+        UserError: It is negative or too large.
     """
     if not 0 <= seed < 2**32:
         raise UserError(

@@ -1,20 +1,20 @@
-"""What stopped the reading of a config, and where."""
+"""Describes errors in config files and their location."""
 
 import os.path as osp
 import traceback
 
-# The functions of MMEngine that read one file; ``filename`` is its path.
+# MMEngine's functions that read a file; ``filename`` is its path.
 READERS = ('_file2dict', '_parse_lazy_import')
 CUSTOM_IMPORT = 'Failed to import custom modules'
 
 
 def reason_of(error: BaseException, path: str) -> str:
-    """Return type, place and message of an error, for a sentence.
+    """Return type, location and message of an error, for a message.
 
     Args:
-        error: Raised while MMEngine read a config, with its traceback.
-        path: The config; only a line of another file, such as a base, is
-            given with the file.
+        error: Error raised while reading a config, with traceback.
+        path: The config file; a file name is only added for lines of other
+            files, such as bases.
     """
     frames = list(traceback.walk_tb(error.__traceback__))
     calls = [frame.f_code.co_name for frame, _ in frames]
@@ -26,7 +26,7 @@ def reason_of(error: BaseException, path: str) -> str:
     file = osp.abspath(read[-1] if read else path)
     lines = [n for frame, n in frames if frame.f_code.co_filename == file]
     text = str(error)
-    if isinstance(error, SyntaxError):  # MMEngine wraps that of Python
+    if isinstance(error, SyntaxError):  # MMEngine wraps Python's
         own = error.__context__ or error
         lines, text = [own.lineno] if own.lineno else [], own.msg
     elif 'import_modules_from_strings' in calls:  # the module's own error

@@ -1,4 +1,4 @@
-"""Write files so that a kill or a full disk leaves the old one whole."""
+"""Atomic file writing and output checks."""
 
 import hashlib
 import os
@@ -13,17 +13,17 @@ from kd_det.errors import UserError
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
-    """Open a temporary sibling of ``path`` that replaces it on success.
+    """Open a temporary file that replaces ``path`` on success.
 
-    Of a symbolic link the target is replaced. What exists and is no regular
-    file, such as a pipe or a device, is written to directly.
+    For a symbolic link the target is replaced. Existing special files, such as
+    pipes or devices, are written to directly.
 
     Args:
-        path: The file to write; its folder is made when missing.
+        path: File to write; missing folders are created.
 
     Yields:
-        A binary file. When the block ends it is synced and renamed; when
-        the block raises it is deleted and ``path`` is as it was.
+        A binary file. It is synced and renamed at the end of the block; if the
+        block raises, it is deleted and ``path`` is unchanged.
     """
     if os.path.exists(path) and not os.path.isfile(path):
         with open(path, 'wb') as file:
@@ -31,7 +31,7 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         return
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    # cut, since a name of 255 bytes is the longest that most disks take
+    # truncated, since most file systems limit names to 255 bytes
     handle, temporary = tempfile.mkstemp(
         dir=path.parent, prefix=f'.{path.name[:40]}.'
     )
@@ -49,19 +49,19 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def check_output(path: str | Path, option: str = '--out') -> None:
-    """Stop, before the work, if a file cannot be written in the end.
+    """Raise in advance if a file cannot be written.
 
     Args:
-        path: The file; its folders may be missing.
-        option: What names another, for the message.
+        path: Output file; its folders may be missing.
+        option: Option that sets the path, for the message.
 
     Raises:
-        UserError: It is a folder or below a file, its name is too long, or
-            it cannot be written.
+        UserError: It is a folder or below a file, its name is too long, or it
+            is not writable.
     """
     if os.path.isdir(path) or str(path).endswith(os.sep):
         raise UserError(
-            f'{option} {str(path)!r} is a folder; give the name of a file.'
+            f'{option} {str(path)!r} is a folder; use the name of a file.'
         )
     real = Path(os.path.realpath(path))
     there = first_existing(real.parent)
@@ -69,24 +69,24 @@ def check_output(path: str | Path, option: str = '--out') -> None:
     if any(len(os.fsencode(part)) > longest for part in real.parts):
         raise UserError(
             f'{option} {str(path)!r} has a name of more than {longest} '
-            'bytes; give a shorter one.'
+            'bytes; use a shorter one.'
         )
     if not there.is_dir():
         raise UserError(
             f'{option} {str(path)!r} cannot be written, since {str(there)!r} '
-            'is a file and no folder; give another path.'
+            'is a file, not a folder; use another path.'
         )
     direct = os.path.exists(path) and not os.path.isfile(path)
     if not os.access(path if direct else there, os.W_OK):
         raise UserError(
             f'{option} {str(path)!r} cannot be written, since '
-            f'{str(path if direct else there)!r} is read-only; give another '
+            f'{str(path if direct else there)!r} is read-only; use another '
             'path.'
         )
 
 
 def first_existing(path: str | Path) -> Path:
-    """Return the path itself, or the nearest parent of it that exists."""
+    """Return the path, or its nearest existing parent."""
     path = Path(os.path.abspath(path))
     while not os.path.exists(path):
         path = path.parent
@@ -100,7 +100,7 @@ def _umask() -> int:
 
 
 def sha256_of(path: str | Path) -> str:
-    """Return the sha256 of a file as hexadecimal digits."""
+    """Return the SHA-256 of a file in hexadecimal."""
     digest = hashlib.sha256()
     with open(path, 'rb') as file:
         while block := file.read(1 << 20):
@@ -109,26 +109,26 @@ def sha256_of(path: str | Path) -> str:
 
 
 def check_folder(
-    path: str, what: str = 'work dir', option: str = '--work-dir'
+    path: str, what: str = 'work directory', option: str = '--work-dir'
 ) -> None:
-    """Stop if a folder cannot be made: a file stands in its way.
+    """Raise if a folder cannot be created or written to.
 
     Args:
-        path: The folder.
-        what: What to call it.
-        option: What names another.
+        path: Path of the folder.
+        what: Name of the folder in messages.
+        option: Option that sets the path, for the message.
 
     Raises:
-        UserError: It cannot be made, or not be written.
+        UserError: It cannot be created, or is read-only.
     """
     there = first_existing(path)
     if not there.is_dir():
         raise UserError(
             f'The {what} {path!r} cannot be a folder, since {str(there)!r} '
-            f'is a file; give another with {option}.'
+            f'is a file; set another with {option}.'
         )
     if not os.access(there, os.W_OK):
         raise UserError(
-            f'The {what} {path!r} cannot be written, since {str(there)!r} '
-            f'is read-only; give another with {option}.'
+            f'The {what} {path!r} cannot be written, since {str(there)!r} is '
+            f'read-only; set another with {option}.'
         )

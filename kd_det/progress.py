@@ -1,4 +1,4 @@
-"""How far a long pass is: a bar on a terminal, lines elsewhere."""
+"""Progress of long loops: a bar on a terminal, lines otherwise."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -17,14 +17,14 @@ def track(
     silent: bool = False,
     interval: float = 20,
 ) -> Iterator[Item]:
-    """Yield the items and show how many are done and the time left.
+    """Yield the items and show the progress and the remaining time.
 
     Args:
-        items: What is gone through.
-        what: The name of the pass.
+        items: Items to iterate over.
+        what: Name of the loop.
         total: Number of items, for those without a length.
-        silent: Show nothing, as on other ranks than the first.
-        interval: Seconds between lines where there is no terminal.
+        silent: Whether to show nothing, as on ranks above 0.
+        interval: Seconds between lines if there is no terminal.
     """
     console = get_console()
     if silent or console.is_terminal:

@@ -1,4 +1,4 @@
-"""The random generators of a process: capture, restore, isolate."""
+"""Capture, restore and isolate the random generators of a process."""
 
 import random
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader, get_worker_info
 def capture() -> dict:
     """Return the states of Python's, NumPy's and torch's generators.
 
-    Only tensors, numbers, strings and containers of them, so that a
-    checkpoint holding it loads with pickle execution off.
+    The states consist of tensors, numbers, strings and containers, so that a
+    checkpoint with them loads with pickle execution disabled.
     """
     version, keys, gauss = random.getstate()
     name, numpy_keys, position, has_gauss, cached = np.random.get_state()
@@ -38,7 +38,7 @@ def capture() -> dict:
 
 
 def restore(state: dict) -> None:
-    """Set the generators to what :func:`capture` returned."""
+    """Restore the states returned by :func:`capture`."""
     version, keys, gauss = state['python']
     random.setstate((version, tuple(keys.tolist()), gauss))
     name, numpy_keys, *rest = state['numpy']
@@ -57,7 +57,7 @@ def seed_all(seed: int) -> None:
 
 @contextmanager
 def isolated() -> Iterator[None]:
-    """Leave the generators as they were, whatever the block draws."""
+    """Restore the generators after the block."""
     state = capture()
     try:
         yield
@@ -66,13 +66,13 @@ def isolated() -> Iterator[None]:
 
 
 def seed_workers(loader: DataLoader) -> None:
-    """Seed workers by what the main process draws when an epoch begins.
+    """Seed workers from the main process at the start of each epoch.
 
-    MMEngine lets them repeat the augmentation of the first epoch. An
-    initialisation of the user's own stays.
+    In MMEngine they repeat the augmentation of the first epoch. A custom
+    ``worker_init_fn`` is kept.
 
     Args:
-        loader: As MMEngine builds it.
+        loader: Data loader built by MMEngine.
     """
     init = loader.worker_init_fn
     if isinstance(init, partial) and init.func is worker_init_fn:
@@ -82,15 +82,15 @@ def seed_workers(loader: DataLoader) -> None:
 
 
 def seed_worker(worker_id: int, init: partial, rank: int) -> None:
-    """Seed a worker by rank and by what the main process drew for it.
+    """Seed a worker from its rank and the seed drawn by the main process.
 
     Args:
-        worker_id: Number of the worker.
-        init: MMEngine's own function, whose seeds are the same every epoch.
-        rank: Rank of the process it works for.
+        worker_id: Index of the worker.
+        init: MMEngine's function, whose seeds are the same in every epoch.
+        rank: Rank of its process.
     """
     init(worker_id)
-    # torch draws this seed, when an epoch begins, from the main generator
+    # torch draws this seed from the main generator at the start of an epoch
     entropy = [get_worker_info().seed, rank]
     seeds = np.random.SeedSequence(entropy).generate_state(3)
     random.seed(int(seeds[0]))
@@ -99,20 +99,20 @@ def seed_worker(worker_id: int, init: partial, rank: int) -> None:
 
 
 class OwnNumbers(nn.Module):
-    """Random numbers of one part of a model, apart from the process's.
+    """A separate random generator for one part of a model.
 
-    Where they stand is a buffer, so that a checkpoint keeps it. The first
-    are chosen by the global generator, once, when this is built.
+    Its state is a buffer and thus saved in checkpoints. It is seeded once from
+    the global generator in the constructor.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer('seed', torch.randint(2**62, ()))
-        self._known: int | None = None  # on the host: no wait for a GPU
+        self._known: int | None = None  # on the host
 
     @contextmanager
     def drawn(self) -> Iterator[None]:
-        """Let the block draw its own; the next one draws others."""
+        """Use the separate generator within the block, and advance it."""
         if self._known is None:
             self._known = int(self.seed)
         with isolated():

@@ -1,4 +1,4 @@
-"""Registries of scope ``kd_det``: children of mmengine's, filled lazily."""
+"""Registries of the scope ``kd_det``, children of MMEngine's."""
 
 import inspect
 
@@ -19,7 +19,7 @@ from kd_det.compat import mmrazor
 from kd_det.compat.torchvision import ensure_importable
 from kd_det.errors import UserError, nearest
 
-ensure_importable()  # every package of the family imports torchvision
+ensure_importable()  # all OpenMMLab packages import torchvision
 
 
 def _child(name: str, parent: Registry, *modules: str) -> Registry:
@@ -66,13 +66,13 @@ def build_part(name: str, cfg: dict, base: type):
     """Build one part of a pair, such as a loss or a distiller.
 
     Args:
-        name: Where the part stands in the config, for messages.
-        cfg: Its config.
-        base: What it must be.
+        name: Path of the part in the config, for messages.
+        cfg: Config of the part.
+        base: Required base class.
 
     Raises:
-        UserError: The config is no dict, its type is unknown or no
-            ``base``, or an argument is too many or missing.
+        UserError: The config is not a dict, its type is unknown or not a
+            ``base``, or its arguments are wrong.
     """
     if not isinstance(cfg, dict):
         raise UserError(
@@ -102,5 +102,5 @@ def build_part(name: str, cfg: dict, base: type):
             f'{name} ({kind}) {error}; accepted are '
             f'{", ".join(inspect.signature(found).parameters)}.'
         ) from None
-    # the class itself: its name may be unknown in the default scope
+    # the class itself, since its name may be unknown in the default scope
     return MODELS.build(dict(cfg, type=found))

@@ -1,4 +1,4 @@
-"""Files that come with the package and are no modules: the configs."""
+"""Data files shipped with the package: the configs."""
 
 import os
 from pathlib import Path
@@ -12,21 +12,21 @@ PACKAGE = Path(__file__).parent
 def shipped(name: str) -> Path:
     """Return the path of a shipped file or folder.
 
-    It is in ``kd_det/.mim`` of an installed package, as in those of
-    OpenMMLab, and in the root of a repository.
+    It is in ``kd_det/.mim`` of an installed package, as in OpenMMLab's
+    packages, or in the root of the repository.
 
     Args:
         name: ``'configs'`` or ``'constraints.txt'``.
 
     Raises:
-        UserError: This installation lacks it.
+        UserError: It is missing in this installation.
     """
     for folder in (PACKAGE / '.mim', PACKAGE.parent):
         if (folder / name).exists():
             return folder / name
     raise UserError(
         f'This installation of kd_det has no {name} (looked in '
-        f'{PACKAGE / ".mim"}); build it from a whole checkout and install it '
+        f'{PACKAGE / ".mim"}); build it from a complete clone and install it '
         'again.'
     )
 
@@ -35,8 +35,8 @@ def config_path(name: str) -> str:
     """Return the path of the config ``kd_det::NAME``.
 
     Args:
-        name: ``'kd_det::'`` and a path below ``configs``; any other string
-            is returned as it is.
+        name: ``'kd_det::'`` and a path below ``configs``; any other string is
+            returned unchanged.
 
     Raises:
         UserError: kd_det has no such config.

@@ -1,4 +1,4 @@
-"""FeatureTap: what passes through named sub-modules during one forward."""
+"""FeatureTap: records inputs or outputs of submodules in a forward pass."""
 
 import functools
 import re
@@ -8,28 +8,28 @@ from torch.utils.hooks import RemovableHandle
 
 from kd_det.errors import UserError, nearest
 
-MAX_NAMES = 12  # of sub-modules, in a message
+MAX_NAMES = 12  # maximum number of submodules in a message
 
 
 class FeatureTap:
-    """Record inputs or outputs of named sub-modules while it is open.
+    """Record inputs or outputs of named submodules in a ``with`` block.
 
-    A point is a dotted module path, with ``:input`` behind it for what goes
-    in (a tuple of all positional arguments) instead of what comes out. Each
-    point records one entry a call, in order; with ``[-1]`` at its end only
-    the last call, with ``[0]`` the first and so on. What goes into an
-    in-place module is copied, or one would see what came out; anything else
-    that is changed in place after it was recorded stops. On leaving the
-    ``with`` block every hook is removed, also after an exception.
+    A tap point is a dotted module path, followed by ``:input`` to record the
+    input (a tuple of all positional arguments) instead of the output. Each
+    point records one entry per call, in order; with the suffix ``[-1]`` only
+    the last call, with ``[0]`` the first and so on. The input of an in-place
+    module is copied, since it would be overwritten; any other in-place change
+    of a recorded tensor is an error. All hooks are removed at the end of the
+    block, even after an exception.
 
     Args:
-        module: The network to listen to.
-        points: Name of a record -> point, e.g.
-            ``{'embed': 'roi_head.bbox_head.fc_cls:input'}``.
+        module: The network.
+        points: Record name -> tap point, e.g. ``{'embed':
+            'roi_head.bbox_head.fc_cls:input'}``.
 
     Raises:
-        UserError: A path leads to no sub-module, a call that is asked for
-            did not happen, or a record was changed in place afterwards.
+        UserError: A submodule or a requested call does not exist, or a record
+            was changed in place afterwards.
 
     Example:
         >>> tap = FeatureTap(model, {'logits': 'head.fc'})
@@ -45,7 +45,7 @@ class FeatureTap:
         self._find()
 
     def _find(self) -> None:
-        """Look the points up: a hook may put another module in a place."""
+        """Look up the modules each time, since hooks may replace them."""
         self.points: dict[str, tuple] = {}
         for name, written in self._written.items():
             path, side, call = _split(written)
@@ -86,11 +86,10 @@ class FeatureTap:
                 versions[name] = [versions[name][call]]
             if versions[name] != [_versions(e) for e in records[name]]:
                 raise UserError(
-                    f'What tap point {self._written[name]!r} recorded was '
+                    f'The record of tap point {self._written[name]!r} was '
                     'changed in place afterwards, by an in-place activation '
-                    "or a block's addition; write ':input' behind the path of "
-                    'that activation, which copies what goes in, or name a '
-                    'point behind the change.'
+                    "or addition; use the activation's path with ':input', "
+                    'which copies its input, or a point after the change.'
                 )
 
     def _record(self, name: str, entry) -> None:
@@ -105,9 +104,9 @@ def _kept(module: nn.Module, args: tuple) -> tuple:
 
 
 def _versions(entry) -> list:
-    """Return how often the tensors of an entry have been written to."""
+    """Return the version counters of the tensors of an entry."""
     if isinstance(entry, Tensor):
-        # those of inference mode do not count
+        # tensors of inference mode have no counter
         return [] if entry.is_inference() else [entry._version]
     if isinstance(entry, dict):
         entry = entry.values()
@@ -121,7 +120,7 @@ def _pick(record: list, call: int, module: nn.Module):
         return record[call]
     except IndexError:
         raise UserError(
-            f'A tap point asks for call [{call}] of a '
+            f'A tap point requests call [{call}] of a '
             f'{type(module).__name__} that was called {len(record)} times.'
         ) from None
 
@@ -130,33 +129,34 @@ def _split(written: str) -> tuple[str, str, int | None]:
     point, bracket, call = written.partition('[')
     if bracket and not re.fullmatch(r'-?\d+\]', call):
         raise UserError(
-            f'Tap point {point!r} ends in {bracket + call!r}; write [-1] for '
+            f'Tap point {point!r} ends in {bracket + call!r}; use [-1] for '
             'the last call, [0] for the first.'
         )
     path, _, side = point.partition(':')
     if side not in ('', 'input', 'output'):
         raise UserError(
-            f'Tap point {point!r} ends in {side!r}; write the module path '
-            "alone for its output or with ':input' for what goes in."
+            f'Tap point {point!r} ends in {side!r}; use the module path '
+            "alone for its output, or with ':input' for its input."
         )
     return path, side or 'output', int(call[:-1]) if bracket else None
 
 
 def find_module(module: nn.Module, path: str) -> nn.Module:
-    """Return the sub-module at ``path``; a wrong path names the nearest."""
+    """Return the submodule at ``path``, or raise and suggest another."""
     try:
         return module.get_submodule(path)
     except AttributeError:
         names = [name for name, _ in module.named_modules() if name]
         names = [name for name in names if not path.startswith(name)]
         raise UserError(
-            f'{type(module).__name__} has no sub-module {path!r}'
-            f'{nearest(path, names) or ";"} {_children(module, path)}.'
+            f'{type(module).__name__} has no submodule '
+            f'{path!r}{nearest(path, names) or ";"} '
+            f'{_children(module, path)}.'
         ) from None
 
 
 def _children(module: nn.Module, path: str) -> str:
-    """Return what there is where a path leads astray."""
+    """Describe the existing submodules at the wrong part of a path."""
     found = ''
     for name in path.split('.'):
         below = dict(module.named_children())

@@ -106,10 +106,10 @@ def test_wrong_json(tmp_path, text):
     [
         (dict(centroids=None), 'centroids'),
         (dict(provenance=None), 'provenance'),
-        (dict(centroids=np.ones(3)), 'do not fit'),
-        (dict(centroids=np.ones((2, 5))), 'do not fit'),
+        (dict(centroids=np.ones(3)), 'do not match'),
+        (dict(centroids=np.ones((2, 5))), 'do not match'),
         (dict(centroids=np.float32(1)), 'unsized'),
-        (dict(counts=np.ones(2)), 'do not fit'),
+        (dict(counts=np.ones(2)), 'do not match'),
         (dict(classes=np.array(['cat', 'dog'])), '3 rows have 2 names'),
         (dict(centroids=np.full((3, 5), np.nan)), 'not finite'),
         (dict(centroids=np.full((3, 5), np.inf)), 'not finite'),

@@ -157,7 +157,7 @@ def test_damaged_bytes(tmp_path, new):
 
 def test_neither_dict_nor_checkpoint(tmp_path):
     path = save([1, 2], tmp_path / 'a.pth')
-    with pytest.raises(UserError, match='holds a list'):
+    with pytest.raises(UserError, match='contains a list'):
         load_checkpoint(path)
     (tmp_path / 'a.pth').write_text('<html>Not found</html>')
     with pytest.raises(UserError, match='not a checkpoint'):

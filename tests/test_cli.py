@@ -154,6 +154,6 @@ def test_an_output_is_checked_before_the_work(command, tmp_path):
     done = started(command, *words, '--out', str(tmp_path), code=2)
     assert done.stdout == ''
     assert done.stderr == (
-        f'error: --out {str(tmp_path)!r} is a folder; give the name of a '
+        f'error: --out {str(tmp_path)!r} is a folder; use the name of a '
         'file.\n'
     )

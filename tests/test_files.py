@@ -125,10 +125,10 @@ def test_the_longest_name(tmp_path):
 @pytest.mark.parametrize(
     ('name', 'reason'),
     [
-        ('folder', 'is a folder; give the name of a file'),
+        ('folder', 'is a folder; use the name of a file'),
         ('new/', 'is a folder'),
-        ('file/out', "file' is a file and no folder"),
-        ('file/a/b', "file' is a file and no folder"),
+        ('file/out', "file' is a file, not a folder"),
+        ('file/a/b', "file' is a file, not a folder"),
         ('x' * 300, 'has a name of more than 255 bytes'),
         ('new/' + 'x' * 300 + '/out', 'has a name of more than 255 bytes'),
     ],
@@ -144,7 +144,7 @@ def test_outputs_that_cannot_be(tmp_path, name, reason):
 @pytest.mark.skipif(os.geteuid() == 0, reason='root may write everywhere')
 def test_a_folder_that_is_read_only(tmp_path):
     tmp_path.chmod(0o555)
-    with pytest.raises(UserError, match='is read-only; give another path'):
+    with pytest.raises(UserError, match='is read-only; use another path'):
         check_output(tmp_path / 'new/out')
 
 

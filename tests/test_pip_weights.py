@@ -144,7 +144,7 @@ def test_code_in_a_distribution_is_not_executed(tmp_path, monkeypatch):
 def test_none_or_several_checkpoints(tmp_path, monkeypatch, files):
     distribution(tmp_path, monkeypatch, *files)
     count = sum(name.endswith('.pth') for name in files)
-    with pytest.raises(UserError, match=f'holds {count} checkpoints'):
+    with pytest.raises(UserError, match=f'contains {count} checkpoints'):
         locate('pip://some_weights')
 
 
@@ -152,7 +152,7 @@ def test_lists_of_import_paths_are_no_checkpoints(tmp_path, monkeypatch):
     distribution(tmp_path, monkeypatch)
     record = tmp_path / 'some_weights-1.0.dist-info/RECORD'
     record.write_text('__editable__.some_weights.pth,,\n')
-    with pytest.raises(UserError, match='holds 0 checkpoints'):
+    with pytest.raises(UserError, match='contains 0 checkpoints'):
         locate('pip://some_weights')
     record.write_text('distutils.pth,,\nsome_weights/a.pth,,\n')
     assert locate('pip://some_weights') == str(tmp_path / 'some_weights/a.pth')
@@ -164,5 +164,5 @@ def test_not_installed():
 
 
 def test_no_name():
-    with pytest.raises(UserError, match="'pip://' name no distribution"):
+    with pytest.raises(UserError, match="'pip://' contain no distribution"):
         locate('pip://')

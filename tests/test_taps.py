@@ -74,9 +74,9 @@ def test_other_hooks_stay(net):
 
 
 def test_wrong_path_names_the_nearest(net):
-    with pytest.raises(UserError, match=r"no sub-module '1\.2'; did you mean"):
+    with pytest.raises(UserError, match=r"no submodule '1\.2'; did you mean"):
         FeatureTap(net, {'a': '1.2'})
-    with pytest.raises(UserError, match="no sub-module 'backbone'"):
+    with pytest.raises(UserError, match="no submodule 'backbone'"):
         find_module(net, 'backbone')
 
 
@@ -99,7 +99,7 @@ def test_wrong_path_says_what_is_there():
 
 
 def test_wrong_side(net):
-    with pytest.raises(UserError, match="ends in 'inputs'; write"):
+    with pytest.raises(UserError, match="ends in 'inputs'; use"):
         FeatureTap(net, {'a': '0:inputs'})
 
 
@@ -135,7 +135,7 @@ def test_a_call_that_did_not_happen():
 
 @pytest.mark.parametrize('point', ['relu[x]', 'relu[1', 'relu[]'])
 def test_bad_call(point):
-    with pytest.raises(UserError, match=r'write \[-1\] for the last'):
+    with pytest.raises(UserError, match=r'use \[-1\] for the last'):
         FeatureTap(Shared(), {'a': point})
 
 
@@ -157,7 +157,7 @@ class Residual(nn.Module):
 @pytest.mark.parametrize('grad', [True, False])
 def test_what_is_changed_in_place_afterwards(point, grad):
     net = Residual().eval()
-    sentence = rf'{re.escape(repr(point))} recorded was changed in place'
+    sentence = rf'{re.escape(repr(point))} was changed in place'
     with torch.set_grad_enabled(grad):
         with pytest.raises(UserError, match=sentence) as caught:
             with FeatureTap(net, {'a': point}):

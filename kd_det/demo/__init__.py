@@ -1,1 +1,1 @@
-"""``kd_det demo``: what distillation does to a small detector, in minutes."""
+"""``kd_det demo``: distil a small detector in minutes."""

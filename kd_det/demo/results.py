@@ -1,4 +1,4 @@
-"""What comes out of the demo: scores, times, a table and a picture."""
+"""Results of the demo: scores, timing, table and picture."""
 
 import json
 import platform
@@ -22,30 +22,28 @@ from kd_det.files import atomic_write
 from kd_det.precompute.provenance import package_versions
 
 METRICS = dict(mAP='bbox_mAP', AP50='bbox_mAP_50', AP75='bbox_mAP_75')
-WARM_UP = 10  # images before times are taken
+WARM_UP = 10  # images before timing
 PICTURES = 4  # images in the picture
-OBJECTS = range(3, 6)  # in each of them
-THRESHOLD = 0.4  # least score in the picture
+OBJECTS = range(3, 6)  # number of objects per image
+THRESHOLD = 0.4  # minimum score in the picture
 
 
 def evaluate(
     cfgs: dict[str, Config], records: dict[str, dict], png: Path
 ) -> dict:
-    """Evaluate the networks, time them and draw what they see.
+    """Evaluate and time the networks, and draw their predictions.
 
     Args:
-        cfgs: Key of a row -> config of its training.
-        records: The same -> ``path`` of the checkpoint and
-            ``initial_weights``.
-        png: The picture to write.
+        cfgs: Row key -> config of its training.
+        records: Row key -> ``path`` of the checkpoint and ``initial_weights``.
+        png: Picture file to write.
 
     Returns:
-        ``models``: what each took from the teacher, and its scores;
-        ``networks``: size and time of the teacher and of the student; and
-        what they were measured with.
+        ``models``: inherited parts, losses and scores; ``networks``: size and
+            latency of teacher and student; and the measurement setup.
 
     Raises:
-        RuntimeError: The students were not trained alike.
+        RuntimeError: The students were not trained under the same conditions.
     """
     check_alike(cfgs, records)
     networks, models = {}, {}
@@ -101,7 +99,7 @@ def evaluate(
 
 
 def inherited(cfg: Config) -> list[str]:
-    """Return the parts that a training's student takes of the teacher."""
+    """Return the parts that the student inherits from the teacher."""
     return list(cfg.model.get('student', {}).get('inherit', ()))
 
 
@@ -115,9 +113,9 @@ def losses(cfg: Config) -> list[str]:
 
 
 def check_alike(cfgs: dict[str, Config], records: dict[str, dict]) -> None:
-    """Stop unless all students had the same data, schedule and start.
+    """Raise unless all students share data, schedule and initial weights.
 
-    Where a part is inherited, its start must differ.
+    The initial weights of inherited parts must differ.
     """
     alone = cfgs[ALONE.key]
     start = records[ALONE.key]['initial_weights']
@@ -137,9 +135,9 @@ def check_alike(cfgs: dict[str, Config], records: dict[str, dict]) -> None:
         other = {part for part in start if own.get(part) != start[part]}
         if own.keys() != start.keys() or other != set(inherited(cfg)):
             raise RuntimeError(
-                f'The students {ALONE.key} and {row.key} began with other '
-                f'weights in {sorted(other)}, while {inherited(cfg)} are '
-                'inherited.'
+                f'The students {ALONE.key} and {row.key} started from '
+                f'different weights in {sorted(other)}, while '
+                f'{inherited(cfg)} are inherited.'
             )
 
 
@@ -147,9 +145,9 @@ def check_alike(cfgs: dict[str, Config], records: dict[str, dict]) -> None:
 def latencies(
     networks: dict[str, nn.Module], batches: list[dict]
 ) -> dict[str, float]:
-    """Return the median seconds of ``test_step``, a batch at a time.
+    """Return the median time of ``test_step`` in seconds.
 
-    The networks take turns, so that a busy machine slows all alike.
+    The networks alternate, so that a busy machine affects them equally.
     """
     taken = {key: [] for key in networks}
     for number, batch in enumerate(batches[:WARM_UP] + batches):
@@ -170,9 +168,9 @@ def draw(
     batches: list[dict],
     dataset,
 ) -> None:
-    """Draw, under their titles, what networks see in the first images.
+    """Draw the predictions of the networks on some images.
 
-    Those are the first of the validation images that have a few objects.
+    These are the first validation images with a few objects.
     """
     infos = [dataset.get_data_info(index) for index in range(len(dataset))]
     chosen = [
@@ -228,7 +226,7 @@ def write_results(folder: Path, results: dict) -> None:
 
 
 def table(results: dict) -> str:
-    """Return the results as a Markdown table and what they are."""
+    """Return the results as a Markdown table with an explanation."""
     models, networks = results['models'], results['networks']
     lines = [
         '| model | inherited | loss | mAP | gain | AP50 | AP75 |',

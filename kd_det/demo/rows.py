@@ -1,4 +1,4 @@
-"""The trainings of the demo: a line here is a row of its table."""
+"""The training runs of the demo, one per row of its table."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ from kd_det.api.long_steps import Step
 
 @dataclass(frozen=True)
 class Row(Step):
-    """A training and its row of the table.
+    """A training run and its row of the table.
 
     Attributes:
-        config: Its file in ``configs/demo``.
+        config: Config file in ``configs/demo``.
     """
 
     config: str

@@ -1,1 +1,1 @@
-"""What is measured: metrics, stored predictions, plain MMDetection."""
+"""Evaluation: metrics, stored predictions, plain libraries."""

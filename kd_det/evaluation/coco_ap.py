@@ -10,21 +10,21 @@ from pycocotools.cocoeval import COCOeval
 from kd_det.evaluation.predictions import BoxPredictions
 
 METRICS = ('mAP', 'AP50', 'AP75', 'AP_small', 'AP_medium', 'AP_large')
-LARGEST = 1e10  # square pixels, as COCO bounds the areas
-DETECTIONS = 100  # an image and class, as COCO counts
+LARGEST = 1e10  # square pixels, the upper limit in COCO
+DETECTIONS = 100  # per image and class, as in COCO
 
 
 def coco_scores(
     predictions: BoxPredictions,
 ) -> tuple[dict[str, float | None], dict[str, float | None]]:
-    """Return pycocotools' averages, in [0, 1]; None where no box is true.
+    """Return pycocotools' scores in [0, 1]; None without ground truth.
 
     Args:
-        predictions: Of one run.
+        predictions: Predictions of one run.
 
     Returns:
-        The metrics of ``METRICS``, small, medium and large by the area of
-        the true box; and the AP of each class by its name.
+        The metrics of ``METRICS``, where small, medium and large refer to the
+        area of the true box; and the AP of each class by name.
     """
     evaluation = _evaluation(predictions)
     with _quiet():
@@ -45,14 +45,13 @@ def coco_scores(
 
 
 class ResampledAP:
-    """AP when images count several times, or not at all.
+    """AP for resampled images.
 
-    The matching of boxes, which takes the time, is done once; it does not
-    depend on other images. An image that counts twice is the same as two
-    copies of it.
+    Matching boxes, the expensive part, does not depend on other images and is
+    done once. An image with count 2 is equivalent to two copies.
 
     Args:
-        predictions: Of one run.
+        predictions: Predictions of one run.
     """
 
     def __init__(self, predictions: BoxPredictions) -> None:
@@ -74,10 +73,10 @@ class ResampledAP:
         """Return the mAP and the AP of each class, in [0, 1].
 
         Args:
-            counts: How often each image counts, (I,).
+            counts: Count of each image, (I,).
 
         Returns:
-            (1 + K,), NaN for a class without a true box.
+            (1 + K,), NaN for a class without true boxes.
         """
         by_class = np.array(
             [matches.ap(counts, self._recalls) for matches in self._classes]
@@ -88,7 +87,7 @@ class ResampledAP:
 
 
 class _Matches:
-    """The matched boxes of one class, by falling score."""
+    """The matched boxes of one class, by descending score."""
 
     def __init__(self, results: list[dict | None]) -> None:
         self.true = np.array(
@@ -99,7 +98,7 @@ class _Matches:
         )
         found = [(i, r) for i, r in enumerate(results) if r is not None]
         scores = [np.asarray(r['dtScores']) for _, r in found]
-        # stable, as pycocotools sorts: ties stay in the order of the images
+        # stable sort as in pycocotools: ties keep the order of the images
         order = np.argsort(
             -np.concatenate([*scores, []]), kind='mergesort'
         ).astype(int)
@@ -112,7 +111,7 @@ class _Matches:
         counted = ~ignored[:, order].astype(bool)  # IoU threshold, box
         right = matched[:, order].astype(bool) & counted
         self.right = [np.flatnonzero(row) for row in right]
-        # seldom more than one row: only a box in a crowd is ignored
+        # rarely more than one row: only boxes in a crowd are ignored
         self.counted, rows = np.unique(counted, axis=0, return_inverse=True)
         self.rows = rows.ravel()
 
@@ -142,17 +141,17 @@ class _Matches:
 def _precision_at(
     recalls: np.ndarray, right: np.ndarray, boxes: np.ndarray, true: int
 ) -> np.ndarray:
-    """Return the best precision at each recall or a higher one.
+    """Return the best precision at or above each recall.
 
     Args:
-        recalls: Rising.
-        right: How many boxes are right down to each right one, by score.
-        boxes: How many boxes there are down to it.
-        true: How many true boxes there are.
+        recalls: Ascending recall values.
+        right: Number of correct boxes up to each correct one, by score.
+        boxes: Number of boxes up to it.
+        true: Number of true boxes.
     """
     precision = right / (boxes + np.spacing(1))
     best = np.maximum.accumulate(precision[::-1])[::-1]
-    best = np.append(best, 0)  # at a recall that is not reached
+    best = np.append(best, 0)  # for recall values that are not reached
     return best[np.searchsorted(right / true, recalls, side='left')]
 
 
@@ -164,7 +163,7 @@ def _evaluation(predictions: BoxPredictions) -> COCOeval:
     )
     truth = [
         dict(
-            id=index + 1,  # 0 means no match to pycocotools
+            id=index + 1,  # 0 means no match in pycocotools
             image_id=int(image) + 1,
             category_id=int(label) + 1,
             bbox=box.tolist(),
@@ -209,7 +208,7 @@ def _evaluation(predictions: BoxPredictions) -> COCOeval:
 
 
 def _or_none(value: float) -> float | None:
-    return None if value < 0 else float(value)  # -1: there was no true box
+    return None if value < 0 else float(value)  # -1: no true boxes
 
 
 def _quiet() -> contextlib.AbstractContextManager:

@@ -1,4 +1,4 @@
-"""CrossEntropy: the loss on images that were not trained on."""
+"""CrossEntropy: the loss on validation images."""
 
 from collections.abc import Sequence
 
@@ -14,8 +14,9 @@ class CrossEntropy(BaseMetric):
 
     .. math:: L = -\frac1N \sum_n \log p_{n, y_n}
 
-    It shows what accuracy does not: a student that trusts its teacher too
-    much. A probability of 0 in float32 counts as the smallest above it.
+    Unlike accuracy, it shows whether a student follows its teacher too
+    closely. A probability of 0 in float32 is replaced by the smallest positive
+    one.
 
     Args:
         collect_device: As in MMEngine.
@@ -34,7 +35,7 @@ class CrossEntropy(BaseMetric):
         super().__init__(collect_device, prefix)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Keep the probability that each sample gives its label."""
+        """Store the predicted probability of each sample's label."""
         for sample in data_samples:
             score = sample['pred_score'].float().cpu()
             self.results.append(score[int(sample['gt_label'])])

@@ -13,26 +13,26 @@ from kd_det.registry import METRICS
 
 @METRICS.register_module()
 class EpisodeAccuracy(EmbeddingMetric):
-    """Per cent of right queries of N-way K-shot episodes, by class means.
+    """Accuracy of N-way K-shot episodes in percent, with class means.
 
-    All images of the set are embedded once; an episode is then a draw of
-    rows, since nothing in a network at test depends on the rest of a batch.
-    The same seed draws the same episodes for all networks. Keys are
-    ``fewshot/accuracy``, the mean over episodes, and ``fewshot/interval``,
-    half of its 95 % interval.
+    All images are embedded once, and episodes are sampled from the embeddings,
+    since at test time embeddings do not depend on the rest of the batch. The
+    same seed gives the same episodes for all networks. Keys are
+    ``fewshot/accuracy``, the mean over episodes, and ``fewshot/interval``, the
+    half-width of its 95 % confidence interval.
 
     Args:
-        ways: Classes of an episode.
-        shots: Support images of a class.
-        queries: Query images of a class.
-        episodes: How many.
-        seed: Of their draw.
+        ways: Classes per episode.
+        shots: Support images per class.
+        queries: Query images per class.
+        episodes: Number of episodes.
+        seed: Seed for sampling them.
         collect_device: As in MMEngine.
         prefix: As in MMEngine.
 
     Raises:
-        UserError: A number is out of its range, or too few classes have
-            enough images.
+        UserError: A number is out of range, or too few classes have enough
+            images.
 
     Example:
         >>> val_evaluator = dict(type='kd_det.EpisodeAccuracy', shots=5)
@@ -60,9 +60,9 @@ class EpisodeAccuracy(EmbeddingMetric):
         self.episodes, self.seed = episodes, seed
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Return accuracy and half the interval, in per cent."""
+        """Return accuracy and half-width of the interval, in percent."""
         embeddings, labels = self.stack(results)
-        # products of far embeddings cancel in float32
+        # avoids cancellation in float32
         embeddings = embeddings.double()
         per_class = self.shots + self.queries
         members = [
@@ -72,9 +72,9 @@ class EpisodeAccuracy(EmbeddingMetric):
         members = [own for own in members if len(own) >= per_class]
         if len(members) < self.ways:
             raise UserError(
-                f'EpisodeAccuracy: {len(members)} classes of the set have '
-                f'{self.shots} + {self.queries} images, an episode takes '
-                f'{self.ways}; lower ways, shots or queries.'
+                f'EpisodeAccuracy: {len(members)} classes of the data set '
+                f'have {self.shots} + {self.queries} images, but an episode '
+                f'needs {self.ways}; reduce ways, shots or queries.'
             )
         rng = np.random.default_rng(self.seed)
         scores = np.empty(self.episodes)
@@ -94,7 +94,7 @@ class EpisodeAccuracy(EmbeddingMetric):
         )
 
     def score(self, episode: Tensor) -> float:
-        """Return the share of right queries.
+        """Return the fraction of correct queries.
 
         Args:
             episode: Embeddings (C, K + Q, D).

@@ -1,4 +1,4 @@
-"""Stock MMDetection and MMPretrain, to check that our files need no pair."""
+"""Stock MMDetection and MMPretrain, to verify exported students."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +10,12 @@ from torch import nn
 
 
 def stock_network(config: Path, checkpoint: Path, scope: str) -> nn.Module:
-    """Return what stock code makes of a config and a checkpoint.
+    """Build a network from config and checkpoint with stock code.
 
     Args:
-        config: Of the network and its data.
-        checkpoint: Of the network.
-        scope: ``'mmdet'`` or ``'mmpretrain'``: whose code.
+        config: Config of the network and its data.
+        checkpoint: Checkpoint of the network.
+        scope: Library to use, ``'mmdet'`` or ``'mmpretrain'``.
     """
     if scope == 'mmpretrain':
         return get_model(str(config), pretrained=str(checkpoint), device='cpu')
@@ -23,7 +23,7 @@ def stock_network(config: Path, checkpoint: Path, scope: str) -> nn.Module:
 
 
 def same_predictions(one: list, other: list) -> bool:
-    """Tell whether two lists of predictions agree bit for bit.
+    """Return whether two lists of predictions are bit-identical.
 
     Args:
         one: Data samples with ``pred_instances`` or ``pred_score``.
@@ -37,12 +37,12 @@ def same_predictions(one: list, other: list) -> bool:
 
 
 def same_raw_outputs(one: nn.Module, other: nn.Module, batch: dict) -> bool:
-    """Tell whether two networks agree before any box is chosen.
+    """Return whether the raw outputs of two networks are identical.
 
     Args:
-        one: A network in evaluation mode.
+        one: A network in eval mode.
         other: Another one.
-        batch: Of a test loader.
+        batch: Batch of a test loader.
     """
     outputs = [
         [*_tensors(net(**net.data_preprocessor(batch), mode='tensor'))]
@@ -60,7 +60,7 @@ def _tensors(outputs: object) -> Iterator[torch.Tensor]:
 
 
 def count_predictions(samples: list) -> int:
-    """Return how many boxes, or images of a classifier, were predicted."""
+    """Return the number of predicted boxes, or of classified images."""
     return sum(len(_predicted(s)[0]) if _has_boxes(s) else 1 for s in samples)
 
 

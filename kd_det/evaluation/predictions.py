@@ -1,4 +1,4 @@
-"""What a run predicts on its validation images, beside what is true."""
+"""Predictions of a run on its validation images, with ground truth."""
 
 import zipfile
 import zlib
@@ -11,7 +11,7 @@ from kd_det.errors import UserError
 from kd_det.files import atomic_write
 
 FILE = 'predictions.npz'
-DTYPES = {  # what an array may hold, and NumPy's letters for it
+DTYPES = {  # accepted values of an array, and NumPy's dtype kinds
     'strings': 'U',
     'strings or integers': 'Uiu',
     'integers': 'iu',
@@ -22,12 +22,12 @@ DTYPES = {  # what an array may hold, and NumPy's letters for it
 
 @dataclass(frozen=True)
 class Layout:
-    """What an array of a file must be.
+    """Expected shape and values of an array in a file.
 
     Attributes:
-        axes: A letter for each size that other arrays share, or a number.
+        axes: A letter for each size shared with other arrays, or a number.
         values: A key of ``DTYPES``.
-        below: The letter of the size that its integers index.
+        below: Letter of the size that its integers index.
     """
 
     axes: tuple[str | int, ...]
@@ -41,18 +41,18 @@ UNREADABLE = (
     KeyError,
     OSError,
     EOFError,
-    MemoryError,  # a size in a damaged header
-    RuntimeError,  # a damaged flag: encrypted, another compression
+    MemoryError,  # wrong size in a damaged header
+    RuntimeError,  # damaged flags: encryption, compression
     zipfile.BadZipFile,
     zlib.error,
 )
 
 
 class Predictions:
-    """What both kinds share: equal truth, and a file without pickles."""
+    """Base of stored predictions: files without pickles."""
 
-    truth: tuple[str, ...]  # the fields that two runs must share
-    layouts: dict[str, Layout]  # of each field
+    truth: tuple[str, ...]  # fields that must be equal in two runs
+    layouts: dict[str, Layout]  # one per field
 
     def save(self, path: str | Path) -> None:
         """Write an ``.npz``."""
@@ -61,7 +61,7 @@ class Predictions:
             np.savez_compressed(file, kind=type(self).__name__, **arrays)
 
     def same_truth(self, other: 'Predictions') -> bool:
-        """Return whether images, classes and truth are equal."""
+        """Return whether images, classes and ground truth are equal."""
         return type(self) is type(other) and all(
             np.array_equal(getattr(self, name), getattr(other, name))
             for name in self.truth
@@ -73,18 +73,17 @@ class BoxPredictions(Predictions):
     """Boxes of a detector; I images, K classes, P predicted, G true boxes.
 
     Attributes:
-        classes: Names, (K,).
-        image_ids: Of the data set, ascending, (I,).
+        classes: Class names, (K,).
+        image_ids: Image ids of the data set, ascending, (I,).
         images: Index of the image of each predicted box, (P,).
-        labels: Index of its class, (P,).
-        scores: Its confidence, (P,).
+        labels: Class index of each predicted box, (P,).
+        scores: Confidence of each predicted box, (P,).
         boxes: x1, y1, x2, y2 in pixels of the original image, (P, 4).
         true_images: Index of the image of each true box, (G,).
-        true_labels: Index of its class, (G,).
-        true_boxes: x1, y1, width, height in pixels, as COCO has them,
-            (G, 4).
-        true_areas: In square pixels, as the annotations state them, (G,).
-        crowds: Whether it surrounds a crowd, (G,).
+        true_labels: Class index of each true box, (G,).
+        true_boxes: x1, y1, width, height in pixels, as in COCO, (G, 4).
+        true_areas: Annotated areas in square pixels, (G,).
+        crowds: Whether a true box surrounds a crowd, (G,).
     """
 
     classes: np.ndarray
@@ -133,8 +132,8 @@ class ClassPredictions(Predictions):
     """Classes of a classifier; I images, K classes.
 
     Attributes:
-        classes: Names, (K,).
-        labels: Index of the class predicted first, (I,).
+        classes: Class names, (K,).
+        labels: Index of the top-1 class, (I,).
         true_labels: Index of the true class, (I,).
     """
 
@@ -156,19 +155,18 @@ class ClassPredictions(Predictions):
 
 
 def load_predictions(path: str | Path) -> Predictions:
-    """Read what :meth:`Predictions.save` wrote; no pickle is executed.
+    """Read a file of :meth:`Predictions.save`, without executing pickles.
 
     Raises:
-        FileNotFoundError: No such file.
-        UserError: It is no such file, or damaged, or its arrays do not fit
-            together.
+        FileNotFoundError: The file does not exist.
+        UserError: It is another file, damaged, or its arrays do not match.
     """
     kinds = (BoxPredictions, ClassPredictions)
     by_name = {kind.__name__: kind for kind in kinds}
     try:
         file = np.load(path, allow_pickle=False)
         if isinstance(file, np.ndarray):
-            raise ValueError('a single array, where an .npz is accepted')
+            raise ValueError('a single array instead of an .npz')
         with file:
             kind = by_name[str(file['kind'])]
             arrays = {f.name: np.asarray(file[f.name]) for f in fields(kind)}
@@ -178,14 +176,14 @@ def load_predictions(path: str | Path) -> Predictions:
     except UNREADABLE as error:
         raise UserError(
             f'{str(path)!r} cannot be read as the predictions of a run '
-            f'({error}); train again, or give another run.'
+            f'({error}); train again, or use another run.'
         ) from None
     return kind(**arrays)
 
 
 def _check(arrays: dict[str, np.ndarray], layouts: dict[str, Layout]) -> None:
-    """Raise a ValueError unless every array is as its layout says."""
-    sizes: dict[str, int] = {}  # each letter's, as first met
+    """Raise a ValueError unless every array matches its layout."""
+    sizes: dict[str, int] = {}  # of each letter, from its first occurrence
     for name, array in arrays.items():
         layout = layouts[name]
         if array.ndim == len(layout.axes):

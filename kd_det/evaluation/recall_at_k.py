@@ -1,4 +1,4 @@
-"""RecallAtK: does a search among the test images find the right class?"""
+"""RecallAtK: retrieval among the test images."""
 
 from collections.abc import Sequence
 
@@ -12,38 +12,38 @@ from kd_det.registry import METRICS
 
 
 class EmbeddingMetric(BaseMetric):
-    """Base: collects the embeddings of a whole set with their labels.
+    """Base that collects all embeddings with their labels.
 
     Args:
         collect_device: As in MMEngine.
         prefix: As in MMEngine.
 
     Raises:
-        UserError: A sample has no embedding or no label, or an embedding is
-            not finite.
+        UserError: A sample has no embedding or label, or an embedding is not
+            finite.
     """
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Keep ``pred_embed`` and ``gt_label`` of data samples."""
+        """Store ``pred_embed`` and ``gt_label`` of data samples."""
         for sample in data_samples:
             if 'pred_embed' not in sample or 'gt_label' not in sample:
                 raise UserError(
                     f'{type(self).__name__} got a data sample with '
-                    f'{", ".join(sample) or "nothing"}; pred_embed, of an '
-                    'EmbeddingModel, and gt_label, of a data set with '
-                    'classes, are needed.'
+                    f'{", ".join(sample) or "nothing"}; pred_embed (from an '
+                    'EmbeddingModel) and gt_label (from a data set with '
+                    'classes) are needed.'
                 )
-            # a copy: the row alone would keep its batch alive
+            # a copy, since a view would keep the batch in memory
             embed = sample['pred_embed'].detach().float().cpu().clone()
             self.results.append((embed, int(sample['gt_label'])))
 
     def stack(self, results: list) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return embeddings (N, D) and labels (N,); empties the list."""
+        """Return embeddings (N, D) and labels (N,), and clear the list."""
         embeddings = torch.stack([embed for embed, _ in results])
         labels = torch.tensor([label for _, label in results])
-        results.clear()  # not twice in memory
+        results.clear()  # save memory
         self.results.clear()
-        # an argmax of NaN would be a class like any other
+        # the argmax of NaN would look like a valid class
         broken = int((~embeddings.isfinite().all(1)).sum())
         if broken:
             raise UserError(
@@ -56,10 +56,9 @@ class EmbeddingMetric(BaseMetric):
 
 @METRICS.register_module()
 class RecallAtK(EmbeddingMetric):
-    """Per cent of images with one of their class among the K nearest.
+    """Percentage of images with a same-class image among the K nearest.
 
-    Every image is a query against all others of the set. Keys are
-    ``retrieval/recall@K``.
+    Every image is a query against all others. Keys are ``retrieval/recall@K``.
 
     Args:
         ks: Numbers of neighbours, each below the number of images.
@@ -67,7 +66,7 @@ class RecallAtK(EmbeddingMetric):
         prefix: As in MMEngine.
 
     Raises:
-        UserError: ``ks`` are no such numbers.
+        UserError: ``ks`` are not positive integers.
 
     Example:
         >>> val_evaluator = dict(type='kd_det.RecallAtK', ks=(1, 2, 4, 8))
@@ -84,19 +83,19 @@ class RecallAtK(EmbeddingMetric):
         super().__init__(collect_device, prefix)
         if not isinstance(ks, Sequence) or len(ks) == 0:
             raise UserError(
-                f'RecallAtK: ks={ks!r}; one number of neighbours or more, '
-                'such as (1, 2, 4, 8), are accepted.'
+                f'RecallAtK: ks={ks!r}; a sequence of numbers of neighbours, '
+                'such as (1, 2, 4, 8), is accepted.'
             )
         self.ks = tuple(check_count(self, 'each of ks', k, 1) for k in ks)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Return the recalls."""
+        """Return the recall for each K."""
         embeddings, labels = self.stack(results)
         if max(self.ks) >= len(labels):
             raise UserError(
-                f'RecallAtK: ks={self.ks} of {len(labels)} images; numbers '
-                'below that of the images are accepted: set val_evaluator.ks '
-                'and test_evaluator.ks, or give more images.'
+                f'RecallAtK: ks={self.ks} with {len(labels)} images; numbers '
+                'below that of the images are accepted: set '
+                'val_evaluator.ks and test_evaluator.ks, or use more images.'
             )
         recalls = recall_at_k(embeddings, labels, self.ks)
         return {f'recall@{k}': 100 * recall for k, recall in recalls.items()}

@@ -1,4 +1,4 @@
-"""Small pairs and inputs, to test your own detectors, losses and hooks."""
+"""Tiny pairs and inputs for testing detectors, losses and hooks."""
 
 from kd_det.testing.classifiers import tiny_classifier, tiny_classifier_pair
 from kd_det.testing.detectors import (

@@ -1,4 +1,4 @@
-"""Tiny image classifiers: real mmpretrain ones, a fraction of a second."""
+"""Tiny MMPretrain classifiers."""
 
 from pathlib import Path
 
@@ -10,15 +10,15 @@ from kd_det.testing.pairs import save_teacher
 def tiny_classifier(
     depth: int = 18, num_classes: int = 10, base_channels: int = 4
 ) -> dict:
-    """Return a student or teacher spec of a CIFAR ResNet in miniature.
+    """Return the spec of a tiny CIFAR ResNet.
 
     Args:
-        depth: Of the ResNet; 50 has embeddings four times as wide.
-        num_classes: Of the class layer.
-        base_channels: Width of its first stage.
+        depth: Depth of the ResNet; 50 has embeddings four times as wide.
+        num_classes: Number of classes.
+        base_channels: Channels of the first stage.
 
     Returns:
-        A whole model, as ``DistillModel`` takes it.
+        A model config for ``DistillModel``.
     """
     expansion = 1 if depth < 50 else 4
     return dict(
@@ -42,12 +42,12 @@ def tiny_classifier(
 def tiny_classifier_pair(
     folder: str | Path, distillers: dict, num_classes: int = 10
 ) -> ConfigDict:
-    """Return the config of a ``DistillModel`` of two tiny classifiers.
+    """Return the config of a ``DistillModel`` with two tiny classifiers.
 
     Args:
-        folder: Where the random teacher's checkpoint is written.
-        distillers: As ``DistillModel`` takes them.
-        num_classes: Of both sides.
+        folder: Folder for the random teacher's checkpoint.
+        distillers: Distillers of the ``DistillModel``.
+        num_classes: Number of classes of both networks.
     """
     spec = tiny_classifier(50, num_classes)
     return ConfigDict(

@@ -1,4 +1,4 @@
-"""Tiny detectors of every supported family: MMDetection's own, cut down."""
+"""Tiny MMDetection detectors of every supported family."""
 
 import copy
 from collections.abc import Callable
@@ -6,8 +6,12 @@ from collections.abc import Callable
 from kd_det.errors import UserError, nearest
 
 BASE = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
-WIDTH = 16  # of the pyramid and of all heads
-STAGES = ('0', '1', '2')  # of a cascade, as keys that merge into a list
+WIDTH = 16  # channels of the pyramid and all heads
+STAGES = (
+    '0',
+    '1',
+    '2',
+)  # stages of a cascade, as keys that are merged into a list
 
 
 def tiny_detector(
@@ -16,29 +20,30 @@ def tiny_detector(
     num_classes: int = 6,
     base_channels: int = 8,
 ) -> dict:
-    """Return a student or teacher spec of a detector in miniature.
+    """Return the spec of a tiny detector.
 
-    It is MMDetection's own config of that family with a narrow backbone, a
-    pyramid and heads of 16 channels, few layers and few proposals. Its names
-    and its number of levels are those of the full size. Nothing is
-    pretrained, and batch norm is in eval mode where the full size has it so.
+    It is MMDetection's config of that family with a narrow backbone, 16
+    channels in the pyramid and heads, few layers and few proposals. Module
+    names and the number of levels are those of the full-size network. Nothing
+    is pretrained, and batch norm is in eval mode as in the full-size network.
 
     Args:
         family: One of ``FAMILIES``.
-        depth: Of the ResNet; from 50 on all maps of it are four times as
-            wide. RTMDet's CSPNeXt is twice as wide and no deeper.
-        num_classes: Without background.
-        base_channels: Width of the first stage, a multiple of 8.
+        depth: Depth of the ResNet; from 50 on its feature maps have four times
+            the channels. RTMDet's CSPNeXt has twice the channels at the same
+            depth.
+        num_classes: Number of classes, without background.
+        base_channels: Channels of the first stage, a multiple of 8.
 
     Returns:
-        ``dict(cfg=..., **overrides)``, as ``DistillModel`` takes it.
+        ``dict(cfg=..., **overrides)`` for ``DistillModel``.
 
     Raises:
         UserError: The family is unknown.
     """
     if family not in FAMILIES:
         raise UserError(
-            f'family={family!r} is no tiny detector; accepted are '
+            f'family={family!r} is not a tiny detector; accepted are '
             f'{", ".join(FAMILIES)}{nearest(str(family), FAMILIES)}'
         )
     return dict(
@@ -52,16 +57,16 @@ def tiny_faster_rcnn(
     base_channels: int = 8,
     num_rois: int = 16,
 ) -> dict:
-    """Return a student or teacher spec of a Faster R-CNN in miniature.
+    """Return the spec of a tiny Faster R-CNN.
 
     Args:
-        depth: Of the ResNet.
-        num_classes: Without background.
-        base_channels: Width of its first stage.
-        num_rois: Sampled RoIs an image.
+        depth: Depth of the ResNet.
+        num_classes: Number of classes, without background.
+        base_channels: Channels of the first stage.
+        num_rois: Sampled RoIs per image.
 
     Returns:
-        ``dict(cfg=..., **overrides)``, as ``DistillModel`` takes it.
+        ``dict(cfg=..., **overrides)`` for ``DistillModel``.
     """
     spec = tiny_detector('faster_rcnn', depth, num_classes, base_channels)
     spec['train_cfg']['rcnn']['sampler']['num'] = num_rois
@@ -69,7 +74,7 @@ def tiny_faster_rcnn(
 
 
 def _resnet(depth: int, base_channels: int) -> dict:
-    """Return backbone and neck; the widths are the ResNet's."""
+    """Return backbone and neck with matching channels."""
     expansion = 1 if depth < 50 else 4
     stages = [base_channels * expansion * 2**i for i in range(4)]
     return dict(
@@ -142,7 +147,7 @@ def _double_head(depth: int, base_channels: int) -> dict:
 
 
 def _dense(cfg: str, **head) -> Callable[[int, int], dict]:
-    """Return the function of a family of one stage."""
+    """Return the function for a family of one-stage detectors."""
 
     def spec(depth: int, base_channels: int) -> dict:
         return dict(
@@ -162,20 +167,20 @@ def _dense(cfg: str, **head) -> Callable[[int, int], dict]:
 def _rtmdet(depth: int, base_channels: int) -> dict:
     width = base_channels * (1 if depth < 50 else 2)
 
-    def norm() -> dict:  # SyncBN does not run on several CPU processes
+    def norm() -> dict:  # SyncBN does not support several CPU processes
         return dict(type='BN')
 
     return dict(
         cfg='mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py',
-        # CSPNeXt is 64 wide at factor 1 and doubles from stage to stage
+        # CSPNeXt has 64 channels at factor 1 and doubles them in each stage
         backbone=dict(widen_factor=width / 64, init_cfg=None, norm_cfg=norm()),
         neck=dict(
             in_channels=[4 * width, 8 * width, 16 * width],
             out_channels=WIDTH,
             norm_cfg=norm(),
         ),
-        # exp_on_reg as the large ones have it: without it the boxes of random
-        # weights are empty, and so is the loss of boxes
+        # exp_on_reg as in the large versions: otherwise the boxes of random
+        # weights are empty, and the box loss is 0
         bbox_head=dict(
             in_channels=WIDTH,
             feat_channels=WIDTH,
@@ -236,9 +241,9 @@ def _deformable_detr(depth: int, base_channels: int) -> dict:
     )
 
 
-GROUPS = dict(type='GN', num_groups=4)  # the heads' own have 32
+GROUPS = dict(type='GN', num_groups=4)  # the original heads use 32
 
-#: Name of a family -> its spec of a depth and a width.
+#: Family name -> function that returns its spec.
 FAMILIES: dict[str, Callable[[int, int], dict]] = {
     'faster_rcnn': _faster_rcnn,
     'cascade_rcnn': _cascade_rcnn,

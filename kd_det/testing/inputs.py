@@ -1,10 +1,10 @@
-"""A batch made up for a detector: images, boxes, labels and masks."""
+"""Random detector batches: images, boxes, labels and masks."""
 
 import numpy as np
 import torch
 from torch import nn
 
-OBJECTS = 3  # an image
+OBJECTS = 3  # per image
 
 
 def tiny_batch(
@@ -15,24 +15,24 @@ def tiny_batch(
     seed: int = 0,
     without_objects: tuple[int, ...] = (),
 ) -> dict:
-    """Return random images with objects, as a loader collates them.
+    """Return a collated batch of random images with objects.
 
-    ``model(**model.data_preprocessor(batch, True), mode='loss')`` takes it.
+    Use it as ``model(**model.data_preprocessor(batch, True), mode='loss')``.
 
     Args:
-        model: A detector of MMDetection's, or a ``DistillModel``. One with a
-            mask head gets masks, the ellipses that the boxes hold.
-        num_images: In the batch.
+        model: An MMDetection detector or a ``DistillModel``. With a mask head
+            the batch includes masks, the ellipses inside the boxes.
+        num_images: Batch size.
         size: Height and width in pixels.
-        num_classes: Labels are drawn below it.
-        seed: Of everything random.
-        without_objects: Indices of the images that have none.
+        num_classes: Number of classes of the random labels.
+        seed: Random seed.
+        without_objects: Indices of images without objects.
 
     Returns:
         ``inputs``, a list of uint8 images (3, H, W), and ``data_samples``, a
         list of ``DetDataSample`` with three objects each.
     """
-    # not at the top: MMDetection is imported when kd_det.registry has been
+    # imported here, since kd_det.registry must be imported before MMDetection
     from mmdet.structures import DetDataSample
     from mmdet.structures.bbox import HorizontalBoxes
     from mmdet.structures.mask import BitmapMasks
@@ -71,7 +71,7 @@ def tiny_batch(
 def _boxes(
     rng: np.random.Generator, count: int, height: int, width: int
 ) -> np.ndarray:
-    """Return boxes of a quarter to three quarters of each side."""
+    """Return boxes with sides of 1/4 to 3/4 of the image."""
     sides = np.array([width, height], np.float32)
     extent = rng.uniform(0.25, 0.75, (count, 2)).astype(np.float32) * sides
     corner = rng.random((count, 2), np.float32) * (sides - extent)

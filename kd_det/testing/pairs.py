@@ -1,4 +1,4 @@
-"""Tiny pairs of detectors, real ones, and short runs of them."""
+"""Tiny detector pairs and short runs."""
 
 from pathlib import Path
 
@@ -19,13 +19,13 @@ __all__ = ['BASE', 'save_teacher', 'tiny_pair', 'tiny_run']
 def save_teacher(
     spec: dict, path: str | Path, classes: tuple[str, ...] = (), seed: int = 7
 ) -> dict:
-    """Write random weights for a spec and return it with that ``ckpt``.
+    """Save random weights for a spec and return it with ``ckpt`` set.
 
     Args:
         spec: See :func:`tiny_detector` and ``tiny_classifier``.
-        path: File to write.
-        classes: Class names to store, as MMEngine's checkpoints do.
-        seed: Of the weights.
+        path: Checkpoint file to write.
+        classes: Class names to store, as in MMEngine checkpoints.
+        seed: Seed for the weights.
     """
     init_default_scope(spec.get('_scope_', 'mmdet'))
     with random_state.isolated():
@@ -48,26 +48,27 @@ def tiny_pair(
     teacher: str | dict = 'faster_rcnn',
     distillers: dict | None = None,
 ) -> ConfigDict:
-    """Return the config of a ``DistillModel`` of two tiny detectors.
+    """Return the config of a ``DistillModel`` with two tiny detectors.
 
     Args:
-        folder: Where the random teacher's checkpoint is written.
-        distiller: Config of the RoIDistiller without its type; plain KD
-            without it.
-        num_classes: Of both sides, where named by their family.
-        student: Family of a :func:`tiny_detector`, of an R-18; or a spec.
-        teacher: The same of an R-50; of a spec, random weights are saved.
-        distillers: As ``DistillModel`` takes them, instead of ``distiller``;
-            detectors of one stage need it.
+        folder: Folder for the random teacher's checkpoint.
+        distiller: Config of the RoIDistiller without its type; default: plain
+            KD.
+        num_classes: Number of classes of networks given by family.
+        student: Family of a :func:`tiny_detector` with R-18, or a spec.
+        teacher: Family of a :func:`tiny_detector` with R-50, or a spec, with
+            random weights.
+        distillers: Distillers of the ``DistillModel`` instead of
+            ``distiller``; required for one-stage detectors.
 
     Raises:
-        UserError: Both of ``distiller`` and ``distillers`` are given, or a
-            family is unknown.
+        UserError: Both ``distiller`` and ``distillers`` are given, or a family
+            is unknown.
     """
     if distiller is not None and distillers is not None:
         raise UserError(
             f'distiller={distiller!r} and distillers={distillers!r} are '
-            'given; give one of them.'
+            'given; use only one of them.'
         )
     if distillers is None:
         distiller = distiller or dict(losses=dict(loss_kd=dict(type='KDLoss')))
@@ -98,13 +99,13 @@ def tiny_run(
     Args:
         model: A plain detector's config or :func:`tiny_pair`.
         data_root: Folder with ``annotations/instances_{train,val}.json``.
-        work_dir: Where the run writes.
-        classes: Names in label order.
-        max_epochs: Of the training; validation at the end.
-        seed: Of everything random.
+        work_dir: Output folder of the run.
+        classes: Class names in label order.
+        max_epochs: Number of epochs; validation is run at the end.
+        seed: Random seed.
 
     Returns:
-        Ready for ``Runner.from_cfg``.
+        A config for ``Runner.from_cfg``.
     """
     train = [
         dict(type='LoadImageFromFile'),

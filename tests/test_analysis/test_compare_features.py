@@ -188,7 +188,7 @@ def test_the_auto_encoder_is_not_needed(run, root, tmp_path):
 def test_refused_before_anything_is_looked_at(run, root, tmp_path):
     file = str(run / 'iekd/epoch_2.pth')
     (tmp_path / 'file').write_text('')
-    with pytest.raises(UserError, match="file' is a file; give .*--out"):
+    with pytest.raises(UserError, match="file' is a file; set .*--out"):
         analyze(config(run, root), [file], str(tmp_path / 'file/out'))
     with pytest.raises(UserError, match='is named twice'):
         analyze(config(run, root), [file, file], str(tmp_path))

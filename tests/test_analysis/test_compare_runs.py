@@ -326,7 +326,7 @@ def test_a_single_array_is_no_archive(write, capsys, tmp_path):
     runs = [write(name, CLASSIFIED) for name in 'ab']
     with open(tmp_path / 'b' / FILE, 'wb') as file:
         np.save(file, np.zeros(3))
-    refused(capsys, 'a single array, where an .npz is accepted', *runs)
+    refused(capsys, 'a single array instead of an .npz', *runs)
 
 
 def test_damaged_bytes_are_refused_or_harmless(tmp_path):

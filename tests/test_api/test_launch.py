@@ -200,7 +200,9 @@ def test_what_has_begun_stays(write, tmp_path):
 def test_a_work_dir_that_can_be_none(write, tmp_path):
     config = write()
     for name in ('run.py', 'run.py/deeper'):
-        message = "dir '.*' cannot be a folder, since '.*run.py' is a file; gi"
+        message = (
+            "directory '.*' cannot be a folder, since .*run.py' is a file"
+        )
         cfg = launch.prepare(config, str(tmp_path / name))
         refused(message, launch.train, cfg)
 
@@ -305,7 +307,7 @@ def test_teachers(write, teacher, tmp_path):
         ('distillers.roi.losses', dict(kd={}), "start with 'loss_'"),
         ('distillers.roi.losses.loss_kd.type', 'KD', "unknown type 'KD'"),
         ('distillers.roi.losses.loss_nd', dict(type='NDLoss'), 'centroids='),
-        ('distillers.roi.taps', dict(logits='nope'), "sub-module 'nope'"),
+        ('distillers.roi.taps', dict(logits='nope'), "submodule 'nope'"),
     ],
 )
 def test_pairs(write, teacher, key, value, message):

@@ -296,7 +296,7 @@ def test_only_padding_is_cut_off():
         with pytest.raises(UserError, match=r'stride 8 is \(12, 16\), the'):
             crop_to_common(larger, torch.rand(1, 3, *size), samples, 8)
     crop_to_common(larger, larger[..., 1:, 1:], [SimpleNamespace()], 8)
-    with pytest.raises(UserError, match='padding cannot be why'):
+    with pytest.raises(UserError, match='padding cannot explain'):
         crop_to_common(larger, larger[..., 2:], [SimpleNamespace()], 8)
 
 

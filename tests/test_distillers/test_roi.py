@@ -240,7 +240,7 @@ def test_taps_of_an_unusual_head(teacher, batch):
     # the ReLU behind the layer works in place
     taps = dict(embed=f'{head}.shared_fcs.1')
     model = build(pair_cfg(teacher, losses, taps=taps))
-    with pytest.raises(UserError, match='shared_fcs.1. recorded was changed'):
+    with pytest.raises(UserError, match='shared_fcs.1. was changed'):
         losses_of(model, batch)
 
 
@@ -250,7 +250,7 @@ def test_wrong_taps(teacher):
         (dict(embed=None), 'taps has embed=None; a module path'),
         (
             dict(logits='roi_head.bbox_head.fc_clss'),
-            "no sub-module 'roi_head.bbox_head.fc_clss'; did you mean",
+            "no submodule 'roi_head.bbox_head.fc_clss'; did you mean",
         ),
         (dict(logits='roi_head.bbox_head.fc_cls:in'), "ends in 'in'"),
     ):

@@ -118,7 +118,7 @@ def test_nan_is_no_score(kind):
 @pytest.mark.parametrize('kind', [EpisodeAccuracy, RecallAtK])
 def test_needs_embeddings_and_labels(kind):
     sample = DataSample(pred_score=torch.ones(2)).set_gt_label(1)
-    with pytest.raises(UserError, match='sample with .*; pred_embed, of an'):
+    with pytest.raises(UserError, match='sample with .*; pred_embed .from an'):
         Evaluator(kind()).process([sample])
 
 
@@ -130,7 +130,7 @@ def test_wrong_neighbours(ks):
 
 def test_more_neighbours_than_images():
     x, labels = clusters(classes=2, each=4)
-    with pytest.raises(UserError, match=r'ks=\(1, 2, 4, 8\) of 8 images'):
+    with pytest.raises(UserError, match=r'ks=\(1, 2, 4, 8\) with 8 images'):
         evaluate(RecallAtK(), x, labels)
 
 
@@ -156,7 +156,9 @@ def test_all_networks_get_the_same_episodes():
 
 def test_too_few_images():
     x, labels = clusters(each=5)
-    with pytest.raises(UserError, match=r'0 classes of the set have 1 \+ 15'):
+    with pytest.raises(
+        UserError, match=r'0 classes of the data set have 1 \+ 15'
+    ):
         evaluate(EpisodeAccuracy(), x, labels)
 
 

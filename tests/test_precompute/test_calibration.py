@@ -222,7 +222,7 @@ def test_names_of_the_child(tmp_path, root):
     for out, message in (
         ('child.txt', 'must end in .py'),
         (str(path), 'is the base config itself'),
-        (f'{path}/child.py', 'is a file and no folder'),
+        (f'{path}/child.py', 'is a file, not a folder'),
     ):
         with pytest.raises(UserError, match=message):
             calibrate_config(cfg, out=out)
