@@ -8,13 +8,14 @@ PYTEST_ARGS ?=
 run = "$(VENV)/bin/python"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint
+.PHONY: help setup demo test lint configs
 
 help:
 	@echo 'make setup  make the virtual environment (minutes once, then at once)'
 	@echo 'make demo   set up, then distil a small detector on made-up images'
 	@echo 'make test   set up, check what make lint checks, run the tests'
 	@echo 'make lint   set up, then check style, format, spelling and types'
+	@echo 'make configs  set up, then write the configs of papers from their tables'
 	@echo
 	@echo 'Variables, as in make test VENV=.venv311:'
 	@echo '  PYTHON       interpreter, 3.10 to 3.13 (the first suitable one)'
@@ -46,3 +47,6 @@ lint: setup
 	@$(run) -m ruff format --check .
 	@$(run) -m codespell_lib
 	@$(run) -m mypy
+
+configs: setup
+	@$(run) tools/write_configs.py

@@ -42,11 +42,15 @@ def model_table(folder: str | Path) -> str:
     # all values as they are written: 70.10 has two decimals
     meta = yaml.load(path.read_text(), Loader=yaml.BaseLoader)
     _check(path, meta)
+    return page(meta)
+
+
+def page(meta: dict) -> str:
+    """Return the text of the page, see :func:`model_table`."""
     parts = [
         f'# {meta["title"]}',
         meta['about'],
-        f'{meta.get("score", SCORE)} in percent. This page is made of '
-        f'`{METAFILE}` by `tools/model_table.py`.',
+        f'{meta.get("score", SCORE)} in percent.',
     ]
     header = HEADER
     if 'score' not in meta:

@@ -2,3 +2,9 @@
 
 _base_ = ['../cifar/_base_/fitnet-rkd_rkd.py', '_base_/resnet101_resnet18.py']
 model = _base_.pop('method')
+model.distillers.feats.taps.student = [
+    'backbone.layer2',
+]
+model.distillers.feats.taps.teacher = [
+    'backbone.layer2',
+]

@@ -1,4 +1,4 @@
-"""ResNet-32x4 -> ResNet-8x4 on CIFAR-100 by ND's recipe."""
+"""ResNet-32x4 -> ResNet-8x4 on CIFAR-100, by ND's recipe."""
 
 _base_ = './recipe_nd_cifar100.py'
 model = dict(
@@ -12,6 +12,8 @@ model = dict(
         cfg='{{ fileDirname }}/../baseline_resnet8x4_ndrecipe_cifar100.py'
     ),
     distillers=dict(
-        logit=dict(centroids='data/centroids/resnet32x4_cifar100.npz')
+        logit=dict(
+            centroids='data/centroids/resnet32x4_cifar100.npz',
+        )
     ),
 )

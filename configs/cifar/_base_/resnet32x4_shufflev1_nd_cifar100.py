@@ -1,4 +1,4 @@
-"""ResNet-32x4 -> ShuffleNetV1 on CIFAR-100 by ND's recipe."""
+"""ResNet-32x4 -> ShuffleNetV1 on CIFAR-100, by ND's recipe."""
 
 _base_ = './recipe_nd_mobile_cifar100.py'
 model = dict(

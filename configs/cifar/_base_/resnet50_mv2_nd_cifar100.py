@@ -1,4 +1,4 @@
-"""ResNet-50 -> MobileNetV2 on CIFAR-100 by ND's recipe."""
+"""ResNet-50 -> MobileNetV2 on CIFAR-100, by ND's recipe."""
 
 _base_ = './recipe_nd_mobile_cifar100.py'
 model = dict(

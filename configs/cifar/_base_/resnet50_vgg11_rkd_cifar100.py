@@ -1,4 +1,4 @@
-"""ResNet-50 -> VGG-11 on CIFAR-100 by RKD's recipe, without a method."""
+"""ResNet-50 -> VGG-11 on CIFAR-100, by the recipe of RKD."""
 
 _base_ = './recipe_rkd_cifar100.py'
 model = dict(

@@ -1,4 +1,8 @@
-"""ResNet-56 -> ResNet-20 on CIFAR-10 by the recipe of IE-KD."""
+"""ResNet-56 -> ResNet-20 on CIFAR-10, by the recipe of IE-KD.
+
+The teacher is a public network with zero-padded shortcuts, see
+`recipe_pad_cifar10.py`: put its file where `ckpt` says.
+"""
 
 _base_ = './recipe_ie_cifar10.py'
 model = dict(

@@ -1,4 +1,8 @@
-"""ResNet-56 -> ResNet-20 on CIFAR-10 by ND's recipe."""
+"""ResNet-56 -> ResNet-20 on CIFAR-10, by ND's recipe.
+
+The teacher is a public network with zero-padded shortcuts, see
+`recipe_pad_cifar10.py`: put its file where `ckpt` says.
+"""
 
 _base_ = './recipe_nd_cifar10.py'
 model = dict(
@@ -13,6 +17,8 @@ model = dict(
         cfg='{{ fileDirname }}/../baseline_resnet20_ndrecipe_cifar10.py'
     ),
     distillers=dict(
-        logit=dict(centroids='data/centroids/resnet56_pad_cifar10.npz')
+        logit=dict(
+            centroids='data/centroids/resnet56_pad_cifar10.npz',
+        )
     ),
 )

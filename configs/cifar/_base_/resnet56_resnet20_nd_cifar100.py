@@ -1,4 +1,4 @@
-"""ResNet-56 -> ResNet-20 on CIFAR-100 by ND's recipe."""
+"""ResNet-56 -> ResNet-20 on CIFAR-100, by ND's recipe."""
 
 _base_ = './recipe_nd_cifar100.py'
 model = dict(
@@ -12,6 +12,8 @@ model = dict(
         cfg='{{ fileDirname }}/../baseline_resnet20_ndrecipe_cifar100.py'
     ),
     distillers=dict(
-        logit=dict(centroids='data/centroids/resnet56_cifar100.npz')
+        logit=dict(
+            centroids='data/centroids/resnet56_cifar100.npz',
+        )
     ),
 )

@@ -1,4 +1,8 @@
-"""ResNet-56 -> ResNet-20 on 480 images of CIFAR-10."""
+"""ResNet-56 -> ResNet-20 on 480 images of CIFAR-10, without a method.
+
+The teacher is a public network with zero-padded shortcuts, see
+`recipe_pad_cifar10.py`: put its file where `ckpt` says.
+"""
 
 _base_ = './recipe_short_cifar10.py'
 model = dict(

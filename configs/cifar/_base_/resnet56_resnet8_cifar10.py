@@ -4,7 +4,14 @@ The teacher is a public network with zero-padded shortcuts, see
 `recipe_pad_cifar10.py`: put its file where `ckpt` says.
 """
 
-_base_ = './resnet56_resnet20_cifar10.py'
+_base_ = './recipe_cifar10.py'
 model = dict(
-    student=dict(cfg='{{ fileDirname }}/../baseline_resnet8_cifar10.py')
+    _scope_='kd_det',
+    type='DistillModel',
+    teacher=dict(
+        cfg='{{ fileDirname }}/../baseline_resnet56_pad_cifar10.py',
+        ckpt='data/teachers/resnet56-4bfd9763.th',
+        keys='akamaster',
+    ),
+    student=dict(cfg='{{ fileDirname }}/../baseline_resnet8_cifar10.py'),
 )

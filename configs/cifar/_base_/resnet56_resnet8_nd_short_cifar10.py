@@ -1,8 +1,25 @@
-"""ResNet-56 -> ResNet-8 on 480 images of CIFAR-10, for ND."""
+"""ResNet-56 -> ResNet-8 on 480 images of CIFAR-10, for ND.
 
-_base_ = './resnet56_resnet8_short_cifar10.py'
+The teacher is a public network with zero-padded shortcuts, see
+`recipe_pad_cifar10.py`: put its file where `ckpt` says.
+"""
+
+_base_ = './recipe_short_cifar10.py'
 model = dict(
+    _scope_='kd_det',
+    type='DistillModel',
+    teacher=dict(
+        cfg='{{ fileDirname }}/../baseline_resnet56_pad_cifar10.py',
+        ckpt='data/teachers/resnet56-4bfd9763.th',
+        keys='akamaster',
+        fuse_conv_bn=True,
+        channels_last=True,
+        dtype='bfloat16',
+    ),
+    student=dict(cfg='{{ fileDirname }}/../baseline_resnet8_short_cifar10.py'),
     distillers=dict(
-        logit=dict(centroids='data/centroids/resnet56_pad_cifar10.npz')
-    )
+        logit=dict(
+            centroids='data/centroids/resnet56_pad_cifar10.npz',
+        )
+    ),
 )

@@ -1,6 +1,20 @@
-"""ResNet-56 -> ResNet-8 on 480 images of CIFAR-10."""
+"""ResNet-56 -> ResNet-8 on 480 images of CIFAR-10, without a method.
 
-_base_ = './resnet56_resnet20_short_cifar10.py'
+The teacher is a public network with zero-padded shortcuts, see
+`recipe_pad_cifar10.py`: put its file where `ckpt` says.
+"""
+
+_base_ = './recipe_short_cifar10.py'
 model = dict(
-    student=dict(cfg='{{ fileDirname }}/../baseline_resnet8_short_cifar10.py')
+    _scope_='kd_det',
+    type='DistillModel',
+    teacher=dict(
+        cfg='{{ fileDirname }}/../baseline_resnet56_pad_cifar10.py',
+        ckpt='data/teachers/resnet56-4bfd9763.th',
+        keys='akamaster',
+        fuse_conv_bn=True,
+        channels_last=True,
+        dtype='bfloat16',
+    ),
+    student=dict(cfg='{{ fileDirname }}/../baseline_resnet8_short_cifar10.py'),
 )

@@ -1,4 +1,4 @@
-"""WRN-40-2 -> WRN-40-1 on CIFAR-100 by ND's recipe."""
+"""WRN-40-2 -> WRN-40-1 on CIFAR-100, by ND's recipe."""
 
 _base_ = './recipe_nd_cifar100.py'
 model = dict(

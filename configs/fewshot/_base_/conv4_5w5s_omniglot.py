@@ -1,6 +1,6 @@
 """Conv4 -> Conv4 on Omniglot, 5 shots, without a method."""
 
-_base_ = ['./omniglot_5w5s.py', './recipe_omniglot.py']
+_base_ = ['./omniglot_5w5s.py', './distill_omniglot.py']
 model = dict(
     _scope_='kd_det',
     type='DistillModel',
@@ -10,13 +10,3 @@ model = dict(
     ),
     student=dict(cfg='{{ fileDirname }}/../protonet_conv4_5w5s_omniglot.py'),
 )
-custom_hooks = [
-    dict(
-        type='kd_det.TeacherCheckHook',
-        num_images=10**6,
-        metric='fewshot/accuracy',
-        floor=30,  # percent; chance is 20
-    ),
-    dict(type='kd_det.FeatureNormHook'),
-    *_base_.custom_hooks,
-]

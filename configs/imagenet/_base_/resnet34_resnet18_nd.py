@@ -1,4 +1,4 @@
-"""ResNet-34 -> ResNet-18 on ImageNet by ND's recipe."""
+"""ResNet-34 -> ResNet-18 on ImageNet, by ND's recipe."""
 
 _base_ = './recipe_nd.py'
 model = dict(
@@ -12,6 +12,8 @@ model = dict(
         cfg='{{ fileDirname }}/../baseline_resnet18_ndrecipe_imagenet.py'
     ),
     distillers=dict(
-        logit=dict(centroids='data/centroids/resnet34_imagenet.npz')
+        logit=dict(
+            centroids='data/centroids/resnet34_imagenet.npz',
+        )
     ),
 )

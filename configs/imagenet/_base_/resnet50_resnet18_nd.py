@@ -1,4 +1,4 @@
-"""ResNet-50 -> ResNet-18 on ImageNet by ND's recipe."""
+"""ResNet-50 -> ResNet-18 on ImageNet, by ND's recipe."""
 
 _base_ = './recipe_nd.py'
 model = dict(

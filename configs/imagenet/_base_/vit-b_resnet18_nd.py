@@ -1,4 +1,8 @@
-"""ViT-B -> ResNet-18 on ImageNet by ND's recipe."""
+"""ViT-B -> ResNet-18 on ImageNet, by ND's recipe.
+
+The teacher has the weights of DeiT that MMPretrain publishes; those of the ND
+scripts are timm's.
+"""
 
 _base_ = './recipe_nd.py'
 model = dict(

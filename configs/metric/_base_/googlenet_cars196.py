@@ -1,4 +1,16 @@
-"""ResNet-50 (512) -> GoogLeNet on Cars-196, without a method."""
+"""ResNet-50 (512) -> GoogLeNet on Cars-196, without a method.
 
-_base_ = './resnet50_cars196.py'
-model = dict(student=dict(cfg='{{ fileDirname }}/googlenet.py'))
+The student has no loss of its own: unless the method adds one, the labels
+are not used.
+"""
+
+_base_ = ['./cars196.py', './student_80e.py']
+model = dict(
+    _scope_='kd_det',
+    type='DistillModel',
+    teacher=dict(
+        cfg='{{ fileDirname }}/../triplet_resnet50-512_cars196.py',
+        ckpt='work_dirs/triplet_resnet50-512_cars196/epoch_40.pth',
+    ),
+    student=dict(cfg='{{ fileDirname }}/googlenet.py'),
+)

@@ -1,4 +1,16 @@
-"""ResNet-50 (512) -> GoogLeNet on CUB-200, without a method."""
+"""ResNet-50 (512) -> GoogLeNet on CUB-200, without a method.
 
-_base_ = './resnet50_cub200.py'
-model = dict(student=dict(cfg='{{ fileDirname }}/googlenet.py'))
+The student has no loss of its own: unless the method adds one, the labels
+are not used.
+"""
+
+_base_ = ['./cub200.py', './student_80e.py']
+model = dict(
+    _scope_='kd_det',
+    type='DistillModel',
+    teacher=dict(
+        cfg='{{ fileDirname }}/../triplet_resnet50-512_cub200.py',
+        ckpt='work_dirs/triplet_resnet50-512_cub200/epoch_40.pth',
+    ),
+    student=dict(cfg='{{ fileDirname }}/googlenet.py'),
+)

@@ -1,4 +1,16 @@
-"""ResNet-50 (512) -> GoogLeNet on SOP, without a method."""
+"""ResNet-50 (512) -> GoogLeNet on SOP, without a method.
 
-_base_ = './resnet50_sop.py'
-model = dict(student=dict(cfg='{{ fileDirname }}/googlenet.py'))
+The student has no loss of its own: unless the method adds one, the labels
+are not used.
+"""
+
+_base_ = ['./sop_500.py', './student_120e.py']
+model = dict(
+    _scope_='kd_det',
+    type='DistillModel',
+    teacher=dict(
+        cfg='{{ fileDirname }}/../triplet_resnet50-512_sop.py',
+        ckpt='work_dirs/triplet_resnet50-512_sop/epoch_40.pth',
+    ),
+    student=dict(cfg='{{ fileDirname }}/googlenet.py'),
+)

@@ -1,6 +1,10 @@
-"""slim ResNet-18 (64) -> slim ResNet-18 on Omniglot, without a method."""
+"""slim ResNet-18 (64) -> slim ResNet-18 on Omniglot, without a method.
 
-_base_ = ['./omniglot.py', './omniglot_20e.py']
+The student has no loss of its own: unless the method adds one, the labels
+are not used.
+"""
+
+_base_ = ['./omniglot.py', './omniglot_student_20e.py']
 model = dict(
     _scope_='kd_det',
     type='DistillModel',
@@ -8,16 +12,5 @@ model = dict(
         cfg='{{ fileDirname }}/../triplet_resnet18s-64_omniglot.py',
         ckpt='work_dirs/triplet_resnet18s-64_omniglot/epoch_20.pth',
     ),
-    # no loss of its own: the labels are not used
     student=dict(cfg='{{ fileDirname }}/resnet18s.py'),
 )
-custom_hooks = [
-    dict(
-        type='kd_det.TeacherCheckHook',
-        num_images=10**6,
-        metric='recall@1',
-        floor=20,  # percent
-    ),
-    dict(type='kd_det.FeatureNormHook'),
-    *_base_.custom_hooks,
-]

@@ -1,4 +1,8 @@
-"""ResNet-50 (512) -> ResNet-50 on CUB-200, without a method."""
+"""ResNet-50 (512) -> ResNet-50 on CUB-200, without a method.
+
+The student has no loss of its own: unless the method adds one, the labels
+are not used.
+"""
 
 _base_ = ['./cub200.py', './student_80e.py']
 model = dict(
@@ -8,6 +12,5 @@ model = dict(
         cfg='{{ fileDirname }}/../triplet_resnet50-512_cub200.py',
         ckpt='work_dirs/triplet_resnet50-512_cub200/epoch_40.pth',
     ),
-    # no loss of its own: the labels are not used
     student=dict(cfg='{{ fileDirname }}/resnet50.py'),
 )
