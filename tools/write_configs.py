@@ -22,7 +22,18 @@ from kd_det.errors import UserError, nearest
 ROOT = Path(__file__).parents[1]
 TABLE = 'table.yml'
 FAMILIES = [p.parent for p in sorted(ROOT.glob(f'configs/*/{TABLE}'))]
-KEYS = 'configs title weights adaptor ours notes remarks unpublished'.split()
+# the keys of a table.yml, of its parts by name and of each of its tables
+KEYS = (
+    'title score about sources alone data settings recipes mobile networks '
+    'ablations by_hand variant remark tables'
+)
+PARTS = dict(
+    data='title head epochs teacher keys remark single pair',
+    settings='backbone head teacher',
+    networks='title base backbone head stages before mid_channels cfg ckpt '
+    'remark',
+)
+TABLE_KEYS = 'configs title weights adaptor ours notes remarks unpublished'
 
 
 class Number(str):
@@ -42,22 +53,31 @@ def family_files(folder: Path) -> dict[str, str]:
     """
     # all values as they are written: 70.10 has two decimals
     family = yaml.load((folder / TABLE).read_text(), yaml.BaseLoader)
+    _check_family(family)
     rules = embedding if 'alone' in family else classification
     by_hand = [f'{name}.py' for name in family.get('by_hand', '').split()]
     files, tables = {}, []
     for table in family['tables']:
-        _check(folder, table, family)
         rows = []
         for key in rules.ordered(_rows(table, family), family):
             name = config_name(table['configs'], key)
             remark = table.get('remarks', {}).get(key, '')
-            made = rules.Rules(folder, family, table, name, remark)
+            row = rules.Rules(folder, family, table, name, remark)
             rows.append(_meta_row(name, key, table, family))
-            for path, write in made.files().items():
-                if path not in by_hand:
-                    files[path] = write()
-        title = table.get('title') or made.title()
+            for path, write in row.files().items():
+                text = '' if path in by_hand else write()
+                if files.setdefault(path, text) != text:
+                    raise UserError(
+                        f'{table["configs"]!r}: {path!r} is another file than '
+                        'that of an earlier table; give both the same values.'
+                    )
+        title = table.get('title') or row.title()
         tables.append(dict(title=title, rows=rows))
+    made = {path: text for path, text in files.items() if text}
+    return _formatted(made) | _pages(family, tables)
+
+
+def _pages(family: dict, tables: list[dict]) -> dict[str, str]:
     meta = {key: family[key] for key in ('title', 'score') if key in family}
     meta['about'] = (
         f'{family["about"]} The configs and this page are written from '
@@ -65,16 +85,25 @@ def family_files(folder: Path) -> dict[str, str]:
     )
     meta |= dict(sources=family['sources'], tables=tables)
     text = yaml.safe_dump(meta, sort_keys=False, allow_unicode=True)
-    return _formatted(files) | {
+    return {
         METAFILE: f'# Written from {TABLE} by `make configs`.\n{text}',
         PAGE: page(meta),
     }
 
 
 def _rows(table: dict, family: dict) -> list[str]:
-    sources = [table.get(key, {}) for key in (*family['sources'], 'ours')]
-    keys = [key for source in sources for key in source]
-    return list(dict.fromkeys(keys + table.get('unpublished', '').split()))
+    sources = [table.get(source, {}) for source in family['sources']]
+    listed = [key for source in sources for key in source]
+    listed += table.get('unpublished', '').split()
+    rows = dict.fromkeys([*listed, *table.get('ours', {})])
+    twice = [key for key in rows if listed.count(key) > 1]
+    noted = [*table.get('notes', {}), *table.get('remarks', {})]
+    for key in [*twice, *(key for key in noted if key not in rows)]:
+        raise UserError(
+            f'{table["configs"]!r}: the row {key!r} needs one source, or to '
+            'be listed under unpublished.'
+        )
+    return [*rows]
 
 
 def _meta_row(name: str, key: str, table: dict, family: dict) -> dict:
@@ -88,14 +117,28 @@ def _meta_row(name: str, key: str, table: dict, family: dict) -> dict:
     return row
 
 
-def _check(folder: Path, table: dict, family: dict) -> None:
-    known = [*KEYS, *family['sources']]
-    for key in table:
+def _check_family(family: dict) -> None:
+    _check(TABLE, family, KEYS)
+    for part, known in PARTS.items():
+        for name, entry in family.get(part, {}).items():
+            if isinstance(entry, dict):  # else a title
+                _check(f'{part}: {name}', entry, known)
+    known = f'{TABLE_KEYS} {" ".join(family["sources"])}'
+    for table in family['tables']:
+        _check(f'table {table.get("configs")}', table, known)
+        accepted = ' '.join(['beta scales', *classification.WEIGHTS])
+        _check(
+            f'{table["configs"]}: weights', table.get('weights', {}), accepted
+        )
+
+
+def _check(place: str, found: dict, accepted: str) -> None:
+    known = accepted.split()
+    for key in found:
         if key not in known:
             raise UserError(
-                f'{str(folder / TABLE)!r}: table {table["configs"]!r} has '
-                f'{key!r}{nearest(key, known)}; accepted are the sources and '
-                f'{", ".join(KEYS)}.'
+                f'{place!r} has {key!r}{nearest(key, known)}; accepted are '
+                f'{", ".join(known)}.'
             )
 
 

@@ -305,6 +305,15 @@ def test_a_short_run_of_any_length_ends_its_cosine(epochs):
         ('vgg13_vgg8', 'vgg12_vgg8', 'no name of a config: it needs'),
         ('base: mv2', 'base: mv3', 'has no mv3.py; write it'),
         ('  weights:', '  weight:', "has 'weight'; did you mean 'weights'"),
+        ('{beta: 8.0}', '{beat: 8.0}', "has 'beat'; did you mean 'beta'"),
+        ('backbone: depth=8', 'bckbone: depth=8', "did you mean 'backbone'"),
+        ('mobile:', 'mobil:', "has 'mobil'; did you mean 'mobile'"),
+        (
+            'sdd: {kd: 56',
+            'unpublished: dkd\n  sdd: {kd: 56',
+            "'dkd' needs one",
+        ),
+        ('sdd: {kd: 56', 'notes: {dist: x}\n  sdd: {kd: 56', "'dist' needs"),
     ],
 )
 def test_wrong_tables(tmp_path, old, new, message):
