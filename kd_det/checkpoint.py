@@ -3,6 +3,7 @@
 import os
 import os.path as osp
 import re
+from argparse import Namespace
 from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
@@ -32,10 +33,11 @@ def load_checkpoint(
 ) -> dict:
     """Load a checkpoint from a file or URL with pickle execution disabled.
 
-    Tensors, plain Python values and the contents of MMEngine's checkpoints
-    (NumPy numbers, its log history) are read; anything else is rejected. The
-    config text stored by MMEngine is discarded, since resuming would execute
-    it.
+    Tensors, plain Python values, the contents of MMEngine's checkpoints
+    (NumPy numbers, its log history) and parsed arguments, which timm and
+    torchvision store, are read; anything else is rejected. The config text
+    stored by MMEngine is discarded, since resuming would execute it. A
+    safetensors file is recognised by its content.
 
     Args:
         path: Local file, http(s) URL or ``pip://NAME``, the checkpoint in an
@@ -61,6 +63,8 @@ def load_checkpoint(
             f'There is no checkpoint {path!r}; give the path of a .pth file.'
         )
     try:
+        if _is_safetensors(path):
+            return _load_safetensors(path)
         with torch.serialization.safe_globals(_allowed()):
             checkpoint = torch.load(
                 path, map_location=map_location, weights_only=not trust
@@ -74,6 +78,8 @@ def load_checkpoint(
             'code; convert it to plain tensors, or pass --trust-pickle '
             '(trust_pickle=True) if you trust the file.'
         ) from None
+    except UserError:
+        raise
     except Exception as error:  # damaged bytes raise anything
         raise _unreadable(path, error) from None
     if not isinstance(checkpoint, dict):
@@ -84,6 +90,25 @@ def load_checkpoint(
     if isinstance(checkpoint.get('meta'), dict):
         checkpoint['meta'].pop('config', None)
     return checkpoint
+
+
+def _is_safetensors(path: str) -> bool:
+    """Return whether a file begins with the length of a header, and one."""
+    with open(path, 'rb') as file:
+        length, brace = file.read(8), file.read(1)
+    # neither a zip nor a pickle has so small a number there
+    return brace == b'{' and int.from_bytes(length, 'little') < 2**32
+
+
+def _load_safetensors(path: str) -> dict:
+    try:
+        from safetensors.torch import load_file
+    except ImportError:
+        raise UserError(
+            f'Checkpoint {path!r} is a safetensors file; run pip install '
+            'safetensors to read it.'
+        ) from None
+    return load_file(path)
 
 
 def _unreadable(path: str, error: Exception) -> UserError:
@@ -113,6 +138,7 @@ def _allowed() -> list:
     dtypes = {type(np.dtype(name)) for name in np.sctypeDict.values()}
     return [
         HistoryBuffer,
+        Namespace,
         _restricted_getattr,
         multiarray.scalar,
         multiarray._reconstruct,

@@ -5,6 +5,7 @@ import http.server
 import os
 import pickle
 import threading
+from argparse import Namespace
 from collections import OrderedDict
 
 import numpy as np
@@ -165,6 +166,7 @@ def test_neither_dict_nor_checkpoint(tmp_path):
 
 
 GADGETS = {
+    'arguments': lambda trap: dict(args=Namespace(out=Touch(trap))),
     'system': lambda trap: Touch(trap),
     'eval': lambda trap: Touch(trap, eval),
     'in the weights': lambda trap: dict(state_dict=dict(STATE, x=Touch(trap))),
@@ -201,6 +203,14 @@ def test_code_is_not_executed(tmp_path, trap, name, new):
     except UserError:
         pass  # some of these hold no dict
     assert trap.exists()
+
+
+def test_arguments_of_a_script_are_plain_values(tmp_path):
+    """What timm and torchvision's references write beside the weights."""
+    args = Namespace(lr=0.1, milestones=[1, 2], device=torch.device('cpu'))
+    path = save(dict(state_dict=STATE, args=args), tmp_path / 'a.pth')
+    same(load_checkpoint(path))
+    assert load_checkpoint(path)['args'] == args
 
 
 @pytest.mark.parametrize(

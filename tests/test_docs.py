@@ -148,7 +148,7 @@ def check_config(cfg: Config) -> None:
 
 @functools.cache
 def check_network(text: str) -> None:
-    how = {'ckpt', 'keys', 'trust_pickle', 'dtype'}
+    how = {'ckpt', 'keys', 'entry', 'trust_pickle', 'dtype'}
     how |= {'channels_last', 'fuse_conv_bn', *BEGINS}
     spec = {k: v for k, v in ast.literal_eval(text).items() if k not in how}
     try:

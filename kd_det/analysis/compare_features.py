@@ -23,7 +23,7 @@ from kd_det.connectors.split import ChannelSplit
 from kd_det.distillers import FeatureDistiller
 from kd_det.errors import UserError
 from kd_det.files import atomic_write, check_folder
-from kd_det.models.teacher import load_exactly
+from kd_det.models.loading import load_exactly
 from kd_det.preflight.data import check_data
 from kd_det.preflight.loops import held_out
 from kd_det.progress import track

@@ -20,7 +20,7 @@ from kd_det.evaluation.plain_libraries import (
     stock_network,
 )
 from kd_det.files import atomic_write
-from kd_det.models.teacher import load_exactly
+from kd_det.models.loading import load_exactly
 from kd_det.preflight.checkpoints import check_same_classes
 from kd_det.preflight.data import check_data
 from kd_det.preflight.loops import held_out

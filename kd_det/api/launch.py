@@ -26,8 +26,8 @@ from kd_det.engine.hooks.step_time_hook import StepTimeHook
 from kd_det.errors import UserError
 from kd_det.models import DistillModel, EmbeddingModel
 from kd_det.models.distill_model import teacher_specs
+from kd_det.models.loading import load_exactly
 from kd_det.models.spec import read_spec
-from kd_det.models.teacher import load_exactly
 from kd_det.models.unwrap import unwrap
 from kd_det.precompute.autoencoder import require_auto_encoders
 from kd_det.preflight.checkpoints import (

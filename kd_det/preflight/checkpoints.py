@@ -8,7 +8,8 @@ from mmengine.runner.checkpoint import get_state_dict
 
 from kd_det.config import leaf_datasets
 from kd_det.errors import UserError, few
-from kd_det.models.teacher import differences, stored_classes
+from kd_det.models.loading import stored_classes
+from kd_det.models.misfit import differences
 from kd_det.models.unwrap import unwrap
 from kd_det.preflight.data import class_names
 

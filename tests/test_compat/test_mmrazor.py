@@ -143,8 +143,9 @@ def test_train_in_mmrazor_and_load_what_it_saves(teacher, shapes, tmp_path):
     plain = build(pair_cfg(dict(teacher)))
     for key, value in plain.teacher.model.state_dict().items():
         assert torch.equal(pair.teacher.model.state_dict()[key], value), key
-    with pytest.raises(UserError, match='unexpected .architecture'):
-        load_exactly(pair.student, checkpoint, path, 'student')
+    # of two networks of different shapes it is plain which one is meant
+    taken = load_exactly(pair.student, checkpoint, path, 'student')
+    assert taken.entry == 'state_dict.architecture.'
 
     student = run_cfg(pair_cfg(teacher), shapes, tmp_path / 'student')
     student.dump(tmp_path / 'student.py')

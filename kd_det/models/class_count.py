@@ -1,0 +1,22 @@
+"""For how many classes the head of a network is."""
+
+from torch import nn
+
+
+def class_count(model: nn.Module) -> int | None:
+    """Return the number of classes of a network's head, if it says it.
+
+    Args:
+        model: A classifier or a detector. A region proposal network knows no
+            classes.
+    """
+    for path in ('head', 'bbox_head', 'roi_head.bbox_head'):
+        part = model
+        for name in path.split('.'):
+            part = getattr(part, name, None)
+        if isinstance(part, nn.ModuleList):  # of a cascade
+            part = part[0] if len(part) else None
+        count = getattr(part, 'num_classes', None)
+        if count and 'RPN' not in type(part).__name__:
+            return count
+    return None

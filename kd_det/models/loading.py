@@ -1,0 +1,153 @@
+"""Load a checkpoint into a network whose weights are exactly those."""
+
+from mmengine.logging import print_log
+from mmengine.runner.checkpoint import get_state_dict
+from torch import nn
+
+from kd_det.errors import UserError, few, nearest
+from kd_det.models.class_count import class_count
+from kd_det.models.key_mappings import KEY_MAPPINGS
+from kd_det.models.misfit import COUNTER, differences
+from kd_det.models.readings import (
+    File,
+    Reading,
+    choose,
+    nearest_state,
+    readings,
+)
+
+PLAIN = ('', 'state_dict.')  # places that need no word
+
+
+def stored_classes(checkpoint: dict) -> tuple[str, ...]:
+    """Return the class names that MMEngine stores in a checkpoint, or ()."""
+    meta = checkpoint.get('meta')
+    meta = meta if isinstance(meta, dict) else {}
+    own = meta.get('dataset_meta')
+    own = own if isinstance(own, dict) else meta
+    names = own.get('classes') or own.get('CLASSES') or ()
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def load_exactly(
+    model: nn.Module,
+    checkpoint: dict,
+    path: str,
+    side: str = 'teacher',
+    keys: str | None = None,
+    entry: str | None = None,
+) -> Reading:
+    """Load a checkpoint whose keys and shapes are exactly the model's.
+
+    The weights may stand anywhere in the file, below any prefix, in a layout
+    that is known, or in one that the network itself knows how to load: what
+    fits in all keys and shapes is found, and told in the log. Of running and
+    averaged weights the averaged ones are taken. A checkpoint of a distilled
+    student loads as the plain network it is.
+
+    Args:
+        model: The network.
+        checkpoint: With a ``state_dict``, or one itself.
+        path: Where it comes from, for the message.
+        side: What to call the network in the message.
+        keys: Name of a key mapping, for a file of another code base.
+        entry: Dotted place of the weights in the file.
+
+    Returns:
+        How the file was read.
+
+    Raises:
+        UserError: Naming the first keys missing, unexpected or of another
+            shape or kind, or one with NaN or infinity; nothing has been
+            loaded then.
+    """
+    if keys is not None and keys not in KEY_MAPPINGS:
+        raise UserError(
+            f'keys={keys!r} is no key mapping; accepted are '
+            f'{", ".join(sorted(KEY_MAPPINGS))}{nearest(keys, KEY_MAPPINGS)}'
+        )
+    own = get_state_dict(model)
+    file = File(checkpoint)
+    place = f'{entry}.' if entry else ''
+    found = readings(model, own, file, keys, place)
+    if not any(reading.entry.startswith(place) for reading in found):
+        raise _misfit(model, own, checkpoint, path, side, keys, place)
+    best = choose(found, file, path, place)
+    _check_finite(own, best.state, path, side)
+    # with the counters that old files lack, and as of today: a network that
+    # knows how to load older files must find nothing to do
+    counters = {key: own[key] for key in own if COUNTER in key}
+    state = type(own)({**counters, **best.state})
+    state._metadata = getattr(own, '_metadata', {})
+    model.load_state_dict(state, strict=True)
+    _tell(best, path, side, keys)
+    return best
+
+
+def _tell(reading: Reading, path: str, side: str, keys: str | None) -> None:
+    """Say what of a file was taken, unless that is plain."""
+    said = []
+    if reading.entry not in PLAIN:
+        said.append(f'those under {reading.entry.removesuffix(".")!r}')
+    if reading.others:
+        others = [repr(o.removesuffix('.') or '.') for o in reading.others]
+        said.append(f'not those under {", ".join(others)}')
+    if reading.keys and not keys:
+        said.append(f'renamed by keys={reading.keys!r}')
+    if reading.changed:
+        said.append(f'made to fit by the network ({few(reading.changed, 3)})')
+    if said:
+        print_log(
+            f'The weights of the {side}, from {path!r}, are '
+            f'{", ".join(said)}.',
+            'current',
+        )
+
+
+def _misfit(
+    model: nn.Module,
+    own: dict,
+    checkpoint: dict,
+    path: str,
+    side: str,
+    keys: str | None,
+    place: str,
+) -> UserError:
+    """Return the error of a file that no reading makes fit."""
+    file = File(checkpoint, object)
+    if place and not any(key.startswith(place) for key in file.tensors):
+        tops = [p[:-1] for p in file.places(1) if 0 < p.count('.') < 3]
+        return UserError(
+            f'entry={place[:-1]!r}: checkpoint {path!r} has nothing there, '
+            f'but under {few(tops)}{nearest(place[:-1], tops) or "."}'
+        )
+    state = nearest_state(own, file, keys, place)
+    if state is None:
+        state = checkpoint.get('state_dict', checkpoint.get('model'))
+        state = checkpoint if state is None else state
+        if not isinstance(state, dict):
+            return UserError(
+                f'Checkpoint {path!r} holds a {type(state).__name__} as its '
+                'state_dict; a dict of tensors is accepted.'
+            )
+        state = {str(key): value for key, value in state.items()}
+        state = KEY_MAPPINGS[keys](state) if keys else state
+    problems = differences(
+        own, state, stored_classes(checkpoint), class_count(model)
+    )
+    return UserError(
+        f'Checkpoint {path!r} does not fit the {side} '
+        f'{type(model).__name__}: {"; ".join(problems)}; give the '
+        'checkpoint of this config or the config of this checkpoint.'
+    )
+
+
+def _check_finite(own: dict, state: dict, path: str, side: str) -> None:
+    for key, value in state.items():
+        # a buffer may hold infinity by design: then the model's own does
+        if value.isfinite().all() or not own[key].isfinite().all():
+            continue
+        raise UserError(
+            f'Checkpoint {path!r} of the {side} has NaN or infinity in '
+            f'{key!r}; give one from before the training diverged.'
+        )

@@ -1,0 +1,225 @@
+"""Where the weights of a network stand in a file, and under which names."""
+
+import copy
+import re
+from collections import Counter, OrderedDict
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from kd_det.errors import UserError
+from kd_det.models.key_mappings import (
+    FOUND_BY_ITSELF,
+    KEY_MAPPINGS,
+    OF_PAIRS,
+)
+from kd_det.models.misfit import COUNTER, differences, other_kinds
+
+DEPTH = 6  # of dicts within dicts; no code base writes more
+AVERAGED = re.compile(r'(?:^|[._])(?:ema|swa|averaged)(?:[._]|$)')
+# where MMEngine's EMAHook keeps the running weights, and its count of steps:
+# it has put the averaged ones in their place
+RUNNING = 'ema_state_dict.'
+
+
+class Reading(NamedTuple):
+    """One way to read a file as the weights of a network.
+
+    Attributes:
+        entry: Dotted place of the weights in the file, '' for all of it.
+        keys: Name of the key mapping, or None.
+        state: The weights by the network's own names.
+        others: Other places with weights of this network.
+        changed: What the network itself has made of the file, in words.
+    """
+
+    entry: str
+    keys: str | None
+    state: dict[str, Tensor]
+    others: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+
+
+class File:
+    """The tensors of a checkpoint by their dotted place in it.
+
+    Args:
+        checkpoint: Dicts in dicts, with tensors.
+        kind: Of the values that count.
+    """
+
+    def __init__(self, checkpoint: dict, kind: type = Tensor) -> None:
+        self.kind = kind
+        self.tensors: dict[str, Tensor] = {}
+        self.versions: dict[str, dict] = {}  # of the modules that wrote them
+        self._walk(checkpoint, '', DEPTH)
+
+    def _walk(self, node: dict, place: str, depth: int) -> None:
+        for module, version in getattr(node, '_metadata', {}).items():
+            self.versions[f'{place}{module}.' if module else place] = version
+        for key, value in node.items():
+            if isinstance(value, dict) and depth:
+                self._walk(value, f'{place}{key}.', depth - 1)
+            elif isinstance(value, self.kind):
+                self.tensors[f'{place}{key}'] = value
+
+    def places(self, least: int) -> list[str]:
+        """Return the beginnings that at least some tensors share.
+
+        Args:
+            least: How many.
+        """
+        count = Counter({'': len(self.tensors)})
+        for key in self.tensors:
+            count.update(key[: dot.end()] for dot in re.finditer(r'\.', key))
+        return [place for place, number in count.items() if number >= least]
+
+    def under(self, place: str) -> 'OrderedDict[str, Tensor]':
+        """Return the tensors at a place, but for a distillation's own."""
+        state = OrderedDict(
+            (key[len(place) :], value)
+            for key, value in self.tensors.items()
+            if key.startswith(place)
+            and not key[len(place) :].startswith('distill.')
+        )
+        state._metadata = {
+            module[len(place) :].removesuffix('.'): version
+            for module, version in self.versions.items()
+            if module.startswith(place)
+        }
+        return state
+
+
+def readings(
+    model: nn.Module, own: dict, file: File, keys: str | None, entry: str
+) -> list[Reading]:
+    """Return the ways in which a file has exactly a network's weights.
+
+    Without ``keys`` the network's own names are tried first, then the
+    layouts that are known. A network that knows how to load older files
+    itself does so, on a copy.
+
+    Args:
+        model: The network; left as it is.
+        own: Its state dict.
+        file: The file.
+        keys: Name of a key mapping.
+        entry: Place in which there must be one of them, '' for any.
+    """
+    places = file.places(len(own) // 2)
+    for name in [keys] if keys else [None, *FOUND_BY_ITSELF]:
+        found = [
+            reading
+            for place in places
+            if (reading := _read(model, own, file, place, name))
+        ]
+        if any(reading.entry.startswith(entry) for reading in found):
+            break
+    # what a mapping takes out of a whole, it finds within it too
+    return [
+        one
+        for one in found
+        if not any(_is_within(one.entry, other.entry) for other in found)
+    ]
+
+
+def _is_within(place: str, other: str) -> bool:
+    return place != other and place.startswith(other)
+
+
+def _read(
+    model: nn.Module, own: dict, file: File, place: str, keys: str | None
+) -> Reading | None:
+    state = _renamed(file.under(place), keys)
+    if state is None:
+        return None
+    if not differences(own, state):
+        return Reading(place, keys, state)
+    known = sum(key in own for key in state)
+    if known < len(own) // 2 or other_kinds(own, state):
+        return None
+    loaded = _loaded_by_itself(model, state)
+    return loaded and Reading(place, keys, *loaded)
+
+
+def _renamed(state: dict, keys: str | None) -> dict | None:
+    """Return a state dict by another's names, or None of another layout."""
+    if not keys:
+        return state
+    try:
+        renamed = KEY_MAPPINGS[keys](state)
+    except UserError:
+        return None
+    # one network of a pair has no pair in it
+    return None if keys in OF_PAIRS and {*renamed} == {*state} else renamed
+
+
+def _loaded_by_itself(
+    model: nn.Module, state: dict
+) -> tuple[dict, tuple, tuple[str, ...]] | None:
+    """Return what a network's own loading makes of a state dict, if it can."""
+    scratch = copy.deepcopy(model)
+    try:
+        scratch.load_state_dict(state, strict=True)
+    except Exception:  # whatever it does to a file that it does not know
+        return None
+    made = scratch.state_dict()
+    renamed = [k for k in made if k not in state and COUNTER not in k]
+    resized = [
+        f'{key} of {tuple(state[key].shape)} as {tuple(value.shape)}'
+        for key, value in made.items()
+        if key in state and state[key].shape != value.shape
+    ]
+    return made, (), (*resized, *renamed)
+
+
+def nearest_state(
+    own: dict, file: File, keys: str | None, entry: str
+) -> dict | None:
+    """Return what in a file is most like a network's weights, or None.
+
+    Args:
+        own: The network's state dict.
+        file: The file.
+        keys: Name of a key mapping.
+        entry: Only the places within this one, '' for all.
+    """
+    best, most = None, 0
+    for place in file.places(max(1, len(own) // 4)):
+        if not place.startswith(entry):
+            continue
+        for name in [keys] if keys else [None, *FOUND_BY_ITSELF]:
+            state = _renamed(file.under(place), name) or {}
+            known = sum(key in own for key in state)
+            if known > most:
+                best, most = state, known
+    return best
+
+
+def choose(found: list[Reading], file: File, path: str, entry: str) -> Reading:
+    """Return the reading to take, of several the averaged weights.
+
+    Args:
+        found: Readings of one file.
+        file: The file.
+        path: Its name, for the message.
+        entry: Only the places within this one, '' for all.
+
+    Raises:
+        UserError: There are several and none is plainly the better one.
+    """
+    good = [r for r in found if r.entry.startswith(entry)]
+    if len(good) > 1 and f'{RUNNING}steps' in file.tensors:
+        good = [r for r in good if not r.entry.startswith(RUNNING)]
+    elif len(good) > 1:
+        good = [r for r in good if AVERAGED.search(r.entry)] or good
+    if len(good) != 1:
+        names = [r.entry.removesuffix('.') for r in good or found]
+        raise UserError(
+            f'Checkpoint {path!r} has weights of this network in '
+            f'{len(names)} places ({", ".join(map(repr, names))}); write '
+            f'which to take: entry={names[0]!r}.'
+        )
+    (best,) = good
+    others = tuple(r.entry for r in found if r is not best)
+    return best._replace(others=others)
