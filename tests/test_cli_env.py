@@ -135,7 +135,7 @@ def test_operators_of_another_torch_and_a_gpu_without_a_driver(tmp_path):
     assert f'--no-deps --no-cache-dir {pin} installs MMCV with' in operators
     if not torch.cuda.is_available():
         (gpu,) = [p for p in problems if 'GPU' in p]
-        assert gpu.startswith(f'- The machine has a GPU ({GPU}), and torch ')
+        assert gpu.startswith(f'- The machine has a GPU ({GPU}), but torch ')
 
 
 @pytest.fixture

@@ -149,7 +149,7 @@ def test_absent(tmp_path):
         ('x = 1 / 0', 'ZeroDivisionError in line 1: division by zero'),
         ('from nopackage import x', "No module named 'nopackage'"),
         ('import sys\nsys.exit(3)', 'SystemExit in line 2: 3'),
-        ("_base_ = 'config.py'", "'config.py' in _base_ and so inherits"),
+        ("_base_ = 'config.py'", "'config.py' in _base_ and thus inherits"),
         ('_base_ = 5', '_base_ has 5; the path of a config, or a list'),
         ("_base_ = 'foo::a/x.py'", 'cannot be read .*foo'),
         ("_base_ = 'mmdet::nope'", 'cannot be read'),

@@ -1,4 +1,4 @@
-"""Draw what an embedding finds and how it spreads the classes."""
+"""Draw retrieval results and a projection of an embedding."""
 
 from kd_det.cli import main
 

@@ -1,4 +1,4 @@
-"""Compare feature maps of a teacher and of students: CKA, norms, neurons."""
+"""Compare feature maps of a teacher and students: CKA, norms, channels."""
 
 from kd_det.cli import main
 

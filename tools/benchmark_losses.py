@@ -1,4 +1,4 @@
-"""Print what the losses cost, beside slower ways and within a step."""
+"""Benchmark the losses against slower versions and within a step."""
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
@@ -18,13 +18,13 @@ TAU = 4.0
 def benchmark(
     sections: Sequence[str], rounds: int, threads: int, small: bool
 ) -> None:
-    """Time variants that give the same and print a table for each set.
+    """Time equivalent variants and print a table for each section.
 
     Args:
-        sections: Some of ``SECTIONS``.
+        sections: Sections to run, from ``SECTIONS``.
         rounds: See :func:`measured`.
-        threads: The same.
-        small: Sizes for a test: seconds, and no meaning.
+        threads: See :func:`measured`.
+        small: Whether to use tiny sizes for testing.
 
     Raises:
         UserError: ``rounds`` or ``threads`` is below 1.
@@ -38,11 +38,11 @@ def benchmark(
 
 
 def nd(rounds: int, small: bool) -> Iterator[str]:
-    """Yield the table of ND at once and sample by sample."""
+    """Yield the table of ND, vectorised and in a loop."""
     samples, width, classes = (16, 8, 5) if small else (1024, 1024, 81)
-    # like what a ReLU and pooling leave: not negative
+    # non-negative, as after ReLU and pooling
     student = torch.rand(samples, width, requires_grad=True)
-    # around the student's norm: both branches of the maximum occur
+    # around the student's norm, so that both branches of the maximum occur
     teacher = torch.rand(samples, width) * (0.5 + torch.rand(samples, 1))
     means = torch.rand(classes, width)
     labels = torch.randint(classes, (samples,))
@@ -56,7 +56,7 @@ def nd(rounds: int, small: bool) -> Iterator[str]:
             student,
             lambda: _nd_loop(student, teacher, means.__getitem__, labels),
         ),
-        # as the authors keep them: read from a JSON
+        # as in the authors' code, which reads them from JSON
         'loop over samples, class means as lists': _graded(
             student,
             lambda: _nd_loop(
@@ -72,7 +72,7 @@ def nd(rounds: int, small: bool) -> Iterator[str]:
 
 
 def sdd(rounds: int, small: bool) -> Iterator[str]:
-    """Yield the tables of SDD in one call and region by region."""
+    """Yield the tables of SDD, in one call and by region."""
     samples, sizes = (4, (5, 7)) if small else (64, (100, 1000))
     regions = 1 + 4 + 16
     bases = dict(
@@ -80,7 +80,7 @@ def sdd(rounds: int, small: bool) -> Iterator[str]:
         DKD=lambda s, t, y: dkd_loss(s, t, y, tau=TAU),
     )
     for classes in sizes:
-        # laid out as LogitDistiller has them: the classes of a cell together
+        # in the layout of LogitDistiller: the classes of a cell are contiguous
         shape = samples, regions, classes
         student = torch.randn(shape, requires_grad=True)
         pair = student.transpose(1, 2), torch.randn(shape).transpose(1, 2)
@@ -113,7 +113,7 @@ def _sdd_variants(
 
 
 def _graded(leaf: Tensor, loss: Callable[[], Tensor]) -> Variant:
-    """Return what runs a loss back to ``leaf``: its value and gradient."""
+    """Return a function for a loss and its gradient at ``leaf``."""
 
     def run() -> tuple[Tensor, Tensor]:
         leaf.grad = None
@@ -142,24 +142,29 @@ def _sdd_loop(
     student: Tensor, teacher: Tensor, labels: Tensor, base: Callable
 ) -> Tensor:
     weights = sdd_weights(teacher, labels)
-    # unbind: to index each region would cost a gradient of the whole each
+    # unbind, since indexing would create a full gradient for each region
     regions = zip(weights.unbind(1), student.unbind(2), teacher.unbind(2))
     losses = [(w * base(s, t, labels)).mean() for w, s, t in regions]
     return torch.stack(losses).mean()
 
 
 def main() -> None:
-    """Parse the arguments and measure."""
+    """Parse the arguments and run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        '--section', choices=[*SECTIONS], help='one of them; all without it'
-    )
-    parser.add_argument('--rounds', type=int, default=21, help='calls of each')
-    parser.add_argument(
-        '--threads', type=int, default=1, help='of torch; 1: CPU time counts'
+        '--section', choices=[*SECTIONS], help='run one section only (all)'
     )
     parser.add_argument(
-        '--small', action='store_true', help='sizes of a test, in seconds'
+        '--rounds', type=int, default=21, help='calls per variant (21)'
+    )
+    parser.add_argument(
+        '--threads',
+        type=int,
+        default=1,
+        help='torch threads; 1 measures CPU time (1)',
+    )
+    parser.add_argument(
+        '--small', action='store_true', help='tiny sizes for testing'
     )
     args = parser.parse_args()
     sections = [args.section] if args.section else [*SECTIONS]

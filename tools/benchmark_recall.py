@@ -1,4 +1,4 @@
-"""Measure time and memory of Recall@K on a set of the size of SOP's."""
+"""Benchmark time and memory of Recall@K at the size of SOP."""
 
 import argparse
 import resource
@@ -23,16 +23,16 @@ KS = (1, 10, 100, 1000)
 def benchmark(images: int, dims: int, threads: int) -> dict[str, float]:
     """Print time and peak memory of the metric on random embeddings.
 
-    The whole way is run, from data samples to recalls. Memory is the peak
-    of this process, with all that it has imported.
+    The whole computation is run, from data samples to recall. Memory is the
+    peak of this process, including imports.
 
     Args:
-        images: Queries, which are the gallery too.
+        images: Number of queries, which are also the gallery.
         dims: Width of the embeddings.
-        threads: Of torch.
+        threads: Number of torch threads.
 
     Returns:
-        ``seconds``, ``MiB`` and ``before``, the MiB when it began.
+        ``seconds``, ``MiB`` and ``before``, the MiB at the start.
 
     Raises:
         UserError: A number is too small.
@@ -49,7 +49,7 @@ def _measure(images: int, dims: int, threads: int) -> dict[str, float]:
     rng = np.random.default_rng(0)
     for index in range(images):
         row = torch.from_numpy(rng.standard_normal(dims, np.float32))
-        # five images a class, as in Stanford Online Products
+        # five images per class, as in Stanford Online Products
         label = torch.tensor([index // 5])
         sample = BaseDataElement(gt_label=label, pred_embed=row)
         metric.process({}, [sample.to_dict()])
@@ -73,13 +73,15 @@ def _peak() -> float:
 
 
 def main() -> None:
-    """Parse the arguments and measure."""
+    """Parse the arguments and run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         '--images', type=int, default=60502, help='queries (60502)'
     )
     parser.add_argument('--dims', type=int, default=512, help='width (512)')
-    parser.add_argument('--threads', type=int, default=1, help='of torch (1)')
+    parser.add_argument(
+        '--threads', type=int, default=1, help='torch threads (1)'
+    )
     args = parser.parse_args()
     benchmark(args.images, args.dims, args.threads)
 

@@ -1,4 +1,4 @@
-"""Print what RKD's angle loss costs in time and memory."""
+"""Benchmark time and memory of RKD's angle loss."""
 
 import argparse
 import json
@@ -14,8 +14,8 @@ from benchmarks.comparison import Variant, compare, measured, table
 from kd_det.cli import run_tool
 from kd_det.functional import rkd_angle_loss
 
-# samples, width -> the forms that fit; a tensor of the last form would have
-# 4 GiB at the second size, one of the second form 1 GiB at the third
+# samples, width -> forms that fit in memory; a tensor of the last form would
+# have 4 GiB at the second size, one of the second form 1 GiB at the third
 SIZES = {(64, 64): 3, (128, 512): 2, (512, 1024): 1}
 SMALL = {(6, 5): 3, (7, 4): 2}
 PEAK = """
@@ -31,8 +31,8 @@ def benchmark(rounds: int, threads: int, small: bool = False) -> None:
 
     Args:
         rounds: See :func:`measured`.
-        threads: The same.
-        small: Sizes for a test: seconds, and no meaning.
+        threads: See :func:`measured`.
+        small: Whether to use tiny sizes for testing.
 
     Raises:
         UserError: ``rounds`` or ``threads`` is below 1.
@@ -52,12 +52,12 @@ def benchmark(rounds: int, threads: int, small: bool = False) -> None:
 
 
 def variant(name: str, samples: int, width: int) -> Variant:
-    """Return what runs one form: its value and gradient.
+    """Return a function for the value and gradient of one form.
 
     Args:
         name: One of ``FORMS``.
-        samples: Rows of both embeddings.
-        width: Of both.
+        samples: Number of samples.
+        width: Width of both embeddings.
     """
     generator = torch.Generator().manual_seed(0)
     student, teacher = torch.randn(2, samples, width, generator=generator)
@@ -73,12 +73,12 @@ def variant(name: str, samples: int, width: int) -> Variant:
 
 
 def measured_peak(name: str, samples: int, width: int) -> int:
-    """Return what one form adds to the memory of a new process, in bytes.
+    """Return the memory that one form adds to a new process, in bytes.
 
     Args:
         name: One of ``FORMS``.
-        samples: Rows of both embeddings.
-        width: Of both.
+        samples: Number of samples.
+        width: Width of both embeddings.
     """
     code = PEAK.format(
         folder=str(Path(__file__).parent), arguments=(name, samples, width)
@@ -88,9 +88,9 @@ def measured_peak(name: str, samples: int, width: int) -> int:
 
 
 def peak(name: str, samples: int, width: int) -> int:
-    """Return the same for this process, whose peak lies behind it."""
+    """Return the memory that one form adds to this process, in bytes."""
     torch.set_num_threads(1)
-    # what the first backward pass of a process brings with it
+    # one-time cost of the first backward pass
     variant(name, 3, 2)()
     run = variant(name, samples, width)
     before = _peak()
@@ -99,14 +99,14 @@ def peak(name: str, samples: int, width: int) -> int:
 
 
 def _peak() -> int:
-    # Linux alone has it; what getrusage gives begins with the parent's peak
+    # Linux only; getrusage starts from the parent's peak
     with open('/proc/self/status') as status:
         (line,) = (line for line in status if line.startswith('VmHWM:'))
     return 1024 * int(line.split()[1])
 
 
 def _as_published(student: Tensor, teacher: Tensor) -> Tensor:
-    """N^2 D differences, N^3 angles, all of them kept for the gradient."""
+    """Store N^2 D differences and N^3 angles for the gradient."""
 
     def angles(x: Tensor) -> Tensor:
         unit = F.normalize(x[None] - x[:, None], dim=2)
@@ -116,7 +116,7 @@ def _as_published(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def _direct(student: Tensor, teacher: Tensor) -> Tensor:
-    """The formula term by term: N^3 D products."""
+    """Evaluate the formula directly, with N^3 D products."""
 
     def angles(x: Tensor) -> Tensor:
         unit = F.normalize(x[None] - x[:, None], dim=2)
@@ -133,11 +133,16 @@ FORMS = {
 
 
 def main() -> None:
-    """Parse the arguments and measure."""
+    """Parse the arguments and run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--rounds', type=int, default=7, help='calls of each')
     parser.add_argument(
-        '--threads', type=int, default=1, help='of torch; 1: CPU time counts'
+        '--rounds', type=int, default=7, help='calls per variant (7)'
+    )
+    parser.add_argument(
+        '--threads',
+        type=int,
+        default=1,
+        help='torch threads; 1 measures CPU time (1)',
     )
     args = parser.parse_args()
     benchmark(args.rounds, args.threads)

@@ -1,4 +1,4 @@
-"""Print what a config's teacher costs under each of its switches."""
+"""Benchmark a config's teacher with each of its speed options."""
 
 import argparse
 import time
@@ -25,17 +25,17 @@ SWITCHES = (
 def teacher_switches(
     cfg: Config, size: tuple[int, int], batch_size: int, rounds: int
 ) -> list[Timing]:
-    """Time the teacher's backbone and neck, one variant after the other.
+    """Time the teacher's backbone and neck for each variant.
 
     Args:
-        cfg: Of a pair, from ``launch.prepare``.
+        cfg: Config of a pair, from ``launch.prepare``.
         size: Height and width of the images, in pixels.
-        batch_size: Images a call.
-        rounds: Calls of each variant, interleaved; their median counts.
+        batch_size: Images per call.
+        rounds: Interleaved calls of each variant; the median is used.
 
     Returns:
-        One timing a variant, named by its switches; the error is that of the
-        feature maps.
+        One timing per variant, named after its options; the error is that of
+        the feature maps.
 
     Raises:
         UserError: The config has no teacher, or a number is below 1.
@@ -63,22 +63,22 @@ def _now() -> float:
 
 
 def main() -> None:
-    """Parse the arguments and measure."""
+    """Parse the arguments and run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_run_arguments(parser)
-    parser.add_argument(
-        '--teacher', metavar='CKPT', help='checkpoint of the teacher'
-    )
+    parser.add_argument('--teacher', metavar='CKPT', help='teacher checkpoint')
     parser.add_argument(
         '--size',
         type=int,
         nargs=2,
         default=(192, 256),
         metavar=('H', 'W'),
-        help='of the images, in pixels',
+        help='image height and width in pixels',
     )
     parser.add_argument('--batch-size', type=int, default=4, help='images')
-    parser.add_argument('--rounds', type=int, default=7, help='calls of each')
+    parser.add_argument(
+        '--rounds', type=int, default=7, help='calls per variant (7)'
+    )
     args = parser.parse_args()
     rows = teacher_switches(
         launch.prepare_from(args), args.size, args.batch_size, args.rounds

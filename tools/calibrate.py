@@ -1,4 +1,4 @@
-"""Find loss weights by the gradients of distillation and of the task."""
+"""Find loss weights by comparing gradients with the task loss."""
 
 from kd_det.cli import main
 

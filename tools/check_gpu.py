@@ -1,4 +1,4 @@
-"""Check losses, AMP, waits, memory, times and resume on this machine's GPU."""
+"""Check losses, AMP, synchronisation, memory, speed and resume on a GPU."""
 
 from kd_det.cli import main
 

@@ -1,10 +1,10 @@
 """Convert CIFAR-10 from sheets to the layout of its official archive.
 
-Sheets are a few lossless WebP pictures and an ``index.json``. A sheet shows
-up to ``per_sheet`` images, ``per_row`` to a row, row by row. The index has,
-for each split, the sheets in order, the ``count`` of images, their labels,
-and the sha256 of all images (N, 32, 32, 3) followed by all labels, 64 bits
-each, least significant byte first.
+The sheets are a few lossless WebP images and an ``index.json``. A sheet
+contains up to ``per_sheet`` images, ``per_row`` per row. For each split, the
+index has the sheets in order, the ``count`` of images, their labels, and the
+SHA-256 of all images (N, 32, 32, 3) followed by all labels as little-endian
+64-bit integers.
 """
 
 import argparse
@@ -29,7 +29,7 @@ _ENTRIES = {'count', 'sheets', 'labels', 'sha256'}
 def read_sheets(
     folder: str | Path, split: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Read one split and check it against the index's sha256.
+    """Read one split and check it against the SHA-256 in the index.
 
     Args:
         folder: Holds ``index.json`` and the sheets.
@@ -40,8 +40,8 @@ def read_sheets(
 
     Raises:
         FileNotFoundError: The index or a sheet is missing.
-        UserError: The index is no index, a sheet is damaged or has another
-            size, or the sha256 differs.
+        UserError: The index is invalid, a sheet is damaged or has the wrong
+            size, or the SHA-256 differs.
     """
     index = _read_index(folder)
     splits = index['splits']
@@ -75,23 +75,23 @@ def read_sheets(
 
 
 def convert_sheets(folder: str | Path, out: str | Path) -> Path:
-    """Write the sheets in the layout of the official CIFAR-10 archive.
+    """Convert the sheets to the layout of the official CIFAR-10 archive.
 
-    The same sheets give the same bytes. They are not the official bytes:
-    the order of the images is that of the sheets. Files that are there are
-    replaced, each as a whole.
+    The output is deterministic but not identical to the official files, since
+    the images are in the order of the sheets. Existing files are replaced
+    atomically.
 
     Args:
         folder: Holds ``index.json`` and the sheets of both splits.
-        out: Gets ``cifar-10-batches-py``; what a config's ``data_root``
-            names.
+        out: Output folder for ``cifar-10-batches-py``, the ``data_root`` of
+            configs.
 
     Returns:
-        The folder of the batches.
+        The folder with the batches.
 
     Raises:
         FileNotFoundError: The index or a sheet is missing.
-        UserError: As :func:`read_sheets`, or the classes are not ten.
+        UserError: See :func:`read_sheets`; or there are not ten classes.
     """
     layout = CIFAR10_LAYOUT
     names = _read_index(folder)['classes']
@@ -157,7 +157,7 @@ def _read_index(folder: str | Path) -> dict:
 
 
 def _cut(path: str, index: dict) -> np.ndarray:
-    """Return the images of a sheet (N, 32, 32, 3), and black ones behind."""
+    """Return the images of a sheet (N, 32, 32, 3), padded with black ones."""
     if not osp.isfile(path):
         raise FileNotFoundError(
             f'There is no sheet {path!r}; copy the whole folder.'
@@ -183,7 +183,7 @@ def _cut(path: str, index: dict) -> np.ndarray:
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('sheets', help='folder of index.json and the sheets')
+    parser.add_argument('sheets', help='folder with index.json and the sheets')
     parser.add_argument('out', help='output folder, e.g. data/cifar10')
     return parser.parse_args(argv)
 
@@ -193,6 +193,6 @@ if __name__ == '__main__':
     try:
         print(convert_sheets(args.sheets, args.out))
     except (UserError, FileNotFoundError) as error:
-        # Not run_tool: data can be made before a framework is there.
+        # Not run_tool, since no framework is needed to create data.
         print(f'error: {error}', file=sys.stderr)
         sys.exit(2)

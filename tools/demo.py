@@ -1,4 +1,4 @@
-"""Distil a small detector on made-up images: make, train, compare, show."""
+"""Distil a small detector on generated images and compare the results."""
 
 from kd_det.cli import main
 

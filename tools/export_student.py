@@ -1,4 +1,4 @@
-"""Write a distilled student as config and checkpoint of a plain network."""
+"""Export a distilled student as config and checkpoint of a plain network."""
 
 from kd_det.cli import main
 

@@ -1,4 +1,4 @@
-"""Make the procedural detection data set "shapes" in COCO format."""
+"""Generate the procedural detection data set "shapes" in COCO format."""
 
 import argparse
 import sys
@@ -23,7 +23,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         '--val', type=int, default=500, metavar='N', help='validation images'
     )
     parser.add_argument(
-        '--size', type=int, default=128, metavar='PX', help='side of an image'
+        '--size',
+        type=int,
+        default=128,
+        metavar='PX',
+        help='image width and height',
     )
     parser.add_argument(
         '--seed', type=int, default=0, metavar='S', help='random seed'
@@ -38,6 +42,6 @@ if __name__ == '__main__':
             make_shapes(args.out, args.train, args.val, args.size, args.seed)
         )
     except UserError as error:
-        # Not run_tool: data can be made before a framework is there.
+        # Not run_tool, since no framework is needed to create data.
         print(f'error: {error}', file=sys.stderr)
         sys.exit(2)

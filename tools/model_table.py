@@ -17,7 +17,7 @@ HEADER = '| config | published | source | ours |\n| --- | --- | --- | --- |'
 
 
 def model_table(folder: str | Path) -> str:
-    """Return the text of the page: published accuracy beside ours.
+    """Return the text of the page, with published and our accuracy.
 
     The metafile has ``title``, ``about``, ``sources`` (name -> where it is)
     and ``tables``: each with a ``title`` and ``rows``; ``score`` if that is

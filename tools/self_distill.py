@@ -1,4 +1,4 @@
-"""Train generations of one network, each taught by the one before."""
+"""Train generations of a network, each taught by the previous one."""
 
 from kd_det.cli import main
 

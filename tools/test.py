@@ -1,4 +1,4 @@
-"""Evaluate a student, or any plain network, by its config's metric."""
+"""Evaluate a student or a plain network with the config's metric."""
 
 from kd_det.cli import main
 

@@ -1,1 +1,1 @@
-"""One module per foreign wound; nothing else in kd_det patches anything."""
+"""Compatibility patches for other packages, one module per issue."""

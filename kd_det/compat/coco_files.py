@@ -1,9 +1,9 @@
-"""Let pycocotools read COCO files as other tools write them.
+"""Make pycocotools accept COCO files written by other tools.
 
-To its evaluation an annotation with id 0 is never found, one whose id is
-text ends it, and so does one without ``iscrowd``; its class names are
-compared with text. None of that means anything to a user, so the index that
-all of pycocotools and MMDetection read from is made of plain entries.
+Its evaluation never matches an annotation with id 0, and fails on ids that are
+strings and on a missing ``iscrowd``; class names are compared as strings. The
+index used by pycocotools and MMDetection is therefore built from normalised
+entries.
 """
 
 from pycocotools.coco import COCO
@@ -29,14 +29,13 @@ def is_plain_id(value: object) -> bool:
 
 
 def make_plain(table: dict) -> None:
-    """Change a COCO table in place where pycocotools would misread it.
+    """Normalise a COCO table in place for pycocotools.
 
-    Annotations are numbered from 1 if one of them has an id of 0 or no
-    number, and get an ``iscrowd`` of 0 where they have none. Class names
-    become text.
+    Annotations are renumbered from 1 if an id is 0 or not a number, and a
+    missing ``iscrowd`` is set to 0. Class names become strings.
 
     Args:
-        table: As a COCO json, or as pycocotools makes one of predictions.
+        table: Contents of a COCO JSON, or of pycocotools' predictions.
     """
     annotations = table.get('annotations') or []
     if not all(is_plain_id(entry.get('id')) for entry in annotations):

@@ -1,8 +1,8 @@
-"""Let MMEngine find ``kd_det::NAME`` in ``_base_``, as ``mmdet::NAME``.
+"""Make MMEngine resolve ``kd_det::NAME`` in ``_base_``.
 
-MMEngine knows the packages of a fixed list, wants a folder in every name,
-and would give the configs of a package its scope, in which ours do not name
-MMDetection's types. So the one function that resolves a base is wrapped.
+MMEngine only supports a fixed list of packages, requires a folder in every
+name, and would set a scope that does not fit our configs. The function that
+resolves a base is therefore wrapped.
 """
 
 import os.path as osp
@@ -32,8 +32,8 @@ def install() -> None:
             path, scope = stock(cfg_path, filename)
         if osp.abspath(path) in _being_read():
             raise UserError(
-                f'{filename!r} has {cfg_path!r} in _base_ and so inherits '
-                'from itself; take it out.'
+                f'{filename!r} has {cfg_path!r} in _base_ and thus inherits '
+                'from itself; remove it.'
             )
         return path, scope
 
@@ -42,7 +42,7 @@ def install() -> None:
 
 
 def _being_read() -> set[str]:
-    """Return the configs whose bases MMEngine is reading now."""
+    """Return the configs whose bases MMEngine is currently reading."""
     found, frame = set(), sys._getframe()
     while frame := frame.f_back:
         if frame.f_code is Config._file2dict.__code__:

@@ -1,8 +1,8 @@
-"""DeiT's head: MMPretrain's averages its two class layers in training too.
+"""DeiT's head without averaging of its two layers in training.
 
-The cross-entropy must see the class token's logits alone, and the teacher the
-distillation token's. A config that needs this head imports it by
-``custom_imports``: the module itself imports MMPretrain.
+The cross-entropy must use the class token's logits only, and distillation
+those of the distillation token. A config imports this head through
+``custom_imports``, since the module imports MMPretrain.
 """
 
 from mmpretrain.models.heads import DeiTClsHead
@@ -12,17 +12,17 @@ from torch import Tensor
 
 @MODELS.register_module()
 class DistilledDeiTHead(DeiTClsHead):
-    """Head with a class layer for each of the two tokens of DeiT.
+    """Head with separate classification layers for DeiT's two tokens.
 
     In training it returns the logits of the class token; those of the
-    distillation token can be tapped at ``layers.head_dist``. In evaluation
-    it returns the mean of both. The weights are those of MMPretrain's head.
+    distillation token can be tapped at ``layers.head_dist``. In evaluation it
+    returns the mean of both. The weights have the layout of MMPretrain's head.
 
     Paper: https://arxiv.org/abs/2012.12877
     """
 
     def forward(self, feats: tuple) -> Tensor:
-        """Return logits (N, K) of what the backbone returned."""
+        """Return logits (N, K) from the backbone's output."""
         class_token, dist_token = self.pre_logits(feats)
         logits = self.layers.head(class_token)
         dist_logits = self.layers.head_dist(dist_token)

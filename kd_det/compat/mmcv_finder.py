@@ -1,9 +1,9 @@
-"""Supply ``mmcv._ext``, MMCV's compiled operators, where it was not built.
+"""Provide ``mmcv._ext``, MMCV's compiled operators, if it was not built.
 
-MMCV installed without a compiler has no ``mmcv._ext``, and importing
-``mmcv.ops`` fails. The finder here comes last on ``sys.meta_path``, so that a
-compiled module is always found first. It imports nothing but the standard
-library, so that ``kd_det_ops.pth`` can install it in every Python process.
+If MMCV was installed without a compiler, ``mmcv._ext`` is missing and
+importing ``mmcv.ops`` fails. This finder comes last on ``sys.meta_path``, so a
+compiled module always takes precedence. It only imports the standard library,
+so that ``kd_det_ops.pth`` can install it in every Python process.
 """
 
 import importlib
@@ -16,7 +16,7 @@ OPERATORS = 'kd_det.compat.mmcv_ops'
 
 
 class OperatorFinder:
-    """Find and load ``mmcv._ext`` as a module of kd_det's operators."""
+    """Find and load ``mmcv._ext`` with kd_det's operators."""
 
     @staticmethod
     def find_spec(name: str, path=None, target=None) -> ModuleSpec | None:
@@ -25,7 +25,7 @@ class OperatorFinder:
 
     @staticmethod
     def create_module(spec: ModuleSpec) -> None:
-        """Leave making the module to Python."""
+        """Let Python create the module."""
 
     @staticmethod
     def exec_module(module: ModuleType) -> None:
@@ -37,6 +37,6 @@ class OperatorFinder:
 
 
 def install() -> None:
-    """Put the finder last on ``sys.meta_path``, once."""
+    """Append the finder to ``sys.meta_path`` once."""
     if OperatorFinder not in sys.meta_path:
         sys.meta_path.append(OperatorFinder)

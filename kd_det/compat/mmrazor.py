@@ -1,10 +1,10 @@
-"""Import mmrazor 1.0.0, unmaintained, beside today's torch and mmcv.
+"""Import the unmaintained mmrazor 1.0.0 with current torch and mmcv.
 
-Three measures, taken when a config names a type of mmrazor and then once.
-mmrazor's check of mmcv's version sees one that it accepts, for the length of
-that check. Its quantisation, which needs torch internals that are gone, is
-absent. And joblib, which it imports but does not declare, is a dependency of
-kd_det. Nothing else changes, and where mmrazor works these do no harm.
+This takes three measures, once, if a config uses an mmrazor type: mmcv's
+version is temporarily changed to one that passes mmrazor's version check; the
+quantisation modules, which need torch internals that no longer exist, are
+replaced by empty ones; and joblib, an undeclared dependency, is a dependency
+of kd_det. They are harmless if mmrazor works anyway.
 """
 
 import functools
@@ -21,7 +21,7 @@ from torch import nn
 from kd_det.errors import UserError, nearest
 
 PREFIX = 'mmrazor.'
-ACCEPTED_MMCV = '2.1.0'  # the newest that mmrazor's check lets pass
+ACCEPTED_MMCV = '2.1.0'  # the newest version that passes mmrazor's check
 QUANTISATION = (
     'mmrazor.structures.quantization',
     'mmrazor.models.algorithms.quantization',
@@ -35,12 +35,12 @@ CONNECTORS = 'mmrazor.models.architectures.connectors'
 
 
 def is_type(cfg) -> bool:
-    """Return whether a config is that of one of mmrazor's classes.
+    """Return whether a config is for one of mmrazor's classes.
 
-    Its ``type`` begins with ``mmrazor.``, or its scope is mmrazor's.
+    Its ``type`` starts with ``mmrazor.``, or its scope is mmrazor.
 
     Args:
-        cfg: A config, or what stands in its place.
+        cfg: A config or any other value.
     """
     if not isinstance(cfg, dict):
         return False
@@ -50,7 +50,7 @@ def is_type(cfg) -> bool:
 
 
 def is_named(node) -> bool:
-    """Return whether :func:`is_type` holds anywhere in a config.
+    """Return whether a config contains an mmrazor type anywhere.
 
     Args:
         node: A config, or a value in one.
@@ -62,10 +62,10 @@ def is_named(node) -> bool:
 
 @functools.cache
 def ensure_importable() -> None:
-    """Import mmrazor with all its distillation; a second call does nothing.
+    """Import mmrazor's distillation parts, once.
 
     Raises:
-        UserError: mmrazor is not installed, or lacks a package.
+        UserError: mmrazor or one of its dependencies is not installed.
     """
     if importlib.util.find_spec('mmrazor') is None:
         raise UserError(
@@ -77,13 +77,13 @@ def ensure_importable() -> None:
             importlib.import_module('mmrazor')
         with _absent(QUANTISATION):
             setup_env = importlib.import_module('mmrazor.utils.setup_env')
-            # what MMEngine calls when it first looks into a registry of
-            # mmrazor; False: the default scope stays
+            # MMEngine calls this on first use of an mmrazor registry; False
+            # keeps the default scope
             setup_env.register_all_modules(False)
     except ImportError as error:
         raise UserError(
-            f'mmrazor is installed and cannot be imported ({error}); '
-            "pip install 'mmrazor==1.0.0' joblib ordered-set."
+            f'mmrazor is installed but cannot be imported ({error}); pip '
+            "install 'mmrazor==1.0.0' joblib ordered-set."
         ) from error
 
 
@@ -105,16 +105,16 @@ def parts(package: str) -> dict[str, type[nn.Module]]:
 def find(
     name: str, cfg: dict, package: str, refused: dict[str, str]
 ) -> type[nn.Module]:
-    """Return the class that a config names.
+    """Return the mmrazor class of a config.
 
     Args:
-        name: Where it stands in the config, for messages.
+        name: Path in the config, for messages.
         cfg: The config.
         package: See :func:`parts`.
-        refused: Name of a class that cannot be used -> why.
+        refused: Names of unusable classes -> reason.
 
     Raises:
-        UserError: There is no such class, or it cannot be used.
+        UserError: The class is unknown or unusable.
     """
     known = parts(package)
     kind = str(cfg.get('type')).removeprefix(PREFIX)
@@ -133,15 +133,15 @@ def find(
 
 
 def make(name: str, found: type[nn.Module], arguments: dict) -> nn.Module:
-    """Make an object of one of mmrazor's classes.
+    """Build an object of one of mmrazor's classes.
 
     Args:
-        name: Where it stands in the config, for messages.
+        name: Path in the config, for messages.
         found: The class.
-        arguments: Of its constructor.
+        arguments: Arguments of its constructor.
 
     Raises:
-        UserError: An argument is too many, missing or refused.
+        UserError: An argument is unknown, missing or invalid.
     """
     accepted = inspect.signature(found).parameters
     try:
@@ -156,7 +156,7 @@ def make(name: str, found: type[nn.Module], arguments: dict) -> nn.Module:
 
 @contextmanager
 def _accepted_version() -> Iterator[None]:
-    import mmcv  # it takes a second
+    import mmcv  # takes a second
 
     true = mmcv.__version__
     mmcv.__version__ = ACCEPTED_MMCV
@@ -168,7 +168,7 @@ def _accepted_version() -> Iterator[None]:
 
 @contextmanager
 def _absent(names: tuple[str, ...]) -> Iterator[None]:
-    """Let empty modules stand for some while others import from them."""
+    """Temporarily replace modules by empty ones."""
     stand_ins = {name: _Absent(name) for name in names}
     stand_ins = {k: v for k, v in stand_ins.items() if k not in sys.modules}
     sys.modules.update(stand_ins)
@@ -180,7 +180,7 @@ def _absent(names: tuple[str, ...]) -> Iterator[None]:
 
 
 class _Absent(ModuleType):
-    """A module that has any class; none of them can be made."""
+    """A module that pretends to have any class; none can be built."""
 
     def __getattr__(self, name: str) -> type:
         if name.startswith('__'):
@@ -188,9 +188,9 @@ class _Absent(ModuleType):
 
         def refuse(*args, **kwargs):
             raise UserError(
-                f'{self.__name__}.{name} is quantisation, which needs parts '
-                'of torch that are gone; the bridge to mmrazor has its '
-                'distillation alone.'
+                f'{self.__name__}.{name} is part of quantisation, which '
+                "needs parts of torch that no longer exist; only mmrazor's "
+                'distillation is supported.'
             )
 
         return type(name, (), {'__new__': refuse})

@@ -1,10 +1,10 @@
-"""Let ``import torchvision`` succeed beside a torch that it does not fit.
+"""Make ``import torchvision`` work with a torch that does not match it.
 
-Its compiled operators cannot load there, and its Python half then fails on
-registering the fake kernels of two operators nobody declared. Declaring the
-two schemas is enough for all that mmdet and mmpretrain use of torchvision
-(models, transforms); the operators are then those of a compiled MMCV, see
-tools/compile_ops.sh. Where torchvision works, nothing is done.
+Its compiled operators cannot be loaded in that case, and its Python code then
+fails when registering fake kernels of two undeclared operators. Declaring the
+two schemas is enough for everything that mmdet and mmpretrain use (models,
+transforms); the operators must then come from a compiled MMCV, see
+tools/compile_ops.sh. If torchvision works, nothing is done.
 """
 
 import importlib.util
@@ -15,11 +15,13 @@ SCHEMAS = (
     'nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor',
     'qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor',
 )
-_declared: list[torch.library.Library] = []  # a Library undeclares on free
+_declared: list[
+    torch.library.Library
+] = []  # a Library removes its declarations when freed
 
 
 def ensure_importable() -> None:
-    """Declare the operators that torchvision's Python half asks for."""
+    """Declare the operators that torchvision's Python code needs."""
     if _declared or importlib.util.find_spec('torchvision') is None:
         return
     try:

@@ -1,7 +1,7 @@
-"""Data sets that mmdet and mmpretrain do not have.
+"""Data sets that are missing from MMDetection and MMPretrain.
 
-Importing this package stays light (NumPy and OpenCV), so that data can be
-made before a framework is loaded.
+Importing this package only needs NumPy and OpenCV, so that data can be
+generated without loading a framework.
 """
 
 from kd_det.datasets.shapes import SHAPES_CLASSES, make_shapes

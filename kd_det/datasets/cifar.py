@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 as MMPretrain has them, but safe and offline."""
+"""MMPretrain's CIFAR-10 and CIFAR-100, but safe and offline."""
 
 from mmpretrain import datasets
 
@@ -11,7 +11,7 @@ from kd_det.registry import DATASETS
 
 
 class _Offline:
-    """Reads the files itself: nothing is downloaded, nothing executed."""
+    """Reads the files without downloading or executing anything."""
 
     def load_data_list(self) -> list[dict]:
         """Return the images (32, 32, 3), RGB, with their labels."""
@@ -26,10 +26,10 @@ class _Offline:
 
 @DATASETS.register_module()
 class CIFAR10(_Offline, datasets.CIFAR10):
-    """MMPretrain's CIFAR-10 that never downloads nor executes its pickles.
+    """MMPretrain's CIFAR-10 without downloads or pickle execution.
 
-    The files need not be the official ones to the byte: shapes and labels
-    are checked, not checksums. ``download`` is ignored.
+    Shapes and labels are checked but not checksums, so converted files are
+    accepted. ``download`` is ignored.
 
     Example:
         >>> dataset = dict(type='kd_det.CIFAR10', data_root='data/cifar10',

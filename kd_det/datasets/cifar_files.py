@@ -1,7 +1,7 @@
-"""The files of CIFAR-10 and CIFAR-100 (python version), nothing executed.
+"""Read the files of CIFAR-10 and CIFAR-100 (python version) safely.
 
-They are pickles. A pickle may call whatever it names, so the few names that
-theirs need are stand-ins here, and any other name is refused.
+The files are pickles, which can call any function by name. The few names that
+they need are replaced by safe stand-ins here; any other name is rejected.
 """
 
 import os.path as osp
@@ -20,18 +20,18 @@ _FIX = f'get the python version again from {PAGE}'
 
 
 class Layout(NamedTuple):
-    """Names of the files of a set, and of what they hold.
+    """File and key names of a data set.
 
     Attributes:
-        name: Of the set, for messages.
-        root: Where the configs look for ``folder``.
-        folder: What the official archive unpacks to.
+        name: Name of the data set, for messages.
+        root: Folder in which the configs expect ``folder``.
+        folder: Folder of the official archive.
         train: Files of the training split, in order.
-        test: Of the test split.
-        meta: File of the class names.
-        label_key: Entry of the labels in a file of images.
-        names_key: Entry of the class names in ``meta``.
-        num_classes: Labels are below it.
+        test: Files of the test split.
+        meta: File with the class names.
+        label_key: Key of the labels in an image file.
+        names_key: Key of the class names in ``meta``.
+        num_classes: Number of classes.
     """
 
     name: str
@@ -70,15 +70,15 @@ CIFAR100_LAYOUT = Layout(
 
 
 def split_files(root: str | Path, layout: Layout, split: str) -> list[str]:
-    """Return the paths of a split's files, which all exist.
+    """Return the paths of a split's files after checking that they exist.
 
     Args:
-        root: The folder that holds ``layout.folder``.
-        layout: Of the set.
+        root: Folder that contains ``layout.folder``.
+        layout: Layout of the data set.
         split: ``'train'`` or ``'test'``.
 
     Raises:
-        UserError: There is no such split.
+        UserError: The split is unknown.
         FileNotFoundError: A file is missing.
     """
     if split not in ('train', 'test'):
@@ -99,8 +99,7 @@ def split_files(root: str | Path, layout: Layout, split: str) -> list[str]:
                 f'There is no {layout.name} file {path!r}; it belongs in '
                 f'{osp.join(layout.root, layout.folder)}: unpack the python '
                 f'version of {PAGE} in {layout.root}{sheets}, or set '
-                'data_root to the folder that holds '
-                f'{layout.folder}.'
+                f'data_root to the folder that contains {layout.folder}.'
             )
     return paths
 
@@ -111,16 +110,16 @@ def read_split(
     """Read the images and labels of a split.
 
     Args:
-        root: The folder that holds ``layout.folder``.
-        layout: Of the set.
+        root: Folder that contains ``layout.folder``.
+        layout: Layout of the data set.
         split: ``'train'`` or ``'test'``.
 
     Returns:
         Images (N, 32, 32, 3), uint8, RGB; labels (N,), int64.
 
     Raises:
-        UserError: There is no such split, or a file is damaged, asks for
-            what could run code, or holds other shapes or labels.
+        UserError: The split is unknown, or a file is damaged, could run code,
+            or has wrong shapes or labels.
         FileNotFoundError: A file is missing.
     """
     parts = [
@@ -135,11 +134,10 @@ def read_split(
 def read_class_names(
     root: str | Path, layout: Layout
 ) -> tuple[str, ...] | None:
-    """Return the class names in label order, or None without their file.
+    """Return the class names in label order, or None if there is no file.
 
     Raises:
-        UserError: The file is damaged, asks for what could run code, or
-            holds no names.
+        UserError: The file is damaged, could run code, or contains no names.
     """
     path = osp.join(root, layout.folder, layout.meta)
     if not osp.isfile(path):
@@ -179,18 +177,18 @@ def _read_batch(path: str, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_pickle(path: str | Path) -> dict:
-    """Read a pickled dict of plain values and byte arrays, executing nothing.
+    """Read a pickled dict of plain values and byte arrays safely.
 
     Returns:
-        The dict; keys are text.
+        The dict, with string keys.
 
     Raises:
-        UserError: The file is damaged, no dict, or names anything else.
+        UserError: The file is damaged, not a dict, or contains anything else.
     """
     path = str(path)
     try:
         with open(path, 'rb') as file:
-            # the official files are Python 2's: their text comes as bytes
+            # the official files were written by Python 2: strings are bytes
             table = _Reader(file, encoding='bytes').load()
         table = {_text(key): _value(item) for key, item in table.items()}
     except _ForeignName as error:
@@ -198,10 +196,11 @@ def read_pickle(path: str | Path) -> dict:
             f'CIFAR file {path!r} asks for {str(error)!r}, which could run '
             f'code; {_FIX}.'
         ) from None
-    except Exception as error:  # whatever the damaged bytes ask for
+    except Exception as error:  # damaged bytes raise anything
         raise UserError(
-            f'CIFAR file {path!r} of {osp.getsize(path)} bytes is no CIFAR '
-            f'file ({type(error).__name__}: {str(error)[:80]!r}); {_FIX}.'
+            f'CIFAR file {path!r} of {osp.getsize(path)} bytes is not a '
+            f'CIFAR file ({type(error).__name__}: {str(error)[:80]!r}); '
+            f'{_FIX}.'
         ) from None
     return table
 
@@ -220,7 +219,7 @@ class _ForeignName(pickle.UnpicklingError):
 
 class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str):
-        # NumPy 2 calls its insides numpy._core
+        # NumPy 2 uses numpy._core
         full = f'{module}.{name}'.replace('numpy._core.', 'numpy.core.')
         if full not in _STAND_INS:
             raise _ForeignName(full)
@@ -228,12 +227,12 @@ class _Reader(pickle.Unpickler):
 
 
 class _Array:
-    """Takes what NumPy would rebuild an array of bytes from."""
+    """Stand-in for the reconstruction of a NumPy array of bytes."""
 
     value = None
 
     def __init__(self, *_) -> None:
-        pass  # the kind of array, always a plain one
+        pass  # the array type, always a plain array
 
     def __setstate__(self, state: tuple) -> None:
         _, shape, dtype, fortran, content = state
@@ -243,7 +242,7 @@ class _Array:
         self, content: bytes, dtype: '_Dtype', shape: tuple, order: str
     ) -> '_Array':
         if not isinstance(dtype, _Dtype) or dtype.code != 'u1':
-            raise ValueError('an array that is not of bytes')
+            raise ValueError('an array of another dtype than bytes')
         flat = np.frombuffer(content, dtype=np.uint8)
         self.value = flat.reshape(shape, order=order)
         return self
@@ -254,7 +253,7 @@ class _Dtype:
         self.code = _text(code)
 
     def __setstate__(self, state: tuple) -> None:
-        pass  # byte order and the like: bytes have none
+        pass  # byte order etc., irrelevant for bytes
 
 
 def _from_buffer(content, dtype, shape, order) -> _Array:  # protocol 5

@@ -1,4 +1,4 @@
-"""Omniglot: characters of many alphabets, each drawn by twenty people."""
+"""Omniglot: characters from many alphabets, each drawn by 20 people."""
 
 import os.path as osp
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from kd_det.datasets.retrieval import ClassSplit, images_in
 from kd_det.errors import UserError, nearest
 from kd_det.registry import DATASETS
 
-# characters of what the archives unpack to
+# number of characters in each archive
 CHARACTERS = dict(
     images_background=964,
     images_evaluation=659,
@@ -25,19 +25,19 @@ CHARACTERS = dict(
 class Omniglot(ClassSplit):
     """Characters as classes; a split is a set of alphabets.
 
-    Reads ``<folder>/<alphabet>/<character>/*.png`` once and keeps the
-    drawings, small and with ink as 255, in memory: images (S, S, 1) that
-    need no loading. Greek and Latin are in both small archives; leave them
-    out of one with ``without``.
+    Reads ``<folder>/<alphabet>/<character>/*.png`` once and keeps the resized
+    drawings in memory, with ink as 255: images (S, S, 1) that need no loading.
+    Greek and Latin are in both small archives; exclude them from one with
+    ``without``.
 
     Args:
-        data_root: Where the archives were unpacked.
-        folder: Of one archive.
-        alphabets: Use these alone; a name, or several.
-        without: Alphabets to leave out; a name, or several.
-        image_size: Side of the images in pixels.
-        rotations: Each character turned by 90, 180 and 270 degrees makes
-            three more classes.
+        data_root: Folder with the unpacked archives.
+        folder: Folder of one archive.
+        alphabets: One or several alphabets to use; default: all.
+        without: One or several alphabets to exclude.
+        image_size: Width and height of the images in pixels.
+        rotations: Whether to add each character rotated by 90, 180 and 270
+            degrees as three more classes.
         pipeline: Transforms.
         metainfo: As in MMEngine.
         indices: See :class:`ClassSplit`.
@@ -47,9 +47,8 @@ class Omniglot(ClassSplit):
 
     Raises:
         FileNotFoundError: The folder is missing.
-        UserError: An archive has another number of characters than it
-            should, an alphabet is not there, a character has no drawing, or
-            an image cannot be read.
+        UserError: An archive has the wrong number of characters, an alphabet
+            is missing, a character has no drawing, or an image cannot be read.
 
     Paper: https://www.science.org/doi/10.1126/science.aab3050
     """
@@ -73,7 +72,7 @@ class Omniglot(ClassSplit):
         serialize_data: bool = True,
     ) -> None:
         self.folder = folder
-        # a string is a sequence of letters
+        # a string would be a sequence of letters
         self.alphabets, self.without = (
             (names,) if isinstance(names, str) else tuple(names)
             for names in (alphabets, without)
@@ -122,11 +121,11 @@ class Omniglot(ClassSplit):
         used = {*(self.alphabets or found)} - {*self.without}
         if not any(found[alphabet] for alphabet in used):
             raise UserError(
-                f'Omniglot has no character of {root!r}, with alphabets='
-                f'{self.alphabets} and without={self.without}; an archive '
-                'has folders of alphabets with folders of characters.'
+                f'Omniglot has no character of {root!r}, with '
+                f'alphabets={self.alphabets} and without={self.without}; an '
+                'archive contains alphabet folders with character folders.'
             )
-        # each once: drawings twice would find themselves
+        # each once, since duplicates would retrieve each other
         for alphabet in dict.fromkeys(self.alphabets or found):
             if alphabet not in used:
                 continue
@@ -150,11 +149,11 @@ def read_drawing(path: str, side: int) -> np.ndarray:
     """Return a drawing (side, side, 1), uint8, ink as 255.
 
     Args:
-        path: Of a picture with dark ink on light paper.
-        side: In pixels.
+        path: Image file with dark ink on light background.
+        side: Size in pixels.
 
     Raises:
-        UserError: The file is no picture.
+        UserError: The file is not an image.
     """
     try:
         with Image.open(path) as picture:

@@ -1,4 +1,4 @@
-"""Sets for metric learning: classes of the test split are never trained on."""
+"""Data sets for metric learning, with disjoint training and test classes."""
 
 import os.path as osp
 from collections.abc import Iterable, Sequence
@@ -14,28 +14,27 @@ IMAGES = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.webp')
 
 
 class ClassSplit(BaseDataset):
-    """Base: a split is a set of classes, labelled from 0 on.
+    """Base of data sets whose splits are sets of classes.
 
-    A subclass has the splits with their numbers of classes, and writes
+    A subclass defines the splits with their numbers of classes, and implements
     ``entries``.
 
     Args:
-        data_root: Folder of the set.
-        split: Its name.
+        data_root: Folder of the data set.
+        split: Name of the split.
         pipeline: Transforms.
-        metainfo: What else is known of the set.
-        indices: Use these images alone, or the first so many.
+        metainfo: Additional metadata.
+        indices: Indices of the images to use, or a number of first images.
         test_mode: As in MMEngine.
         lazy_init: As in MMEngine.
         serialize_data: As in MMEngine.
 
     Raises:
-        FileNotFoundError: A file or folder of the set is missing.
-        UserError: There is no such split, or it has another number of
-            classes than the set's.
+        FileNotFoundError: A file or folder of the data set is missing.
+        UserError: The split is unknown, or has the wrong number of classes.
     """
 
-    name = ''  # of the set, and where it is from, for messages
+    name = ''  # of the data set, for messages
     page = ''
     splits: dict[str, int] = {}
 
@@ -70,12 +69,12 @@ class ClassSplit(BaseDataset):
     def entries(self) -> Iterable[tuple[dict, str]]:
         """Yield the image of each sample and the name of its class.
 
-        The classes are labelled in the order in which they come.
+        Classes are labelled in the order of their first occurrence.
         """
         raise NotImplementedError
 
     def load_data_list(self) -> list[dict]:
-        """Return the samples; the class names are known from here on."""
+        """Return the samples and set the class names."""
         labels: dict[str, int] = {}
         samples = [
             dict(image, gt_label=labels.setdefault(name, len(labels)))
@@ -86,13 +85,13 @@ class ClassSplit(BaseDataset):
             raise UserError(
                 f'The {self.split} split of {self.name} in '
                 f'{self.data_root!r} has {len(labels)} classes instead of '
-                f'{wanted}; complete the set (from {self.page}).'
+                f'{wanted}; complete the data set (from {self.page}).'
             )
         self._metainfo['classes'] = tuple(labels)
         return samples
 
     def find(self, *names: str) -> str:
-        """Return a path below ``data_root`` that exists."""
+        """Return an existing path below ``data_root``, or raise."""
         path = osp.join(self.data_root, *names)
         if not osp.exists(path):
             raise FileNotFoundError(
@@ -118,7 +117,7 @@ class ClassSplit(BaseDataset):
 
 @DATASETS.register_module()
 class CUBRetrieval(ClassSplit):
-    """CUB-200-2011: the first 100 classes to train, the last 100 to test.
+    """CUB-200-2011: first 100 classes for training, last 100 for testing.
 
     Reads ``images.txt`` and ``images/`` of ``CUB_200_2011``. Arguments are
     those of :class:`ClassSplit`.
@@ -141,7 +140,7 @@ class CUBRetrieval(ClassSplit):
 
 @DATASETS.register_module()
 class CarsRetrieval(ClassSplit):
-    """Cars-196: the first 98 classes to train, the last 98 to test.
+    """Cars-196: first 98 classes for training, last 98 for testing.
 
     Reads ``cars_annos.mat`` and the images it names, ``car_ims/…``: the
     archive with all 16,185 images in one folder. Arguments are those of
@@ -158,7 +157,7 @@ class CarsRetrieval(ClassSplit):
         try:
             table = mat4py.loadmat(file)
             cars, names = table['annotations'], table['class_names']
-        except Exception as error:  # mat4py has as many as there are bytes
+        except Exception as error:  # mat4py raises anything for damaged files
             raise UserError(
                 f'{file!r} cannot be read as annotations of Cars-196 '
                 f'({type(error).__name__}: {error}); delete it, then copy it '
@@ -167,13 +166,13 @@ class CarsRetrieval(ClassSplit):
         for path, number in zip(cars['relative_im_path'], cars['class']):
             if (number <= 98) == (self.split == 'train'):
                 path = osp.join(self.data_root, path)
-                # names alone are not unique
+                # names are not unique
                 yield dict(img_path=path), f'{number} {names[number - 1]}'
 
 
 @DATASETS.register_module()
 class SOPRetrieval(ClassSplit):
-    """Stanford Online Products by its own lists of classes.
+    """Stanford Online Products with its official class lists.
 
     Reads ``Ebay_train.txt``, ``Ebay_test.txt`` and the images they name.
     Arguments are those of :class:`ClassSplit`.
@@ -186,14 +185,14 @@ class SOPRetrieval(ClassSplit):
     def entries(self) -> Iterable[tuple[dict, str]]:
         """See :meth:`ClassSplit.entries`."""
         rows = iter(self.table(f'Ebay_{self.split}.txt', columns=4))
-        next(rows, None)  # names of the columns
+        next(rows, None)  # header
         for _, number, _, path in rows:
             yield dict(img_path=osp.join(self.data_root, path)), number
 
 
 @DATASETS.register_module()
 class MiniImageNet(ClassSplit):
-    """miniImageNet: 64 classes to train, 16 to validate, 20 to test.
+    """miniImageNet: 64 classes for training, 16 for validation, 20 for test.
 
     Reads ``train.csv``, ``val.csv`` and ``test.csv`` (``filename,label``)
     and ``images/``. Arguments are those of :class:`ClassSplit`.
@@ -214,14 +213,14 @@ class MiniImageNet(ClassSplit):
 
 @DATASETS.register_module()
 class ClassFolders(ClassSplit):
-    """Any tree of one folder per class, cut by a list of classes.
+    """Any folder tree with one folder per class, split by a class list.
 
     Args:
-        data_root: Folder of the class folders.
-        classes: Names of the folders that belong to this split, or a file
-            with one name a line.
+        data_root: Folder that contains the class folders.
+        classes: Names of the class folders of this split, or a file with one
+            name per line.
         pipeline: Transforms.
-        metainfo: With other ``classes``, which go before.
+        metainfo: Metadata, whose ``classes`` take precedence.
         indices: See :class:`ClassSplit`.
         test_mode: As in MMEngine.
         lazy_init: As in MMEngine.
@@ -229,7 +228,7 @@ class ClassFolders(ClassSplit):
 
     Raises:
         FileNotFoundError: The file or a folder is missing.
-        UserError: A class is named twice, or has no image.
+        UserError: A class is listed twice or has no images.
     """
 
     name = 'the image folder'
@@ -249,16 +248,16 @@ class ClassFolders(ClassSplit):
         if isinstance(classes, str):
             if not osp.isfile(classes):
                 raise FileNotFoundError(
-                    f'There is no list of classes {classes!r}; write a file '
-                    "with a folder's name a line, or a tuple of names."
+                    f'There is no class list {classes!r}; use a file with '
+                    'one folder name per line, or a tuple of names.'
                 )
             classes = [line.strip() for line in list_from_file(classes)]
             classes = [line for line in classes if line]
         self.folders = tuple(classes)
         if not self.folders or len({*self.folders}) < len(self.folders):
             raise UserError(
-                f'ClassFolders has classes={self.folders}; the names of one '
-                'folder or more, each once, are accepted.'
+                f'ClassFolders has classes={self.folders}; one or more '
+                'unique folder names are accepted.'
             )
         super().__init__(
             data_root,
@@ -282,7 +281,7 @@ class ClassFolders(ClassSplit):
             files = images_in(path)
             if not files:
                 raise UserError(
-                    f'Class folder {path!r} holds no image; accepted are '
+                    f'Class folder {path!r} contains no images; accepted are '
                     f'{", ".join(IMAGES)}.'
                 )
             for file in files:

@@ -1,4 +1,4 @@
-"""Batches by class: P classes of K images, and episodes."""
+"""Batch samplers by class: P classes x K images, and episodes."""
 
 from collections.abc import Iterator
 
@@ -10,17 +10,17 @@ from kd_det.registry import DATA_SAMPLERS
 
 
 class ClassBatches:
-    """Base: batches of images drawn class by class.
+    """Base of batch samplers that draw images by class.
 
-    What is drawn depends on the seed and the epoch of ``sampler`` alone:
-    the global generators stay as they are, a resumed run draws what the
-    first would have drawn, and several processes share each global batch.
+    The batches depend only on the seed and the epoch of ``sampler``: the
+    global generators are not used, a resumed run continues with the same
+    batches, and several processes share each global batch.
 
     Args:
-        sampler: MMEngine's sampler of the data loader; it has the data, the
-            seed, the epoch and the rank, its order does not matter.
-        batch_size: Of one process.
-        num_batches: Batches of an epoch.
+        sampler: MMEngine's sampler of the data loader, which provides data,
+            seed, epoch and rank; its order is not used.
+        batch_size: Batch size of one process.
+        num_batches: Batches per epoch.
 
     Raises:
         UserError: The classes have too few images.
@@ -39,7 +39,7 @@ class ClassBatches:
         self.members = np.split(order, ends[1:])
 
     def draw(self, rng: np.random.Generator, ranks: int) -> np.ndarray:
-        """Return the indices of one global batch, rank after rank."""
+        """Return the indices of one global batch, rank by rank."""
         raise NotImplementedError
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -56,21 +56,21 @@ class ClassBatches:
 
 @DATA_SAMPLERS.register_module()
 class ClassBatchSampler(ClassBatches):
-    """P x K: K images of each of as many classes as fill the batch.
+    """P x K batches: K images from each of P classes.
 
-    The classes are shuffled anew for each batch. A class with fewer than K
-    images gives all it has; the last class of a batch may give fewer, so
+    The classes are reshuffled for each batch. A class with fewer than K images
+    contributes all of them; the last class of a batch may contribute fewer, so
     that 128 images at K = 5 are 25 classes of 5 and one of 3. With several
-    processes the global batch is drawn and cut.
+    processes the global batch is drawn and split.
 
     Args:
-        sampler: See :class:`ClassBatches`; the data loader fills it in.
-        batch_size: Of one process; the data loader fills it in.
-        per_class: The K.
-        num_batches: Batches of an epoch.
+        sampler: See :class:`ClassBatches`; set by the data loader.
+        batch_size: Batch size of one process; set by the data loader.
+        per_class: Images per class, K.
+        num_batches: Batches per epoch.
 
     Raises:
-        UserError: An argument is no integer above 0, or all classes
+        UserError: An argument is not a positive integer, or all classes
             together do not fill a batch.
 
     Example:
@@ -95,8 +95,8 @@ class ClassBatchSampler(ClassBatches):
         if most < wanted:
             raise UserError(
                 f'ClassBatchSampler: {len(self.members)} classes give {most} '
-                f'images at per_class={per_class}, a batch has {wanted}; '
-                'lower batch_size or raise per_class.'
+                f'images at per_class={per_class}, but a batch has {wanted}; '
+                'reduce batch_size or increase per_class.'
             )
 
     def draw(self, rng: np.random.Generator, ranks: int) -> np.ndarray:
@@ -114,23 +114,23 @@ class ClassBatchSampler(ClassBatches):
 
 @DATA_SAMPLERS.register_module()
 class EpisodeBatchSampler(ClassBatches):
-    """Episodes: ``shots + queries`` images of each of ``ways`` classes.
+    """Episodes with ``shots + queries`` images from each of ``ways`` classes.
 
-    A batch is an episode; of a class the first ``shots`` images are the
-    support, as :class:`PrototypeLoss` takes them. Each process has an
-    episode of its own.
+    A batch is an episode; the first ``shots`` images of each class are the
+    support set, as expected by :class:`PrototypeLoss`. Each process has its
+    own episode.
 
     Args:
-        sampler: See :class:`ClassBatches`; the data loader fills it in.
+        sampler: See :class:`ClassBatches`; set by the data loader.
         batch_size: ``ways * (shots + queries)``.
-        ways: Classes.
-        shots: Support images of a class.
-        queries: Query images of a class.
-        num_batches: Episodes of an epoch.
+        ways: Number of classes.
+        shots: Support images per class.
+        queries: Query images per class.
+        num_batches: Episodes per epoch.
 
     Raises:
-        UserError: An argument is no integer above 0, the batch size is
-            another, or too few classes have enough images.
+        UserError: An argument is not a positive integer, the batch size does
+            not match, or too few classes have enough images.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class EpisodeBatchSampler(ClassBatches):
         if batch_size != ways * self.per_class:
             raise UserError(
                 f'EpisodeBatchSampler: {ways} ways of {shots} + {queries} '
-                f'images are {ways * self.per_class} and batch_size is '
+                f'images are {ways * self.per_class}, but batch_size is '
                 f'{batch_size}; make them equal.'
             )
         self.members = [
@@ -159,8 +159,8 @@ class EpisodeBatchSampler(ClassBatches):
         if len(self.members) < ways:
             raise UserError(
                 f'EpisodeBatchSampler: {len(self.members)} classes have '
-                f'{shots} + {queries} images, an episode takes {ways}; lower '
-                'ways, shots or queries.'
+                f'{shots} + {queries} images, but an episode needs {ways}; '
+                'reduce ways, shots or queries.'
             )
 
     def draw(self, rng: np.random.Generator, ranks: int) -> np.ndarray:

@@ -1,9 +1,9 @@
 """The procedural detection data set "shapes", in COCO format.
 
-Coloured geometric shapes on gradients, among lines, blobs and arcs that are
-no class, under noise. Only the geometry decides the class. Everything is
-drawn with integers from a generator of its own per image, so image 7 is the
-same whether 10 or 10000 are made.
+Coloured geometric shapes on gradients, with lines, blobs and arcs as
+distractors, and noise. The class depends only on the geometry. Each image has
+its own integer random generator, so image 7 is the same whether 10 or 10000
+images are generated.
 """
 
 import json
@@ -27,13 +27,13 @@ SHAPES_CLASSES = (
     'ring',
 )
 
-_VERSION = 1  # raise it with every change of a pixel or a box
+_VERSION = 1  # increase it whenever pixels or boxes change
 _MARKER = 'shapes.json'
 _SPLITS = ('train', 'val')
-_MIN_SIZE = 12  # pixels; below it classes cannot be told apart
+_MIN_SIZE = 12  # pixels; smaller shapes cannot be distinguished
 _MAX_SIZE = 60 / 128  # of the image
-_MIN_VISIBLE = 0.4  # of the whole shape; below it, no box
-_CONTRAST = 60  # grey levels in at least one channel, shape to what it hides
+_MIN_VISIBLE = 0.4  # visible fraction below which there is no box
+_CONTRAST = 60  # grey levels to the background in at least one channel
 
 _FINE = 64  # vertex units per pixel
 _SUB = 4  # sub-pixels per pixel, along each axis
@@ -50,41 +50,40 @@ def make_shapes(
     image_size: int = 128,
     seed: int = 0,
 ) -> Path:
-    """Make the shapes data set, or leave a finished identical one alone.
+    """Generate the shapes data set, or keep an identical existing one.
 
-    Writes ``train/000001.png`` and so on, ``val/``,
-    ``annotations/instances_{train,val}.json`` and, as the mark of a complete
-    folder, ``shapes.json`` with the parameters. The folder appears as a
-    whole or not at all.
+    Writes ``train/000001.png`` etc., ``val/``,
+    ``annotations/instances_{train,val}.json`` and, to mark a complete folder,
+    ``shapes.json`` with the parameters. The folder is created atomically.
 
-    A box is tight around the drawn mask of the whole shape, to a quarter of
-    a pixel: parts under other shapes count, parts outside the image do not.
-    A shape of which less than 40 % is visible, after what hides it and what
-    lies outside the image, has no box. ``area`` is that of the boxed mask.
+    Boxes are tight around the mask of the whole shape to a quarter of a pixel,
+    including parts hidden by other shapes but not parts outside the image. A
+    shape of which less than 40 % is visible has no box. ``area`` is the area
+    of the mask.
 
     The same arguments give the same pixels and annotations everywhere, and
     the same bytes with the same OpenCV build (which compresses the PNG).
 
     Args:
-        out_dir: a folder that is absent, empty, or made earlier with the
-            same arguments.
-        num_train: training images, 1 to 999999.
-        num_val: validation images, 1 to 999999.
-        image_size: side of the square images in pixels, 32 to 2048.
-        seed: 0 to 2**32 - 1.
+        out_dir: Folder that is absent, empty, or was generated with the same
+            arguments.
+        num_train: Number of training images, 1 to 999999.
+        num_val: Number of validation images, 1 to 999999.
+        image_size: Size of the square images in pixels, 32 to 2048.
+        seed: Random seed, 0 to 2**32 - 1.
 
     Returns:
         ``out_dir`` as a path.
 
     Raises:
-        TypeError: an argument is no integer.
-        UserError: an argument is out of range, or ``out_dir`` holds
-            anything else; nothing is changed then.
+        TypeError: An argument is not an integer.
+        UserError: An argument is out of range, or ``out_dir`` has other
+            contents, which are not changed.
     """
     _check_integer('num_train', num_train, 1, 999999)
     _check_integer('num_val', num_val, 1, 999999)
     _check_integer('image_size', image_size, 32, 2048)
-    # A larger seed would spill into the words that hold split and index.
+    # A larger seed would overlap with split and index.
     _check_integer('seed', seed, 0, 2**32 - 1)
     parameters = {
         'version': _VERSION,
@@ -101,15 +100,15 @@ def make_shapes(
     with tempfile.TemporaryDirectory(
         prefix=f'.{target.name}.', suffix='.partial', dir=target.parent
     ) as partial:
-        # The inner folder has ordinary permissions, the outer one has not.
+        # The inner folder has normal permissions, unlike the outer one.
         made = Path(partial) / target.name
         _make_folder(made, parameters)
         try:
             if target.exists():
-                target.rmdir()  # Windows renames onto no folder, even empty
+                target.rmdir()  # Windows cannot rename onto a folder
             made.rename(target)
         except OSError:
-            # Another process (a rank of the same job) may have been faster.
+            # Another process, such as another rank, may have been faster.
             if not _is_complete(target, parameters):
                 raise
     return out_dir
@@ -118,22 +117,19 @@ def make_shapes(
 def _check_integer(name: str, value: int, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(
-            f'{name} is {value!r}, while an integer from {low} to {high} '
-            'is needed.'
+            f'{name} is {value!r}; an integer from {low} to {high} is needed.'
         )
     if not low <= value <= high:
-        raise UserError(
-            f'{name} is {value}, while {low} to {high} is accepted.'
-        )
+        raise UserError(f'{name} is {value}; {low} to {high} is accepted.')
 
 
 def _is_complete(folder: Path, parameters: dict[str, int]) -> bool:
-    """True: made with these parameters; False: absent or empty."""
+    """Return True if generated with these parameters, False if absent."""
     if not folder.exists():
         return False
     if not folder.is_dir():
         raise UserError(
-            f"out_dir '{folder}' is a file, while a folder is needed; choose "
+            f"out_dir '{folder}' is a file, but a folder is needed; choose "
             'another out_dir.'
         )
     marker = folder / _MARKER
@@ -142,8 +138,8 @@ def _is_complete(folder: Path, parameters: dict[str, int]) -> bool:
         if not found:
             return False
         raise UserError(
-            f"out_dir '{folder}' has no {_MARKER} but holds '{found[0]}', "
-            'while an absent, empty or finished folder is accepted; choose '
+            f"out_dir '{folder}' has no {_MARKER} but contains '{found[0]}'; "
+            'an absent, empty or complete folder is accepted; choose '
             'another out_dir.'
         )
     try:
@@ -152,8 +148,8 @@ def _is_complete(folder: Path, parameters: dict[str, int]) -> bool:
         found = 'something that is not JSON'
     if found != parameters:
         raise UserError(
-            f"'{marker}' says {found}, while {parameters} is asked for; "
-            'choose another out_dir or delete that one.'
+            f"'{marker}' says {found}, but {parameters} is requested; choose "
+            'another out_dir or delete this one.'
         )
     wanted = [f'annotations/instances_{split}.json' for split in _SPLITS]
     for split in _SPLITS:
@@ -162,8 +158,8 @@ def _is_complete(folder: Path, parameters: dict[str, int]) -> bool:
     lost = [name for name in wanted if not (folder / name).is_file()]
     if lost:
         raise UserError(
-            f"'{marker}' says complete, while '{lost[0]}' is missing there; "
-            'delete that folder to make it anew.'
+            f"'{marker}' exists, but '{lost[0]}' is missing; delete the "
+            'folder to generate it again.'
         )
     return True
 
@@ -173,7 +169,7 @@ def _file_name(index: int) -> str:
 
 
 def _make_folder(folder: Path, parameters: dict[str, int]) -> None:
-    # Here, not above: importing this module needs NumPy and OpenCV alone.
+    # Imported here, since the module must only need NumPy and OpenCV.
     from rich.progress import track
 
     (folder / 'annotations').mkdir(parents=True)
@@ -215,7 +211,7 @@ def _make_folder(folder: Path, parameters: dict[str, int]) -> None:
 
 
 def _write_png(path: Path, image: np.ndarray) -> None:
-    # Encoded in memory: OpenCV itself cannot open every path on Windows.
+    # Encoded in memory, since OpenCV cannot open all paths on Windows.
     options = [cv2.IMWRITE_PNG_COMPRESSION, 1]
     path.write_bytes(cv2.imencode('.png', image, options)[1].tobytes())
 
@@ -227,7 +223,7 @@ def _write_json(path: Path, content: dict) -> None:
 def _draw_image(
     rng: np.random.Generator, size: int
 ) -> tuple[np.ndarray, list[dict]]:
-    """One image, (size, size, 3) uint8 in BGR, and its annotations."""
+    """Draw one image, (size, size, 3) uint8 in BGR, with annotations."""
     canvas = _Canvas(_gradients(rng, size))
     for _ in range(rng.integers(2, 7)):
         canvas.paint(rng, _random_clutter(rng, size), owner=0)
@@ -268,10 +264,10 @@ def _gradients(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _add_noise(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Noise of 4 to 14 grey levels (standard deviation), clipped to uint8.
+    """Add noise with a standard deviation of 4 to 14, clipped to uint8.
 
-    The sum of four random bytes is near to a Gaussian, up to 3.4 standard
-    deviations of 148, and exact on every platform.
+    The sum of four random bytes approximates a Gaussian up to 3.4 standard
+    deviations of 148, and is exact on every platform.
     """
     level = rng.integers(4, 15)
     random_bytes = np.frombuffer(rng.bytes(4 * image.size), np.uint8)
@@ -280,14 +276,14 @@ def _add_noise(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
 
 
 class _Painted(NamedTuple):
-    mask: np.ndarray  # bool, what lies in the image, in sub-pixels
-    left: int  # of the mask in the image, in sub-pixels
+    mask: np.ndarray  # bool, the part inside the image, in sub-pixels
+    left: int  # position of the mask in the image, in sub-pixels
     top: int
-    whole: int  # sub-pixels in and outside the image
+    whole: int  # sub-pixels inside and outside the image
 
 
 class _Canvas:
-    """An image (S, S, 3) and who owns its sub-pixels (S * 4, S * 4)."""
+    """An image (S, S, 3) and the owner of each sub-pixel (S * 4, S * 4)."""
 
     def __init__(self, background: np.ndarray) -> None:
         self.image = background
@@ -297,7 +293,7 @@ class _Canvas:
     def paint(
         self, rng: np.random.Generator, contours: list[FineContour], owner: int
     ) -> _Painted:
-        """Paint over what is there, in a random colour that differs."""
+        """Paint over the image in a random, contrasting colour."""
         window, left, top = _rasterise(contours)
         side = len(self.owners)
         x0, x1 = np.clip((left, left + window.shape[1]), 0, side).tolist()
@@ -320,7 +316,7 @@ class _Canvas:
 
 
 def _tight_box(painted: _Painted) -> list[float]:
-    """[x, y, width, height] in pixels."""
+    """Return [x, y, width, height] in pixels."""
     cols = np.flatnonzero(painted.mask.any(0)).tolist()
     rows = np.flatnonzero(painted.mask.any(1)).tolist()
     return [
@@ -335,7 +331,7 @@ def _rasterise(contours: list[FineContour]) -> tuple[np.ndarray, int, int]:
     """Even-odd fill of closed contours, sampled at sub-pixel centres.
 
     Args:
-        contours: vertices (x, y) in 1 / 64 pixel.
+        contours: Vertices (x, y) in 1 / 64 pixel.
 
     Returns:
         The mask of a window of whole pixels around the contours, bool, and
@@ -345,14 +341,14 @@ def _rasterise(contours: list[FineContour]) -> tuple[np.ndarray, int, int]:
     left, top = min(xs) // _FINE * _SUB, min(ys) // _FINE * _SUB
     right = (max(xs) // _FINE + 1) * _SUB
     bottom = (max(ys) // _FINE + 1) * _SUB
-    # True where a row goes from outside to inside or back; one column more
-    # than the window, for edges that no centre lies right of.
+    # True where a row enters or leaves the contour; one more column than the
+    # window, for edges to the right of all centres.
     flips = np.zeros((bottom - top, right - left + 1), np.uint8)
     half = _CELL // 2
     for contour in contours:
         for start, end in zip(contour, contour[1:] + contour[:1]):
             (x0, y0), (x1, y1) = sorted((start, end), key=lambda p: p[1])
-            # Rows whose centre y lies in [y0, y1): ceil by -(-a // b).
+            # Rows with centre y in [y0, y1); -(-a // b) is the ceiling.
             rows = np.arange(
                 -(-(y0 - half) // _CELL), -(-(y1 - half) // _CELL)
             )
@@ -370,16 +366,16 @@ def _rasterise(contours: list[FineContour]) -> tuple[np.ndarray, int, int]:
 def _random_shape(
     rng: np.random.Generator, size: int, name: str
 ) -> list[FineContour]:
-    """A class's outline at random size, place, turn and stretch."""
+    """Return a class outline with random size, position and rotation."""
     ratio = _MAX_SIZE * size / _MIN_SIZE
     length = _MIN_SIZE * ratio ** rng.random()
-    margin = 0.2 * length  # so that 30 % of the box at most is cut off
+    margin = 0.2 * length  # so that at most 30 % of the box is cut off
     x, y = rng.uniform(margin, size - margin, 2)
     return _place(rng, _OUTLINES[name], length, x, y)
 
 
 def _random_clutter(rng: np.random.Generator, size: int) -> list[FineContour]:
-    """A line, a small blob or a part of a ring: none is a class."""
+    """Return a line, a small blob or an arc as a distractor."""
     kind = rng.integers(3)
     if kind == 0:
         length = size * rng.uniform(0.15, 0.7)
@@ -407,12 +403,12 @@ def _place(
     x: float,
     y: float,
 ) -> list[FineContour]:
-    """Stretch and turn at random, then fit the box to a length and a centre.
+    """Stretch and rotate randomly, then scale and place the box.
 
     Args:
-        length: the longer side of the box in pixels.
-        x: the centre of the box in pixels.
-        y: likewise.
+        length: Longer side of the box in pixels.
+        x: Horizontal centre of the box in pixels.
+        y: Vertical centre of the box in pixels.
     """
     stretch = 1.25 ** rng.uniform(-1, 1)
     angle = rng.uniform(0, math.tau)
@@ -428,7 +424,7 @@ def _place(
     scale = length / max(max(xs) - min(xs), max(ys) - min(ys))
     x -= scale * (max(xs) + min(xs)) / 2
     y -= scale * (max(ys) + min(ys)) / 2
-    # Rounding here makes all that follows exact.
+    # Rounding here makes all following steps exact.
     return [
         [
             (round(_FINE * (scale * px + x)), round(_FINE * (scale * py + y)))
@@ -439,7 +435,7 @@ def _place(
 
 
 def _radial(radii: list[float], start: float = 0.0) -> Contour:
-    """A vertex per radius, at equal angles."""
+    """Return one vertex per radius, at equal angles."""
     angles = [start + math.tau * k / len(radii) for k in range(len(radii))]
     return [
         (r * math.cos(a), r * math.sin(a))
@@ -447,7 +443,7 @@ def _radial(radii: list[float], start: float = 0.0) -> Contour:
     ]
 
 
-_ROUND = 64  # vertices that stand for a circle: 0.04 pixels off at radius 30
+_ROUND = 64  # vertices of a circle: 0.04 pixels off at radius 30
 _ARM = 0.3  # half the width of a cross's arm
 _OUTLINES: dict[str, list[Contour]] = {
     'circle': [_radial([1] * _ROUND)],

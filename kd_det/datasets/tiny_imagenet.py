@@ -1,4 +1,4 @@
-"""Tiny-ImageNet: 200 classes of ImageNet in 64 pixels."""
+"""Tiny-ImageNet: 200 classes of ImageNet at 64x64 pixels."""
 
 import os.path as osp
 from collections.abc import Iterable
@@ -9,12 +9,12 @@ from kd_det.registry import DATASETS
 
 @DATASETS.register_module()
 class TinyImageNet(ClassSplit):
-    """Tiny-ImageNet as its archive unpacks, ``tiny-imagenet-200``.
+    """Tiny-ImageNet in the layout of its archive, ``tiny-imagenet-200``.
 
     Reads ``train/<class>/images/`` and, for the images of ``val/images/``,
     ``val/val_annotations.txt``. The test split is published without labels.
-    Classes are WordNet ids, labelled in the order of the alphabet. Arguments
-    are those of :class:`ClassSplit`.
+    Classes are WordNet ids in alphabetical order. Arguments are those of
+    :class:`ClassSplit`.
     """
 
     name = 'Tiny-ImageNet'
@@ -31,6 +31,6 @@ class TinyImageNet(ClassSplit):
             return
         folder = self.find('val', 'images')
         rows = self.table('val', 'val_annotations.txt', columns=6)
-        # by class, so that labels are those of the training images
+        # sorted by class, so that labels match the training images
         for file, name, *_ in sorted(rows, key=lambda row: row[1]):
             yield dict(img_path=osp.join(folder, file)), name

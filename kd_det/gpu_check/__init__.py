@@ -1,4 +1,4 @@
-"""Check on a GPU what the tests check on a CPU, and print one table."""
+"""Run checks on a GPU and print the results as a table."""
 
 import io
 import sys
@@ -27,7 +27,7 @@ CHECKS = (
 
 
 def check(device: str, out: str | None = None) -> list[Row]:
-    """Run all checks, print their rows as they come, and return them.
+    """Run all checks, print and return the rows.
 
     Args:
         device: ``'cuda'`` or ``'cpu'``.
@@ -41,7 +41,8 @@ def check(device: str, out: str | None = None) -> list[Row]:
     if device == 'cuda' and not torch.cuda.is_available():
         raise UserError(
             'torch finds no GPU (torch.cuda.is_available() is False); '
-            '`kd_det env` says why, and --device cpu runs what a CPU can.'
+            '`kd_det env` shows the reason, and --device cpu runs the checks '
+            'that need no GPU.'
         )
     place = torch.device(device)
     about = dict(
@@ -52,7 +53,7 @@ def check(device: str, out: str | None = None) -> list[Row]:
     print(', '.join(f'{key} {value}' for key, value in about.items()))
     print(rows.header(), flush=True)
     found, screen = [], sys.stdout
-    with redirect_stdout(io.StringIO()):  # of the libraries
+    with redirect_stdout(io.StringIO()):  # output of libraries
         for one in CHECKS:
             for row in rows.run(one, place):
                 print(rows.line(row), file=screen, flush=True)
@@ -61,7 +62,7 @@ def check(device: str, out: str | None = None) -> list[Row]:
     unseen = sum(row.passed is None for row in found)
     print(
         f'{len(found)} rows: {bad} failed'
-        + f', {unseen} need a GPU to be judged' * bool(unseen)
+        + f', {unseen} need a GPU' * bool(unseen)
     )
     if out:
         rows.save(found, about, out)

@@ -1,4 +1,4 @@
-"""Every loss with inputs: a small problem of each kind of knowledge."""
+"""Small test inputs for all functions and losses."""
 
 import importlib.util
 import inspect
@@ -13,25 +13,25 @@ from kd_det.registry import MODELS
 
 ROWS, CLASSES, WIDTH, REGIONS = 12, 7, 16, 5  # the last class: background
 
-# what the constructors of some losses need
+# constructor arguments of some losses
 NEEDED = dict(
     ExploreMapLoss=dict(base=dict(type='AttentionTransferLoss')),
     InheritMapLoss=dict(base=dict(type='AttentionTransferLoss')),
     MapRelationLoss=dict(base=dict(type='RKDDistanceLoss')),
     SDDLoss=dict(base=dict(type='KDLoss')),
     SIFNLoss=dict(num_classes=CLASSES),
-    TripletLoss=dict(mining='all'),  # the others draw at random
+    TripletLoss=dict(mining='all'),  # the others are random
 )
-# bases of other classes, and what brings a library of its own
+# base classes, and losses of another library
 ABSTRACT = ('DistillLoss', 'LogitLoss', 'RelationalLoss', 'MMRazorLoss')
-# of the arguments with a default, these are knowledge and are given
+# fields that have a default but are passed
 OPTIONAL = ('foreground', 'rois', 'feat_masks', 'dense_mask', 'region_mask')
-# arguments that a gradient goes to
+# arguments that get a gradient
 TRAINED = ('student', 'cross', 'factor', 'embeddings', 'feature_map', 'x')
 
 
 def inputs() -> dict:
-    """Return arguments by name, in float64 on the CPU, always the same."""
+    """Return deterministic arguments by name, in float64 on the CPU."""
     draw = torch.Generator().manual_seed(0)
 
     def normal(*shape: int) -> Tensor:
@@ -103,7 +103,7 @@ def functions() -> dict[str, Callable]:
 
 
 def modules() -> dict[str, DistillLoss]:
-    """Return a loss of each class of ``kd_det.losses`` by name."""
+    """Return one loss of each class in ``kd_det.losses`` by name."""
     names = [name for name in losses.__all__ if name not in ABSTRACT]
     if importlib.util.find_spec('pytorch_metric_learning') is None:
         names.remove('TripletLoss')
@@ -114,7 +114,7 @@ def modules() -> dict[str, DistillLoss]:
 
 
 def arguments(loss: Callable, given: dict) -> dict:
-    """Return those of the inputs that a function or a loss takes."""
+    """Return the inputs that a function or loss takes."""
     if isinstance(loss, DistillLoss):
         fields = loss.fields()
         names = [*fields.required, *fields.optional]
@@ -129,7 +129,7 @@ def arguments(loss: Callable, given: dict) -> dict:
 
 
 def placed(value, device: torch.device, dtype: torch.dtype):
-    """Return an input on a device; floating ones in a dtype."""
+    """Move an input to a device, and convert floating tensors to a dtype."""
     if isinstance(value, (list, tuple)):
         return type(value)(placed(item, device, dtype) for item in value)
     if not isinstance(value, Tensor):
@@ -140,7 +140,7 @@ def placed(value, device: torch.device, dtype: torch.dtype):
 
 
 def trained(given: dict) -> list[Tensor]:
-    """Return the tensors of arguments that a gradient goes to."""
+    """Return the tensors that get a gradient."""
     return [
         tensor
         for name, value in given.items()
@@ -150,7 +150,7 @@ def trained(given: dict) -> list[Tensor]:
 
 
 def tensors(value) -> list[Tensor]:
-    """Return the tensors in a result or an argument, numbers as tensors."""
+    """Return the tensors in a result or argument; numbers become tensors."""
     if isinstance(value, Tensor):
         return [value]
     if isinstance(value, (list, tuple)):

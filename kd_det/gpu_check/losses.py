@@ -1,4 +1,4 @@
-"""Every loss on a device: the same as on the CPU, also in half precision."""
+"""Compare all losses on a device with the CPU, also in half precision."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -20,10 +20,10 @@ from kd_det.gpu_check.rows import Row, judged
 CPU = torch.device('cpu')
 # Relative to the largest entry of the reference: float64 on the CPU.
 LIMITS = {
-    torch.float64: 1e-6,  # some keep a norm or a count in float32
+    torch.float64: 1e-6,  # some store a norm or a count in float32
     torch.float32: 1e-4,
-    # the losses compute in float32; of half precision are the inputs, the
-    # same in the reference, and the gradient
+    # the losses compute in float32; only the inputs (also of the reference)
+    # and the gradient are half precision
     torch.float16: 1e-2,
     torch.bfloat16: 3e-2,
 }
@@ -36,7 +36,7 @@ NAMES = {
 
 
 def check_losses(device: torch.device) -> Iterator[Row]:
-    """Yield a row a precision for all functions, and for all losses."""
+    """Yield one row per precision for functions and for losses."""
     for what, cases in (('functions', functions()), ('losses', modules())):
         for dtype, limit in LIMITS.items():
             errors = {
@@ -47,17 +47,17 @@ def check_losses(device: torch.device) -> Iterator[Row]:
 
 
 def error(loss: Callable, device: torch.device, dtype: torch.dtype) -> float:
-    """Return how far value and gradient are from those of the CPU.
+    """Return the error of value and gradient relative to the CPU.
 
     Args:
         loss: Function or module.
-        device: Where it is tried.
-        dtype: Of the inputs; half precision is tried under autocast, as in
+        device: Device to test.
+        dtype: Dtype of the inputs; half precision uses autocast, as in
             training.
 
     Returns:
-        Largest difference by the largest entry of the reference; infinity
-        where the device's is not finite.
+        Largest difference divided by the largest entry of the reference;
+        infinity if the result is not finite.
     """
     taken = arguments(loss, inputs())
     given = {k: placed(v, CPU, dtype) for k, v in taken.items()}
@@ -75,7 +75,7 @@ def _outcome(
 ) -> list[Tensor]:
     """Return results and gradients, in float64 on the CPU."""
     if isinstance(loss, nn.Module):
-        loss = copy.deepcopy(loss).to(device)  # some remember
+        loss = copy.deepcopy(loss).to(device)  # some have state
     given = {k: placed(v, device, dtype) for k, v in given.items()}
     leaves = trained(given)
     for leaf in leaves:
@@ -89,9 +89,9 @@ def _outcome(
 
 
 def distance(mine: Tensor, theirs: Tensor) -> float:
-    """Return the largest difference by the largest entry of the second.
+    """Return the largest difference divided by the second's largest entry.
 
-    Infinity where the shapes differ or the first is not finite.
+    It is infinity if the shapes differ or the first is not finite.
     """
     if mine.shape != theirs.shape or not mine.isfinite().all():
         return float('inf')

@@ -1,4 +1,4 @@
-"""MMCV's operators on a device, beside the same on the CPU."""
+"""Compare MMCV's operators on a device with the CPU."""
 
 from collections.abc import Callable, Iterator
 
@@ -9,12 +9,12 @@ from kd_det import random_state
 from kd_det.gpu_check.losses import distance
 from kd_det.gpu_check.rows import Row, judged
 
-LIMIT = 1e-4  # of the largest entry of value or gradient, in float32
+LIMIT = 1e-4  # relative to the largest entry, in float32
 
 
 def check_operators(device: torch.device) -> Iterator[Row]:
-    """Yield a row of the operators that detectors use."""
-    # not at the top: with kd_det.registry it has operators
+    """Yield one row for the operators used by detectors."""
+    # imported here: kd_det.registry provides the operators
     from mmcv import ops
 
     ours = ops.get_compiler_version().startswith('none')
@@ -33,12 +33,12 @@ def check_operators(device: torch.device) -> Iterator[Row]:
         f'operators, {"on torchvision" if ours else "compiled"}', errors, LIMIT
     )
     if without:
-        row.result += f'; MMCV has no CPU form of {", ".join(without)}'
+        row.result += f'; MMCV has no CPU version of {", ".join(without)}'
     yield row
 
 
 def _operators(ops) -> dict[str, Callable[[torch.device], list[Tensor]]]:
-    """Return name -> what runs it on a device."""
+    """Return name -> function that runs the operator on a device."""
     draw = torch.Generator().manual_seed(0)
     feats = torch.randn(2, 8, 20, 24, generator=draw)
     corner = torch.rand(40, 2, generator=draw) * 120
@@ -62,7 +62,7 @@ def _operators(ops) -> dict[str, Callable[[torch.device], list[Tensor]]]:
                 16, num_heads=2, num_levels=2, num_points=2, dropout=0
             )
             layer.init_weights()
-        # what it begins with does not depend on the query
+        # its initial weights do not depend on the query
         torch.nn.init.eye_(layer.sampling_offsets.weight)
         shapes = torch.tensor([[6, 6], [3, 4]], device=queries.device)
         return layer.to(queries.device)(
@@ -110,7 +110,7 @@ def _operators(ops) -> dict[str, Callable[[torch.device], list[Tensor]]]:
 def _on(
     operator: Callable, *inputs: Tensor, graded: bool = True
 ) -> Callable[[torch.device], list[Tensor]]:
-    """Return what gives an operator's results, and gradients if it has."""
+    """Return a function for an operator's results and gradients, if any."""
 
     def run(device: torch.device) -> list[Tensor]:
         own = [x.detach().to(device, copy=True) for x in inputs]
@@ -120,7 +120,7 @@ def _on(
         out = operator(*own)
         results = [*out] if isinstance(out, (tuple, list)) else [out]
         if graded:
-            # of unequal weights, or much of the gradient would cancel
+            # with unequal weights, so that the gradient does not cancel
             ramp = torch.linspace(-1, 1, out.numel(), device=device)
             (out * ramp.view(out.shape)).sum().backward()
         results += [x.grad for x in leaves if x.grad is not None]

@@ -1,4 +1,4 @@
-"""The training steps that are looked at: a student alone, and its pairs."""
+"""Training steps to check: a student alone, and its pairs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ ALONE = 'student alone'
 
 @dataclass(frozen=True)
 class Size:
-    """Of the networks and images of a step.
+    """Size of the networks and images of a step.
 
     Attributes:
         student: Spec of a Faster R-CNN.
-        teacher: The same.
-        width: Of the teacher's embedding.
+        teacher: Spec of a Faster R-CNN.
+        width: Width of the teacher's embedding.
         image: Height and width in pixels.
-        images: In a batch.
+        images: Batch size.
     """
 
     student: dict
@@ -42,7 +42,7 @@ class Size:
 
 
 def tiny() -> Size:
-    """Return networks of 16 channels."""
+    """Return networks with 16 channels."""
     student, teacher = (
         tiny_detector('faster_rcnn', depth, CLASSES) for depth in (18, 50)
     )
@@ -50,7 +50,7 @@ def tiny() -> Size:
 
 
 def full() -> Size:
-    """Return R-101 to R-50, each 256 channels, on images of COCO's size."""
+    """Return R-101 to R-50 with 256 channels on COCO-sized images."""
     student, teacher = (
         dict(
             cfg=BASE,
@@ -63,15 +63,15 @@ def full() -> Size:
 
 
 class Steps:
-    """Training steps of a student alone and under each method.
+    """Training steps of a student alone and with each method.
 
-    The student has the same weights in all of them and, at a learning rate
-    of 0, keeps them: the steps draw and compute the same.
+    The student has the same weights in all of them and keeps them, since the
+    learning rate is 0, so all steps do the same computation.
 
     Args:
-        size: Of the networks.
-        folder: Where a teacher of random weights and its bank are written.
-        device: Of all.
+        size: Size of the networks.
+        folder: Folder for a random teacher and its class means.
+        device: Device of all networks.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Steps:
         )
 
     def model(self, method: str | None = None) -> BaseModel:
-        """Return a pair, or without a method the student alone."""
+        """Return a pair, or the student alone without a method."""
         with random_state.isolated():
             random_state.seed_all(1)
             if method is None:
@@ -113,7 +113,7 @@ class Steps:
         return model.to(self.device).train()
 
     def step(self, model: BaseModel) -> Callable[[], dict]:
-        """Return what does a training step and returns its losses."""
+        """Return a function that runs a step and returns its losses."""
         data = tiny_batch(model, self.size.images, self.size.image, CLASSES)
         sgd = torch.optim.SGD(model.parameters(), lr=0.0, momentum=0.9)
         wrapper = OptimWrapper(sgd)
@@ -126,7 +126,7 @@ class Steps:
         return run
 
     def floor(self) -> Callable[[], object]:
-        """Return a step of the student and a forward of the teacher."""
+        """Return a student step plus a teacher forward pass."""
         alone = self.step(self.model())
         teacher = FrozenTeacher(self.teacher).to(self.device)
         data = tiny_batch(

@@ -1,4 +1,4 @@
-"""Rows of the table: what was checked, what came out, whether it is good."""
+"""Rows of the result table."""
 
 import json
 import time
@@ -18,10 +18,10 @@ class Row:
 
     Attributes:
         name: What was checked.
-        result: What came out, in words.
-        tolerance: What is accepted, in words.
-        passed: None where it could not be checked here.
-        seconds: How long it took.
+        result: The result, as text.
+        tolerance: The accepted values, as text.
+        passed: None if it could not be checked.
+        seconds: Duration of the check.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """``pass``, ``FAIL``, or ``-`` where nothing was checked."""
+        """``pass``, ``FAIL``, or ``-`` if it was not checked."""
         return {True: 'pass', False: 'FAIL', None: '-'}[self.passed]
 
 
@@ -40,14 +40,14 @@ Check = Callable[[torch.device], Iterable[Row]]
 
 
 def run(check: Check, device: torch.device) -> Iterator[Row]:
-    """Yield the rows of a check, timed; an exception is a failed row."""
+    """Yield the timed rows of a check; an exception is a failed row."""
     rows, began = iter(check(device)), time.perf_counter()
     while True:
         try:
             row = next(rows)
         except StopIteration:
             return
-        except Exception as error:  # the other checks are run all the same
+        except Exception as error:  # continue with the other checks
             lines = str(error).splitlines() or ['']
             name = check.__name__.removeprefix('check_')
             text = f'{type(error).__name__}: {lines[0]}'
@@ -58,7 +58,7 @@ def run(check: Check, device: torch.device) -> Iterator[Row]:
 
 
 def header() -> str:
-    """Return the head of the table."""
+    """Return the header of the table."""
     return f'{"verdict":8} {"s":>6}  {"row":44} result (accepted)'
 
 
@@ -72,19 +72,19 @@ def line(row: Row) -> str:
 
 
 def save(rows: list[Row], about: dict, path: str) -> None:
-    """Write the table as JSON, with what it is of."""
+    """Write the table as JSON, with metadata."""
     content = dict(about, rows=[asdict(row) for row in rows])
     with atomic_write(path) as file:
         file.write(f'{json.dumps(content, indent=1)}\n'.encode())
 
 
 def judged(name: str, errors: dict[str, float], limit: float) -> Row:
-    """Return the row of several errors, of which the largest counts.
+    """Return the row for the largest of several errors.
 
     Args:
         name: What was checked.
-        errors: What it was checked on -> error; NaN is none accepted.
-        limit: Largest error accepted.
+        errors: Name -> error; NaN is a failure.
+        limit: Largest accepted error.
     """
     bad = [what for what, error in errors.items() if not error <= limit]
     worst = max(errors, key=lambda what: errors[what] if not bad else 0)

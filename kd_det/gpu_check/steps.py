@@ -1,4 +1,4 @@
-"""What a pair's training step costs beside that of its student alone."""
+"""Cost of a pair's training step relative to the student alone."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,14 +12,14 @@ from kd_det.gpu_check.rows import GPU_ONLY, Row
 from kd_det.gpu_check.waits import waits
 
 ROUNDS = 15
-# A pair keeps no graph of the teacher and runs nothing twice. Loose: they
-# are to find a mistake, not a slow GPU.
-MOST_TIME = 1.3  # of the student's step and the teacher's forward
-MOST_MEMORY = 2.0  # of the student alone
+# Generous limits, to find mistakes such as a stored teacher graph or repeated
+# computation, not slow GPUs.
+MOST_TIME = 1.3  # relative to student step plus teacher forward pass
+MOST_MEMORY = 2.0  # relative to the student alone
 
 
 def check_waits(device: torch.device) -> Iterator[Row]:
-    """Yield a row a method: waits for the device beside the student's."""
+    """Yield one row per method: synchronisations compared with the student."""
     with TemporaryDirectory() as folder:
         steps = Steps(tiny(), folder, device)
         alone = _waits(steps, None)
@@ -28,7 +28,7 @@ def check_waits(device: torch.device) -> Iterator[Row]:
             more = pair - alone
             places = ', '.join(f'{n} in {p}' for p, n in more.items())
             text = (
-                f'{alone.total()} a step of the student alone, '
+                f'{alone.total()} per step of the student alone, '
                 f'{pair.total()} of the pair'
             )
             yield Row(
@@ -41,12 +41,12 @@ def check_waits(device: torch.device) -> Iterator[Row]:
 
 def _waits(steps: Steps, method: str | None):
     step = steps.step(steps.model(method))
-    step()  # the first one makes what later ones use again
+    step()  # warm-up
     return waits(step, steps.device)
 
 
 def check_costs(device: torch.device) -> Iterator[Row]:
-    """Yield rows of memory and time, as ratios to the student alone."""
+    """Yield rows of memory and time, relative to the student alone."""
     on_gpu = device.type == 'cuda'
     with TemporaryDirectory() as folder:
         steps = Steps(full() if on_gpu else tiny(), folder, device)
@@ -91,14 +91,14 @@ def _time(method: str, times: dict[str, list[float]], judge: bool) -> Row:
 
 
 def _ratio(times: dict[str, list[float]], name: str, other: str) -> float:
-    # of times close together: a machine slow for a while is slow for both
+    # of adjacent measurements, so that a slow machine affects both equally
     return median(a / b for a, b in zip(times[name], times[other]))
 
 
 def _times(
     runs: dict[str, Callable], rounds: int, on_gpu: bool
 ) -> dict[str, list[float]]:
-    """Return milliseconds of each run, taken in turns."""
+    """Return the milliseconds of each run, alternating."""
     clock = _gpu_ms if on_gpu else _cpu_ms
     times = {name: [] for name in runs}
     order = [*runs]

@@ -1,4 +1,4 @@
-"""Short trainings: in half precision, and stopped and resumed."""
+"""Short training runs: half precision, and resume."""
 
 import math
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ DISTILLERS = dict(
         losses=dict(
             loss_nd=dict(type='NDLoss'),
             loss_kd=dict(type='KDLoss'),
-            # its memory of norms is resumed too
+            # its stored norms are resumed too
             loss_sifn=dict(type='SIFNLoss', num_classes=8, loss_weight=0.01),
         ),
     ),
@@ -38,7 +38,7 @@ FAMILIES = dict(ND='faster_rcnn', PKD='retinanet')
 
 
 def check_amp(device: torch.device) -> Iterator[Row]:
-    """Yield a row a method and a half precision: a tiny pair trains."""
+    """Yield one row per method and half precision: train a tiny pair."""
     with TemporaryDirectory() as folder:
         steps = Steps(tiny(), folder, device)
         for method in steps.distillers:
@@ -52,11 +52,11 @@ def _train(steps: Steps, method: str, name: str, dtype: torch.dtype) -> Row:
     before = [p.detach().clone() for p in model.parameters()]
     sgd = torch.optim.SGD(model.parameters(), lr=0.01)
     if device.type == 'cuda':
-        # of a scale that the first steps need not find
+        # with a loss scale that works from the first step
         wrapper = AmpOptimWrapper(
             loss_scale=dict(init_scale=2.0**10), dtype=dtype, optimizer=sgd
         )
-    else:  # MMEngine's is for accelerators
+    else:  # MMEngine's requires an accelerator
         wrapper = OptimWrapper(sgd)
     on_cpu = device.type == 'cpu'
     with (
@@ -75,17 +75,18 @@ def _train(steps: Steps, method: str, name: str, dtype: torch.dtype) -> Row:
     )
     return Row(
         f'training with {name} AMP, {method}',
-        f'loss {losses[0]:.3f} to {losses[-1]:.3f} in {STEPS} steps, '
-        f'{moved} of {len(after)} weights moved',
+        f'loss {losses[0]:.3f} to {losses[-1]:.3f} in {STEPS} steps, {moved} '
+        f'of {len(after)} weights changed',
         'finite, moved',
         finite and moved > 0,
     )
 
 
 def check_resume(device: torch.device) -> Iterator[Row]:
-    """Yield a row a method: stopped and resumed is never stopped.
+    """Yield one row per method: compare resumed and uninterrupted runs.
 
-    Two epochs at once, and one and one, with deterministic algorithms.
+    Two epochs, and one epoch plus one resumed epoch, with deterministic
+    algorithms.
     """
     deterministic = torch.are_deterministic_algorithms_enabled()
     cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
@@ -149,7 +150,7 @@ def _resume(method: str, folder: Path) -> Row:
     return Row(
         f'exact resume, {method}',
         f'{len(pairs) - len(differing)} of {len(pairs)} tensors of weights '
-        'and optimiser have the same bits',
+        'and optimiser are bit-identical',
         'all',
         bool(pairs) and not differing,
     )

@@ -1,4 +1,4 @@
-"""Where a computation waits for the device, on a GPU or on a CPU."""
+"""Find the synchronisation points of a computation."""
 
 import sys
 import warnings
@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from kd_det.functional import _common
 
-# operators whose result, or the shape of it, the host must know
+# operators whose result or shape must be known on the host
 WAITING = (
     '_local_scalar_dense',
     '_unique2',
@@ -24,7 +24,7 @@ WAITING = (
     'unique_consecutive',
     'unique_dim',
 )
-# methods that on a CPU run no operator
+# methods that run no operator on a CPU
 METHODS = (Tensor.tolist, Tensor.numpy, Tensor.cpu)
 INDEXED = ('index', 'index_put', 'index_put_', '_index_put_impl_')
 MESSAGE = 'called a synchronizing CUDA operation'
@@ -32,19 +32,19 @@ TORCH = Path(torch.__file__).parent
 
 
 def waits(run: Callable[[], object], device: torch.device) -> Counter:
-    """Return how often a computation waits for the device, by place.
+    """Count the synchronisations of a computation by location.
 
-    On a GPU they are counted by ``torch.cuda.set_sync_debug_mode``. On a
-    CPU they are the operators that would wait on a GPU: numbers given to
-    Python, and selections whose size is that of a mask. What is copied from
-    the host to the device can only be seen on a GPU.
+    On a GPU, ``torch.cuda.set_sync_debug_mode`` is used. On a CPU, operators
+    that would synchronise on a GPU are counted: conversions to Python numbers,
+    and selections by a mask. Copies from host to device can only be counted on
+    a GPU.
 
     Args:
         run: The computation.
-        device: Where it runs.
+        device: Its device.
 
     Returns:
-        Place (``module/file.py:line``) -> number of times.
+        Location (``module/file.py:line``) -> count.
     """
     record = _of_gpu if device.type == 'cuda' else _of_cpu
     places = []
@@ -78,7 +78,7 @@ def _of_cpu(places: list[str]) -> Iterator[None]:
 
 
 class _Operators(TorchDispatchMode):
-    """Note the place of each operator that would wait on a GPU."""
+    """Record the location of operators that would synchronise on a GPU."""
 
     def __init__(self, places: list[str]) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class _Operators(TorchDispatchMode):
 
 
 class _Methods(TorchFunctionMode):
-    """Note the place of each method that would."""
+    """Record the location of methods that would synchronise on a GPU."""
 
     def __init__(self, places: list[str]) -> None:
         super().__init__()
@@ -104,14 +104,14 @@ class _Methods(TorchFunctionMode):
 
 
 def _caller() -> list[str]:
-    """Return the place outside torch that called, as a list of one."""
+    """Return the calling location outside torch, as a list of one."""
     frame = sys._getframe(2)
     while (file := frame.f_code.co_filename) == __file__ or Path(
         file
     ).is_relative_to(TORCH):
         frame = frame.f_back
     if frame.f_code is _common.holds.__code__:
-        return []  # a check that is made on the device where there is one
+        return []  # a check that is done on the device if there is one
     return [_place(frame.f_code.co_filename, frame.f_lineno)]
 
 
@@ -126,7 +126,7 @@ def _waits(func: Callable, args: tuple) -> bool:
         for index in args[1]
         if isinstance(index, Tensor) and index.dtype == torch.bool
     ]
-    # one number written through a mask is a fill of known size
+    # writing one number through a mask is a fill of known size
     filled = name != 'index' and args[2].numel() == 1
     return bool(masks) and not filled
 

@@ -148,7 +148,7 @@ def test_each_checkpoint_has_a_title(paths, names):
 
 
 def test_a_checkpoint_named_twice():
-    with pytest.raises(UserError, match='named twice'):
+    with pytest.raises(UserError, match='given twice'):
         titles(['a/e.pth', 'b/e.pth', './a/e.pth'])
 
 
@@ -190,7 +190,7 @@ def test_refused_before_anything_is_looked_at(run, root, tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(UserError, match="file' is a file; set .*--out"):
         analyze(config(run, root), [file], str(tmp_path / 'file/out'))
-    with pytest.raises(UserError, match='is named twice'):
+    with pytest.raises(UserError, match='is given twice'):
         analyze(config(run, root), [file, file], str(tmp_path))
     odd = torch.load(file, weights_only=False)
     odd['state_dict']['backbone.layer3.0.bn2.bias'][0] = 3e38

@@ -199,13 +199,13 @@ def test_damaged_files(tmp_path):
     ):
         for length in [*range(120), *range(120, len(content), 50)]:
             path.write_bytes(content[:length])
-            refused(path, f"'.*file' of {length} bytes is no CIFAR file")
+            refused(path, f"'.*file' of {length} bytes is not a CIFAR file")
 
 
 @pytest.mark.parametrize('content', [[1, 2], 'text', None, 3, {(1, 2), (3,)}])
 def test_other_contents(tmp_path, content):
     (tmp_path / 'file').write_bytes(pickle.dumps(content, 3))
-    refused(tmp_path / 'file', 'no CIFAR file|could run code')
+    refused(tmp_path / 'file', 'not a CIFAR file|could run code')
 
 
 ROWS = np.zeros((2, 3072), np.uint8)
@@ -228,8 +228,14 @@ ROWS = np.zeros((2, 3072), np.uint8)
         (dict(data=ROWS, labels=['1', 2]), "the label '1';"),
         (dict(data=ROWS, labels=[1.0, 2]), r'the label 1\.0;'),
         (dict(data=ROWS, labels=[True, 2]), 'the label True;'),
-        (dict(data=ROWS.astype('f4'), labels=[1, 2]), 'not of bytes'),
-        (dict(data=ROWS.astype('i1'), labels=[1, 2]), 'not of bytes'),
+        (
+            dict(data=ROWS.astype('f4'), labels=[1, 2]),
+            'another dtype than bytes',
+        ),
+        (
+            dict(data=ROWS.astype('i1'), labels=[1, 2]),
+            'another dtype than bytes',
+        ),
     ],
 )
 def test_wrong_contents(tmp_path, table, message):

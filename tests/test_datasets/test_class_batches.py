@@ -127,7 +127,7 @@ def test_episodes():
         (ClassBatchSampler, dict(per_class=True), 'per_class=True'),
         (ClassBatchSampler, dict(per_class=1), '30 classes give 30 images'),
         (EpisodeBatchSampler, dict(ways=0), 'ways=0'),
-        (EpisodeBatchSampler, dict(ways=5), 'are 50 and batch_size is 40'),
+        (EpisodeBatchSampler, dict(ways=5), 'are 50, but batch_size is 40'),
         (EpisodeBatchSampler, dict(queries=9), '0 classes have 1 . 9'),
     ],
 )

@@ -164,11 +164,11 @@ def test_folders_by_a_list(tree):
 @pytest.mark.parametrize(
     ('classes', 'error', 'message'),
     [
-        ((), UserError, r'classes=\(\); the names'),
-        (('cat', 'cat'), UserError, 'each once'),
+        ((), UserError, r'classes=\(\); one or more'),
+        (('cat', 'cat'), UserError, 'one or more unique'),
         (('bird',), FileNotFoundError, "no class folder '.*all/bird'"),
-        (('empty',), UserError, 'holds no image'),
-        ('nope.txt', FileNotFoundError, "no list of classes 'nope.txt'"),
+        (('empty',), UserError, 'contains no images'),
+        ('nope.txt', FileNotFoundError, "no class list 'nope.txt'"),
     ],
 )
 def test_wrong_lists(tree, classes, error, message):

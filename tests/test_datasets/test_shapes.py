@@ -381,7 +381,7 @@ class TestOutDir:
     @pytest.mark.parametrize(
         'name, data, words',
         [
-            ('notes.txt', 'mine', "holds 'notes.txt'"),
+            ('notes.txt', 'mine', "contains 'notes.txt'"),
             ('shapes.json', '{"version": 0}', "says {'version': 0}"),
             ('shapes.json', '[', 'not JSON'),
         ],
@@ -481,7 +481,7 @@ class TestOutDir:
         if same:
             assert make_shapes(target, **SMALL) == target
         else:
-            with pytest.raises(UserError, match='says {}, while'):
+            with pytest.raises(UserError, match='says {}, but'):
                 make_shapes(target, **SMALL)
         assert [p.name for p in tmp_path.iterdir()] == ['a']
         assert len(content(target)) == 9
@@ -515,7 +515,7 @@ class TestTool:
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 2
         assert errors.splitlines() == [
-            'error: image_size is 5, while 32 to 2048 is accepted.'
+            'error: image_size is 5; 32 to 2048 is accepted.'
         ]
 
     def test_its_defaults_are_the_functions(self):

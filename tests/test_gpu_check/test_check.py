@@ -48,7 +48,7 @@ def test_everything(tmp_path, capsys):
     assert len(verdicts) == len(table['rows']) == 26
     # what the libraries print is left out
     assert len(text.splitlines()) == len(verdicts) + 3
-    assert text.endswith('26 rows: 0 failed, 6 need a GPU to be judged\n')
+    assert text.endswith('26 rows: 0 failed, 6 need a GPU\n')
 
 
 def test_a_loss_that_differs_fails_the_command(monkeypatch, capsys):

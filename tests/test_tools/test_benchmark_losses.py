@@ -26,7 +26,7 @@ BLOCKS = {
     'sdd: DKD, N=4, K=7, R=21': SDD,
     'steps: ResNet-14 -> ResNet-8': [
         'student alone',
-        'floor: and the forward pass of the teacher',
+        'floor: plus the teacher forward pass',
         'KD',
         'DKD',
         'NKD',

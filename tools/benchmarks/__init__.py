@@ -1,1 +1,1 @@
-"""What the benchmarks beside it share."""
+"""Code shared by the benchmarks."""

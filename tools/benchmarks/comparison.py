@@ -1,4 +1,4 @@
-"""Variants of one computation: whether they agree, what each costs."""
+"""Compare results and timing of equivalent computations."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from kd_det.errors import UserError
 
-# of the largest entry: float32 sums in another order
+# relative to the largest entry: rounding of float32 sums
 TOLERANCE = 1e-5
 
 Variant = Callable[[], Sequence[Tensor]]
@@ -21,13 +21,13 @@ Variant = Callable[[], Sequence[Tensor]]
 
 @dataclass(frozen=True)
 class Timing:
-    """What one variant took in each round.
+    """Timing of one variant.
 
     Attributes:
-        variant: Its name.
-        seconds: One entry a round.
-        error: Largest difference from the first variant's results, relative
-            to the largest entry of each.
+        variant: Name of the variant.
+        seconds: Seconds of each round.
+        error: Largest difference from the first variant's results, relative to
+            their largest entry.
     """
 
     variant: str
@@ -40,10 +40,10 @@ class Timing:
         return 1000 * median(self.seconds)
 
     def ratio(self, other: 'Timing') -> float:
-        """Return the median over rounds of this time by the other's.
+        """Return the median over rounds of the ratio to another timing.
 
-        The two times of a round lie close together, so that a machine that
-        is slow for a while is slow for both.
+        The two times of a round are measured shortly after each other, so that
+        a slow machine affects both.
         """
         pairs = zip(self.seconds, other.seconds, strict=True)
         return median(mine / theirs for mine, theirs in pairs)
@@ -56,17 +56,18 @@ def compare(
     tolerance: float = TOLERANCE,
     clock: Callable[[], float] | None = None,
 ) -> list[Timing]:
-    """Check that variants give the same, then time them in turns.
+    """Check that variants are equivalent, then time them alternately.
 
-    Every second round runs backwards, so that none always comes after the
-    same other one.
+    Every second round runs in reverse order, so that no variant always follows
+    the same other variant.
 
     Args:
-        title: Of the progress bar.
-        variants: Name -> what runs it and returns its results.
-        rounds: Calls of each, after one that is not timed.
-        tolerance: Largest ``Timing.error`` accepted.
-        clock: Gives the time in seconds; :func:`fitting_clock` without it.
+        title: Title of the progress bar.
+        variants: Name -> function that returns its results.
+        rounds: Timed calls of each variant, after one warm-up call.
+        tolerance: Largest accepted ``Timing.error``.
+        clock: Function that returns the time in seconds; default:
+            :func:`fitting_clock`.
 
     Raises:
         RuntimeError: A variant differs from the first one.
@@ -76,11 +77,11 @@ def compare(
     errors = {}
     for name, result in results.items():
         errors[name] = error = _error(result, expected)
-        if not error <= tolerance:  # nor is NaN
+        if not error <= tolerance:  # also for NaN
             raise RuntimeError(
                 f'{title}: {name!r} differs from {first!r} by {error:.1e} of '
-                f'the largest entry, where {tolerance:.0e} is accepted; do '
-                'not compare their times before they compute the same.'
+                f'the largest entry, but {tolerance:.0e} is accepted; make '
+                'them equivalent before comparing their times.'
             )
     seconds = {name: [] for name in variants}
     clock, names = clock or fitting_clock(), [*variants]
@@ -91,7 +92,7 @@ def compare(
         console=console,
         disable=not console.is_terminal,
         transient=True,
-        auto_refresh=False,  # by a thread whose time would count
+        auto_refresh=False,  # by a thread whose time would be included
     )
     for _ in bar:
         for name in names:
@@ -105,11 +106,11 @@ def compare(
 
 
 def table(timings: list[Timing], **references: Timing) -> str:
-    """Return timings as lines of text.
+    """Format timings as a table.
 
     Args:
         timings: The rows.
-        references: Heading of a column -> what its ratios are relative to.
+        references: Column heading -> reference of its ratios.
     """
     head = ''.join(f'{title:>10}' for title in references)
     lines = [f'{"ms":>10}{head}{"error":>10}  variant']
@@ -125,11 +126,11 @@ def table(timings: list[Timing], **references: Timing) -> str:
 
 
 def check_least(least: int, **numbers: int) -> None:
-    """Raise a UserError unless each option of a tool is large enough.
+    """Raise a UserError if an option is too small.
 
     Args:
-        least: The smallest value accepted.
-        numbers: Name of the option -> its value.
+        least: Smallest accepted value.
+        numbers: Option name -> value.
     """
     for name, value in numbers.items():
         if value < least:
@@ -141,7 +142,7 @@ def check_least(least: int, **numbers: int) -> None:
 
 @contextmanager
 def threads_of_torch(threads: int) -> Iterator[None]:
-    """Give torch this many threads while the block runs."""
+    """Set the number of torch threads within a block."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -152,12 +153,12 @@ def threads_of_torch(threads: int) -> Iterator[None]:
 
 @contextmanager
 def measured(rounds: int, threads: int) -> Iterator[None]:
-    """Check two options of a tool, and print them over its tables.
+    """Check and print the options of a benchmark.
 
     Args:
-        rounds: Calls of each variant, in turns.
-        threads: Of torch. With one, the CPU time of the process counts;
-            with several, wall time.
+        rounds: Calls of each variant.
+        threads: Number of torch threads. With one, CPU time is measured; with
+            several, wall-clock time.
 
     Raises:
         UserError: One is below 1.
@@ -169,15 +170,15 @@ def measured(rounds: int, threads: int) -> Iterator[None]:
 
 
 def clock_name() -> str:
-    """Return what the times are, for a reader."""
+    """Return the name of the clock."""
     one = fitting_clock() is time.process_time
     return 'CPU time' if one else 'wall time'
 
 
 def fitting_clock() -> Callable[[], float]:
-    """Return what gives the time that says most, in seconds."""
-    # The time of this process alone leaves out what other processes take.
-    # It adds up threads and their waiting, so for several it says nothing.
+    """Return the appropriate clock, in seconds."""
+    # CPU time excludes other processes, but adds up threads and their waiting,
+    # so it is only meaningful for one thread.
     one = torch.get_num_threads() == 1
     return time.process_time if one else time.perf_counter
 
@@ -187,4 +188,4 @@ def _error(result: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
         (mine - theirs).abs().max() / theirs.abs().max()
         for mine, theirs in zip(result, expected, strict=True)
     ]
-    return float(torch.stack(differences).max())  # of torch: it keeps NaN
+    return float(torch.stack(differences).max())  # torch's max propagates NaN

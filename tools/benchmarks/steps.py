@@ -1,4 +1,4 @@
-"""What each method adds to the training step of a small classifier."""
+"""Cost of each method in the training step of a small classifier."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,11 +25,11 @@ STAGES = ['backbone.layer1', 'backbone.layer2', 'backbone.layer3']
 
 
 def steps(rounds: int, small: bool) -> Iterator[str]:
-    """Yield the table of the methods' steps beside the bare student's.
+    """Yield the table of training steps with each method.
 
-    The networks are CIFAR ResNets of random weights. A step is forward,
-    backward and SGD, at a learning rate of 0: every round computes the same.
-    The student's own loss must be the same bits in all of them.
+    The networks are CIFAR ResNets with random weights. A step is forward,
+    backward and SGD with learning rate 0, so every round is the same. The
+    student's own loss must be bit-identical in all of them.
     """
     depths, samples, size = ((8, 14), 4, 16) if small else ((20, 56), 64, 32)
     data = dict(
@@ -52,7 +52,7 @@ def steps(rounds: int, small: bool) -> Iterator[str]:
         alone = _step(_seeded(MODELS.build, read_spec(student, '')[0]), data)
         variants = {
             'student alone': alone,
-            'floor: and the forward pass of the teacher': _floor(
+            'floor: plus the teacher forward pass': _floor(
                 alone, FrozenTeacher(teacher), data
             ),
         }
@@ -65,10 +65,10 @@ def steps(rounds: int, small: bool) -> Iterator[str]:
 
 
 def methods(bank: str) -> dict[str, dict]:
-    """Return the distillers by name of the method.
+    """Return the distillers of each method.
 
     Args:
-        bank: File of the teacher's class means.
+        bank: File with the teacher's class means.
     """
     kd = dict(type='KDLoss', tau=TAU)
     dkd = dict(type='DKDLoss', tau=TAU)
@@ -112,7 +112,7 @@ def _classifier(depth: int) -> dict:
 
 
 def _seeded(make, *args) -> BaseModel:
-    """Build a model; its student has the same weights each time."""
+    """Build a model whose student always has the same weights."""
     with random_state.isolated():
         random_state.seed_all(1)
         return make(*args).train()
@@ -121,8 +121,8 @@ def _seeded(make, *args) -> BaseModel:
 def _save_teacher(spec: dict, data: dict) -> None:
     network = {key: value for key, value in spec.items() if key != 'ckpt'}
     model = _seeded(MODELS.build, read_spec(network, '')[0])
-    # Running statistics of a random network are those of no data, and its
-    # logits would be in the thousands: here they become those of the batch.
+    # The running statistics of a random network do not match any data, and its
+    # logits would be in the thousands, so they are set from the batch.
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None

@@ -1,7 +1,7 @@
-"""MMCV's operators on those of torchvision and torch; nothing is compiled.
+"""MMCV's operators implemented with torchvision and torch.
 
-Names, arguments and results are those of MMCV's compiled module
-``mmcv._ext``, whose operators write into tensors that the caller made.
+Names, arguments and results match MMCV's compiled module ``mmcv._ext``, whose
+operators write into tensors allocated by the caller.
 """
 
 from collections.abc import Callable
@@ -17,19 +17,19 @@ from kd_det.compat.mmcv_ops import (
 )
 
 HOW = (
-    'set up with `make setup OPS=compiled`, or install onedl-mmcv where a '
-    'compiler and torch are at hand (pip install --no-build-isolation '
+    'set up with `make setup OPS=compiled`, or install onedl-mmcv on a '
+    'machine with a compiler and torch (pip install --no-build-isolation '
     '--no-binary onedl-mmcv onedl-mmcv).'
 )
 
 
 def get_compiler_version() -> str:
-    """Return what MMEngine logs as the compiler of MMCV."""
+    """Return the MMCV compiler version logged by MMEngine."""
     return 'none, operators of kd_det on torchvision'
 
 
 def get_compiling_cuda_version() -> str:
-    """Return what MMEngine logs as the CUDA of MMCV."""
+    """Return the MMCV CUDA version logged by MMEngine."""
     return 'none'
 
 
@@ -65,23 +65,21 @@ OPERATORS = {
 def missing(name: str) -> Callable:
     """Return an operator that raises when it is called.
 
-    Importing ``mmcv.ops`` looks up every operator, also those that no model
-    uses.
+    Importing ``mmcv.ops`` looks up all operators, even unused ones.
 
     Args:
-        name: The operator's name in ``mmcv._ext``.
+        name: Name of the operator in ``mmcv._ext``.
 
     Raises:
-        AttributeError: The name is a module's attribute, such as
-            ``__path__``.
+        AttributeError: The name is a module attribute, such as ``__path__``.
     """
     if name.startswith('__'):
         raise AttributeError(name)
 
     def operator(*args, **kwargs):
         raise NotImplementedError(
-            f"MMCV's operator {name!r} has to be compiled: torchvision, on "
-            f'which kd_det has the usual ones, lacks it; {HOW}'
+            f"MMCV's operator {name!r} has to be compiled, since it is not "
+            f'available in torchvision; {HOW}'
         )
 
     operator.__name__ = name

@@ -1,7 +1,7 @@
-"""Multi-scale deformable attention, by MMCV's function in plain torch.
+"""Multi-scale deformable attention with MMCV's torch function.
 
-MMCV's module calls that function itself on a CPU and in bfloat16; on a GPU it
-calls these two.
+MMCV's module itself calls that function on a CPU and for bfloat16; on a GPU it
+calls these two operators.
 """
 
 import torch
@@ -23,11 +23,11 @@ def ms_deform_attn_forward(
     Args:
         value: (B, sum of H·W over the levels, heads, D).
         value_spatial_shapes: (levels, 2), H and W.
-        value_level_start_index: (levels,), not used.
+        value_level_start_index: (levels,), unused.
         sampling_locations: (B, Q, heads, levels, points, 2), x and y in
             [0, 1].
         attention_weights: (B, Q, heads, levels, points).
-        im2col_step: Not used.
+        im2col_step: Unused.
     """
     inputs = at_least_float32(value, sampling_locations, attention_weights)
     return _attend(value_spatial_shapes, *inputs).to(value.dtype)
@@ -45,9 +45,9 @@ def ms_deform_attn_backward(
     grad_attn_weight: Tensor,
     im2col_step: int,
 ) -> None:
-    """Write into the three ``grad_…`` those of the forward's inputs.
+    """Write the gradients of the inputs into the three ``grad_…``.
 
-    The forward is computed once more, so that nothing of it is kept.
+    The forward pass is recomputed, so that nothing has to be stored.
     """
     inputs = at_least_float32(value, sampling_locations, attention_weights)
     (grad,) = at_least_float32(grad_output)
@@ -61,12 +61,12 @@ def ms_deform_attn_backward(
 
 
 def _attend(shapes: Tensor, value, locations, weights) -> Tensor:
-    # here, because it imports mmcv._ext
+    # imported here, since it imports mmcv._ext
     from mmcv.ops.multi_scale_deform_attn import (
         multi_scale_deformable_attn_pytorch,
     )
 
-    # numbers, so that the device is waited for once and not at each level
+    # as numbers, to synchronise once instead of at each level
     shapes = shapes.tolist()
     return multi_scale_deformable_attn_pytorch(
         value, shapes, locations, weights

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from kd_det.compat.mmcv_ops.precision import at_least_float32
 
-FAR = 1e6  # cells, further away than any map reaches
+FAR = 1e6  # cells, outside any feature map
 
 
 def deform_conv_forward(
@@ -28,21 +28,21 @@ def deform_conv_forward(
     deformable_group: int,
     im2col_step: int,
 ) -> None:
-    """Write into ``output`` the convolution at shifted places.
+    """Write the deformable convolution into ``output``.
 
     Args:
         input: (B, C, H, W).
         weight: (D, C / ``group``, ``kH``, ``kW``).
-        offset: (B, ``deformable_group`` · kH · kW · 2, h, w), how far each
-            tap is shifted: y, x. A tap shifted by NaN reads 0.
+        offset: (B, ``deformable_group`` · kH · kW · 2, h, w), the shift of
+            each tap, y and x. A tap shifted by NaN reads 0.
         output: (B, D, h, w).
         columns, ones: MMCV's scratch memory.
         dW, dH: The stride.
         padW, padH: Zeros around the input.
-        dilationW, dilationH: From tap to tap.
+        dilationW, dilationH: The dilation.
         group: Groups of channels of the convolution.
-        deformable_group: Groups of channels with shifts of their own.
-        im2col_step: Images at a time, of no effect on the result.
+        deformable_group: Groups of channels with separate shifts.
+        im2col_step: Images at a time; does not affect the result.
     """
     geometry = (dH, dW, padH, padW, dilationH, dilationW)
     groups = (group, deformable_group)
@@ -69,10 +69,10 @@ def deform_conv_backward_input(
     deformable_group: int,
     im2col_step: int,
 ) -> None:
-    """Write into ``grad_input`` and ``grad_offset``.
+    """Write the gradients into ``grad_input`` and ``grad_offset``.
 
-    The weight's gradient comes with them. It is left in ``columns``, where
-    :func:`deform_conv_backward_parameters`, called next, finds it.
+    The gradient of the weight is computed as well and stored in ``columns``
+    for :func:`deform_conv_backward_parameters`, which is called next.
     """
     geometry = (dH, dW, padH, padW, dilationH, dilationW)
     groups = (group, deformable_group)
@@ -105,7 +105,7 @@ def deform_conv_backward_parameters(
     im2col_step: int,
 ) -> None:
     """Add ``scale`` times the weight's gradient to ``grad_weight``."""
-    if columns.shape != grad_weight.shape:  # nothing but the weight trains
+    if columns.shape != grad_weight.shape:  # only the weight is trained
         geometry = (dH, dW, padH, padW, dilationH, dilationW)
         groups = (group, deformable_group)
         columns = _backward(
@@ -142,12 +142,12 @@ def modulated_deform_conv_forward(
     deformable_group: int,
     with_bias: bool,
 ) -> None:
-    """Write into ``output`` the convolution at shifted, weighted places.
+    """Write the modulated deformable convolution into ``output``.
 
     Args:
         bias: (D,), used if ``with_bias``.
-        mask: (B, ``deformable_group`` · kH · kW, h, w), what each tap's
-            value is multiplied by.
+        mask: (B, ``deformable_group`` · kH · kW, h, w), the factor of each
+            tap.
 
     The other arguments are those of :func:`deform_conv_forward`.
     """
@@ -183,7 +183,7 @@ def modulated_deform_conv_backward(
     deformable_group: int,
     with_bias: bool,
 ) -> None:
-    """Write into ``grad_input``, ``grad_weight`` and the other ``grad_…``."""
+    """Write the gradients into ``grad_input`` and the other ``grad_…``."""
     geometry = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w)
     groups = (group, deformable_group)
     grads = _backward(
@@ -222,10 +222,10 @@ def _backward(grad, input, weight, offset, mask, bias, geometry, groups):
 
 
 def _arguments(input, weight, offset, mask, bias) -> tuple[Tensor, ...]:
-    """Return torchvision's, in which no mask and no bias are zeros.
+    """Return torchvision's arguments, with zeros for no mask and no bias.
 
-    torchvision crashes at an offset of NaN and has no finite gradient at an
-    infinite one. Both become ``FAR``, where it reads 0 as MMCV does.
+    torchvision crashes for NaN offsets and has no finite gradient for infinite
+    ones. Both are replaced by ``FAR``, where it reads 0 like MMCV.
     """
     if mask is None:
         mask = input.new_zeros((len(input), 1))

@@ -1,4 +1,4 @@
-"""Focal loss on sigmoids and on a softmax."""
+"""Sigmoid and softmax focal loss."""
 
 import math
 
@@ -17,7 +17,7 @@ def sigmoid_focal_loss_forward(
     gamma: float,
     alpha: float,
 ) -> None:
-    r"""Write into ``output`` the focal loss of each class.
+    r"""Write the sigmoid focal loss of each class into ``output``.
 
     .. math::
         -\alpha (1 - p)^\gamma \log p \text{ of the label's class, }
@@ -25,11 +25,11 @@ def sigmoid_focal_loss_forward(
 
     Args:
         input: (N, C), logits of p.
-        target: (N,), labels; any number that is no class is background.
+        target: (N,), labels; any value that is not a class is background.
         weight: (C,), by label, 1 for background; or empty.
         output: (N, C).
-        gamma: How little an easy class counts.
-        alpha: The weight of the label's class; of the others 1 - alpha.
+        gamma: Focusing exponent.
+        alpha: Weight of the label's class; others have 1 - alpha.
     """
     (logits,) = at_least_float32(input)
     p, q = logits.sigmoid(), (-logits).sigmoid()
@@ -48,7 +48,7 @@ def sigmoid_focal_loss_backward(
     gamma: float,
     alpha: float,
 ) -> None:
-    """Write into ``grad_input`` the derivative of each class's loss."""
+    """Write the derivative of each class's loss into ``grad_input``."""
     (logits,) = at_least_float32(input)
     p, q = logits.sigmoid(), (-logits).sigmoid()
     log_p, log_q = _log_sigmoid(logits), _log_sigmoid(-logits)
@@ -66,15 +66,15 @@ def softmax_focal_loss_forward(
     gamma: float,
     alpha: float,
 ) -> None:
-    r"""Write into ``output`` :math:`-\alpha (1 - p)^\gamma \log p`.
+    r"""Write :math:`-\alpha (1 - p)^\gamma \log p` into ``output``.
 
     Args:
-        softmax: (N, C), of which p is that of the label.
-        target: (N,), labels; rows with a negative one lose nothing.
+        softmax: (N, C), softmax probabilities, with p that of the label.
+        target: (N,), labels; rows with a negative label have loss 0.
         weight: (C,), by label; or empty.
         output: (N,).
-        gamma: How little an easy row counts.
-        alpha: The weight of all rows.
+        gamma: Focusing exponent.
+        alpha: Weight of all rows.
     """
     p, log_p = _label_probability(softmax, target)
     loss = -alpha * (1 - p).pow(gamma) * log_p
@@ -90,12 +90,12 @@ def softmax_focal_loss_backward(
     gamma: float,
     alpha: float,
 ) -> None:
-    """Write into ``grad_input`` each row's derivative for its logits.
+    """Write the gradient with respect to the logits into ``grad_input``.
 
     ``buff``, (N,), is MMCV's scratch memory.
     """
     p, log_p = _label_probability(softmax, target)
-    # d log p / d logit is (1 or 0) - softmax; at p = 1 all vanishes
+    # d log p / d logit is (1 or 0) - softmax; it vanishes at p = 1
     q = 1 - p
     slope = q.clamp(min=torch.finfo(q.dtype).tiny).pow(gamma - 1)
     factor = alpha * (gamma * slope * p * log_p - q.pow(gamma))
@@ -104,22 +104,22 @@ def softmax_focal_loss_backward(
 
 
 def _log_sigmoid(logits: Tensor) -> Tensor:
-    """Return log p, at least that of the smallest normal float32.
+    """Return log p, clipped at the smallest normal float32.
 
-    It is finite at infinite logits, as in MMCV: half precision overflows.
+    As in MMCV it is finite for infinite logits, which occur in half precision.
     """
     smallest = math.log(torch.finfo(torch.float32).tiny)
     return F.logsigmoid(logits).clamp(min=smallest)
 
 
 def _is_label(target: Tensor, scores: Tensor) -> Tensor:
-    """Return where a column is its row's label, (N, C)."""
+    """Return the mask of label columns, (N, C)."""
     classes = torch.arange(scores.shape[1], device=scores.device)
     return target[:, None] == classes
 
 
 def _row_weight(weight: Tensor, target: Tensor, scores: Tensor) -> Tensor:
-    """Return each row's weight, (N, 1)."""
+    """Return the weight of each row, (N, 1)."""
     if not weight.numel():
         return scores.new_ones(())
     is_class = (target >= 0) & (target < len(weight))
@@ -130,14 +130,14 @@ def _row_weight(weight: Tensor, target: Tensor, scores: Tensor) -> Tensor:
 def _label_probability(
     softmax: Tensor, target: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return p of each row's label and log p, which is finite for p = 0."""
+    """Return p and log p of each row's label; log p is finite for p = 0."""
     (softmax,) = at_least_float32(softmax)
     p = softmax.gather(1, target.clamp(min=0)[:, None])[:, 0]
     return p, p.clamp(min=torch.finfo(torch.float32).tiny).log()
 
 
 def _labelled(rows: Tensor, weight: Tensor, target: Tensor) -> Tensor:
-    """Return the rows, weighted, with 0 for those without a label."""
+    """Return the weighted rows, with 0 for rows without a label."""
     if weight.numel():
         rows = rows * weight[target.clamp(min=0)]
     return rows.where(target >= 0, 0)

@@ -1,6 +1,6 @@
-"""The two halves of MMCV's masked convolution, which is for inference.
+"""The two parts of MMCV's masked convolution, for inference only.
 
-Between them MMCV multiplies the columns with the kernel.
+In between, MMCV multiplies the columns by the kernel.
 """
 
 from torch import Tensor
@@ -17,11 +17,11 @@ def masked_im2col_forward(
     pad_h: int,
     pad_w: int,
 ) -> None:
-    """Write into ``output`` what the kernel covers at some cells.
+    """Write the input patches at some cells into ``output``.
 
     Args:
         input: (1, C, H, W).
-        rows, columns: (N,), where in the output's map.
+        rows, columns: (N,), positions in the output map.
         output: (C · ``kernel_h`` · ``kernel_w``, N).
         pad_h, pad_w: Zeros around the input.
     """

@@ -5,23 +5,23 @@ import torch
 import torchvision  # noqa: F401  registers torch.ops.torchvision
 from torch import Tensor
 
-NAIVE, LINEAR, GAUSSIAN = range(3)  # MMCV's numbers of soft NMS's methods
+NAIVE, LINEAR, GAUSSIAN = range(3)  # MMCV's codes of the soft NMS methods
 
 
 def nms(
     boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int
 ) -> Tensor:
-    """Return the indices of the boxes that are kept, by decreasing score.
+    """Return the indices of the kept boxes, by decreasing score.
 
-    A box is dropped when its IoU with a kept box of a higher score is
-    greater than the threshold.
+    A box is dropped if its IoU with a kept box of higher score exceeds the
+    threshold.
 
     Args:
         boxes: (N, 4), x1, y1, x2, y2.
         scores: (N,).
         iou_threshold: Compared in float32, as in MMCV.
-        offset: Added to widths and heights: 1 where x2 and y2 are the last
-            pixels of a box, else 0.
+        offset: Added to widths and heights: 1 if x2 and y2 are the last pixels
+            of a box, otherwise 0.
 
     Returns:
         (K,) int64.
@@ -44,23 +44,23 @@ def softnms(
     method: int,
     offset: int,
 ) -> Tensor:
-    """Lower the scores of overlapping boxes; drop those that get too low.
+    """Reduce the scores of overlapping boxes; drop those with low scores.
 
-    In turn the box with the highest score is taken, and the score of each
-    one left is multiplied by a weight of their IoU: 0 (naive) or 1 - IoU
-    (linear) from the threshold on and else 1, or exp(-IoU²/sigma)
-    (gaussian). Of equal scores the one is taken that MMCV takes.
+    The box with the highest score is taken repeatedly, and the scores of the
+    remaining boxes are multiplied by a weight that depends on the IoU: 0
+    (naive) or 1 - IoU (linear) from the threshold on and 1 below it, or
+    exp(-IoU²/sigma) (gaussian). Ties are resolved as in MMCV.
 
     Args:
         boxes: (N, 4), x1, y1, x2, y2, on the CPU.
         scores: (N,).
-        dets: (N, 5), of which the first K rows are written: the boxes taken,
-            in that order, with their scores.
-        iou_threshold: Not used by the gaussian method.
-        sigma: Used by the gaussian method only.
-        min_score: Boxes whose score falls below it are dropped.
+        dets: (N, 5), output; the first K rows are the boxes taken, in order,
+            with their scores.
+        iou_threshold: Unused by the gaussian method.
+        sigma: Only used by the gaussian method.
+        min_score: Boxes with lower scores are dropped.
         method: 0 naive, 1 linear, 2 gaussian.
-        offset: As in :func:`nms`.
+        offset: See :func:`nms`.
 
     Returns:
         (K,) int64, the indices of the boxes taken.
@@ -88,7 +88,7 @@ def softnms(
 
 
 def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
-    """Return the indices of each kept box with those that it suppresses.
+    """Return each kept box with the boxes that it suppresses.
 
     Unlike in :func:`nms`, an IoU equal to the threshold suppresses.
 
@@ -111,7 +111,7 @@ def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
 
 
 def _iou(box: np.ndarray, boxes: np.ndarray, offset: int) -> np.ndarray:
-    """Return the IoU of one box with others, 0 where neither has an area."""
+    """Return the IoU of one box with others; 0 if both have no area."""
     low = np.maximum(box[:2], boxes[:, :2])
     high = np.minimum(box[2:4], boxes[:, 2:4])
     shared = np.maximum(high - low + offset, 0).prod(1)
@@ -122,9 +122,9 @@ def _iou(box: np.ndarray, boxes: np.ndarray, offset: int) -> np.ndarray:
 
 
 def _close_gaps(kept: np.ndarray) -> np.ndarray:
-    """Return the order of those kept, the last ones in the dropped's places.
+    """Return the order of the kept boxes, moving the last into gaps.
 
-    MMCV's order: it decides which of several equal scores comes first.
+    This is MMCV's order, which determines the order of equal scores.
     """
     number = kept.sum()
     order = np.arange(number)

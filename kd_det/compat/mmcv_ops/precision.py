@@ -1,14 +1,14 @@
-"""In which precision an operator computes."""
+"""Floating-point precision of the operators."""
 
 import torch
 from torch import Tensor
 
 
 def at_least_float32(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Return the tensors in float64 where the first one is, else in float32.
+    """Convert tensors to float64 if the first one is, otherwise to float32.
 
-    Half-precision input is computed in float32; what the operator writes is
-    rounded once, to the dtype of the tensor that it writes into.
+    Half-precision input is computed in float32; the result is rounded once, to
+    the dtype of the output tensor.
     """
     dtype = torch.float32
     if tensors[0].dtype == torch.float64:

@@ -1,4 +1,4 @@
-"""RoIAlign: regions of interest (RoIs) pooled by bilinear samples."""
+"""RoIAlign: pooling of RoIs with bilinear interpolation."""
 
 import torch
 import torchvision  # noqa: F401  registers torch.ops.torchvision
@@ -9,7 +9,7 @@ from kd_det.compat.mmcv_ops.precision import at_least_float32
 from kd_det.compat.mmcv_ops.roi_align_linear import linear_backward
 from kd_det.compat.mmcv_ops.rois import check_images, within_reach
 
-MAX = 0  # MMCV's number of the pool mode; 1 is the mean
+MAX = 0  # MMCV's code of the pool mode; 1 is the mean
 
 
 def roi_align_forward(
@@ -25,23 +25,23 @@ def roi_align_forward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Write into ``output`` the mean or the maximum of each bin's samples.
+    """Write the mean or maximum of each bin's samples into ``output``.
 
     Args:
-        input: (B, C, H, W), the map.
-        rois: (R, 5), index in the batch, x1, y1, x2, y2. One with a corner
-            that is NaN, infinite or beyond 1e6 pixels pools zeros.
+        input: (B, C, H, W), the feature map.
+        rois: (R, 5), image index, x1, y1, x2, y2. A RoI with a corner that is
+            NaN, infinite or beyond 1e6 pixels gives zeros.
         output: (R, C, ``aligned_height``, ``aligned_width``).
-        argmax_y, argmax_x: As ``output``, for the maximum only; which sample
-            of the bin it was.
-        spatial_scale: From the RoIs' pixels to cells of the map.
-        sampling_ratio: Samples along each side of a bin; 0 for as many as
-            the bin has cells, rounded up.
+        argmax_y, argmax_x: Same shape as ``output``, for the maximum only; the
+            position of the maximum.
+        spatial_scale: Scale from RoI pixels to map cells.
+        sampling_ratio: Samples along each side of a bin; 0 for the number of
+            cells, rounded up.
         pool_mode: 0 the maximum, 1 the mean.
-        aligned: Whether a cell's centre is at half a cell.
+        aligned: Whether cell centres are at half cells.
 
     Raises:
-        ValueError: An index is outside the batch.
+        ValueError: An image index is outside the batch.
     """
     feats, boxes = at_least_float32(input, rois)
     check_images(boxes, len(feats))
@@ -64,7 +64,7 @@ def roi_align_forward(
     for rows, (high, wide) in _grids(
         boxes, sizes, spatial_scale, sampling_ratio, aligned
     ):
-        # a bin of its own for each sample
+        # one bin per sample
         fine = (aligned_height * high, aligned_width * wide)
         samples = _pool(feats, boxes[rows], fine, spatial_scale, 1, aligned)
         top, index = F.max_pool2d(samples, (high, wide), return_indices=True)
@@ -86,7 +86,7 @@ def roi_align_backward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Write into ``grad_input`` the gradient of :func:`roi_align_forward`."""
+    """Write the gradient of :func:`roi_align_forward` into ``grad_input``."""
     if not grad_input.numel():
         return
     grad, boxes = at_least_float32(grad_output, rois)
@@ -126,9 +126,9 @@ def _unpool(grad, boxes, shape, scale, ratio, aligned) -> Tensor:
 
 
 def _grids(boxes, sizes, scale, ratio, aligned):
-    """Yield the RoIs with one number of samples a bin, and that number.
+    """Yield groups of RoIs with equal numbers of samples per bin.
 
-    A bin without a height or a width has one sample there.
+    A bin without height or width has one sample along that side.
     """
     lengths = (boxes[:, [4, 3]] - boxes[:, [2, 1]]) * scale
     if not aligned:

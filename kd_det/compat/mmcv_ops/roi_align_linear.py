@@ -1,13 +1,13 @@
-"""RoIAlign as two matrix products, whose gradient is deterministic.
+"""RoIAlign as two matrix products with a deterministic gradient.
 
-Its mean is linear in the map and separable. With Y, X holding for each bin
-the mean weights of its samples on the map's rows and columns,
+The mean is linear in the map and separable. With Y and X the mean weights of
+each bin's samples on the map's rows and columns,
 
     output[r] = Y[r] @ map[b] @ X[r].T,
 
-and the gradient for the map is the sum over r of Y[r].T @ grad[r] @ X[r].
-A GPU adds up the compiled operator's gradient in no fixed order, and torch
-refuses that under ``torch.use_deterministic_algorithms``.
+and the gradient of the map is the sum over r of Y[r].T @ grad[r] @ X[r]. On a
+GPU the compiled operator sums its gradient in arbitrary order, which is an
+error with ``torch.use_deterministic_algorithms``.
 """
 
 import torch
@@ -22,15 +22,15 @@ def linear_backward(
     ratio: int,
     aligned: bool,
 ) -> Tensor:
-    """Return the gradient of RoIAlign's mean for the map.
+    """Return the gradient of RoIAlign's mean with respect to the map.
 
     Args:
-        grad: (R, C, h, w), that of the output.
-        rois: (R, 5), index in the batch, x1, y1, x2, y2.
-        shape: Of the map, (B, C, H, W).
-        scale: From the RoIs' pixels to cells of the map.
-        ratio: Samples along each side of a bin, 0 for one a cell.
-        aligned: Whether a cell's centre is at half a cell.
+        grad: (R, C, h, w), gradient of the output.
+        rois: (R, 5), image index, x1, y1, x2, y2.
+        shape: Shape of the map, (B, C, H, W).
+        scale: Scale from RoI pixels to map cells.
+        ratio: Samples along each side of a bin, 0 for one per cell.
+        aligned: Whether cell centres are at half cells.
 
     Returns:
         (B, C, H, W).
@@ -57,11 +57,11 @@ def linear_backward(
 def _weights(
     low: Tensor, high: Tensor, bins: int, cells: int, ratio: int, aligned: bool
 ) -> Tensor:
-    """Return the mean weights of each bin's samples on the cells, (R, h, H).
+    """Return the mean weight of each cell for each bin, (R, h, H).
 
-    A sample at y weighs a cell at Y by max(0, 1 - |y - Y|), where y is moved
-    to the first or the last cell if it is beyond it; one more than a cell
-    beyond weighs nothing.
+    A sample at y gives a cell at Y the weight max(0, 1 - |y - Y|), where y is
+    clipped to the first or last cell; samples more than one cell outside have
+    weight 0.
     """
     length = high - low
     if not aligned:

@@ -1,7 +1,7 @@
-"""RoIPool: the maximum of the cells in each bin of a region (RoI).
+"""RoIPool: the maximum over the cells in each bin of a RoI.
 
-torchvision's rounds a RoI to whole cells before cutting it into bins, and
-MMCV's does not; hence this one.
+torchvision rounds RoIs to whole cells before dividing them into bins, MMCV
+does not, hence this implementation.
 """
 
 import torch
@@ -20,20 +20,20 @@ def roi_pool_forward(
     pooled_width: int,
     spatial_scale: float,
 ) -> None:
-    """Write into ``output`` the largest value in each bin.
+    """Write the largest value in each bin into ``output``.
 
     Args:
         input: (B, C, H, W), the map.
-        rois: (R, 5), index in the batch, x1, y1, x2, y2, the last pixels
-            included. One with a corner that is NaN, infinite or beyond
-            1e6 pixels pools zeros.
-        output: (R, C, ``pooled_height``, ``pooled_width``); 0 for a bin
-            without a cell, and for a RoI that ends before it begins.
-        argmax: As ``output``; the index of that cell in H·W, or -1.
-        spatial_scale: From the RoIs' pixels to cells of the map.
+        rois: (R, 5), image index, x1, y1, x2, y2, including the last pixels. A
+            RoI with a corner that is NaN, infinite or beyond 1e6 pixels gives
+            zeros.
+        output: (R, C, ``pooled_height``, ``pooled_width``); 0 for empty bins
+            and RoIs.
+        argmax: Same shape as ``output``; the index of the cell in H·W, or -1.
+        spatial_scale: Scale from RoI pixels to map cells.
 
     Raises:
-        ValueError: An index is outside the batch.
+        ValueError: An image index is outside the batch.
     """
     (boxes,) = at_least_float32(rois)
     check_images(boxes, len(input))
@@ -55,7 +55,7 @@ def roi_pool_forward(
         (right - left).amax(1).clamp(min=1),
     )
     for r, (image, high, wide) in enumerate(torch.stack(facts, 1).tolist()):
-        # all bins as large as the largest: a last row or column is repeated
+        # pad all bins to the largest one by repeating the last row or column
         y = _indices(top[r], bottom[r], high)
         x = _indices(left[r], right[r], wide)
         cell = (y[:, None, :, None] * width + x[:, None]).flatten(2)
@@ -75,7 +75,7 @@ def roi_pool_backward(
     pooled_width: int,
     spatial_scale: float,
 ) -> None:
-    """Write into ``grad_input`` the gradient of :func:`roi_pool_forward`."""
+    """Write the gradient of :func:`roi_pool_forward` into ``grad_input``."""
     (grad,) = at_least_float32(grad_output)
     r, c, y, x = (argmax >= 0).nonzero(as_tuple=True)
     where = (rois[r, 0].long(), c, argmax[r, c, y, x].long())
@@ -87,7 +87,7 @@ def roi_pool_backward(
 def _bins(
     low: Tensor, high: Tensor, bins: int, cells: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the first cell of each bin, and the one after its last."""
+    """Return the first cell of each bin, and the one after the last."""
     edge = torch.arange(bins + 1, dtype=low.dtype, device=low.device)
     edge = edge * ((high - low) / bins)[:, None] + low[:, None]
     first, end = edge[:, :-1].floor(), edge[:, 1:].ceil()

@@ -1,21 +1,21 @@
-"""Regions of interest (RoIs) from which pooling reads no foreign memory."""
+"""Checks of RoIs, so that pooling does not read out of bounds."""
 
 import torch
 from torch import Tensor
 
 from kd_det.functional._common import holds
 
-FAR = 1e6  # pixels, further away than any map reaches
+FAR = 1e6  # pixels, outside any feature map
 
 
 def check_images(rois: Tensor, batch: int) -> None:
-    """Refuse RoIs of an image that the batch lacks.
+    """Raise for RoIs with an image index outside the batch.
 
-    On a GPU it is asserted there, without waiting for the answer.
+    On a GPU this is a device-side assertion, without synchronisation.
 
     Args:
-        rois: (R, 5), index in the batch, x1, y1, x2, y2.
-        batch: The number of images.
+        rois: (R, 5), image index, x1, y1, x2, y2.
+        batch: Number of images.
 
     Raises:
         ValueError: An index is NaN, negative, or ``batch`` or more.
@@ -25,16 +25,16 @@ def check_images(rois: Tensor, batch: int) -> None:
     if not holds(fits, 'rois have an image index outside the batch'):
         wrong = images[~fits][0].item()
         raise ValueError(
-            f'rois have the image index {wrong:g} and the batch '
-            f'has {batch} image(s): the first column of rois must be the '
-            "image's place in the batch, counted from 0"
+            f'rois have the image index {wrong:g}, but the batch has {batch} '
+            'image(s): the first column of rois must be the index of the '
+            'image in the batch, starting at 0'
         )
 
 
 def within_reach(rois: Tensor) -> Tensor:
-    """Return the RoIs, those with a NaN or a corner beyond ``FAR`` moved.
+    """Replace RoIs with NaN or a corner beyond ``FAR``.
 
-    They become points far outside the map, where all pooling reads 0.
+    They become points far outside the map, where pooling reads 0.
     """
     corners = rois[:, 1:]
     near = (corners.abs() <= FAR).all(1, keepdim=True)
