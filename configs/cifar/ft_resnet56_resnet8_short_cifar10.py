@@ -1,0 +1,7 @@
+"""FT: ResNet-56 -> ResNet-8 on 480 images of CIFAR-10."""
+
+_base_ = ['_base_/ft.py', '_base_/resnet56_resnet8_short_cifar10.py']
+model = _base_.pop('method')
+model.distillers.factor.auto_encoder = (
+    'data/paraphrasers/resnet56_pad_cifar10.pth'
+)
