@@ -47,6 +47,7 @@ setup(
     license='Apache-2.0',
     cmdclass={'build_py': BuildWithFiles},
     packages=find_packages(include=['kd_det', 'kd_det.*']),
+    package_data={'kd_det': ['analysis/*.html']},
     entry_points={'console_scripts': ['kd_det = kd_det.cli:main']},
     python_requires='>=3.10,<3.14',
     install_requires=[
@@ -63,6 +64,7 @@ setup(
         'pycocotools>=2.0.7',
         'rich>=13',
         'matplotlib>=3.7',
+        'jinja2>=3',  # torch has it too
     ],
     extras_require={
         'timm': ['timm>=1.0'],  # for students on its backbones

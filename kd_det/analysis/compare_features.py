@@ -17,6 +17,7 @@ from kd_det import random_state
 from kd_det.analysis import features
 from kd_det.analysis.cka import KERNELS, MinibatchCKA
 from kd_det.analysis.feature_probe import FeatureProbe
+from kd_det.analysis.names import without_common
 from kd_det.checkpoint import load_checkpoint
 from kd_det.config import require_teacher
 from kd_det.connectors.split import ChannelSplit
@@ -275,23 +276,10 @@ def titles(checkpoints: list[str]) -> list[str]:
     if len(parts) == 1:
         above = [paths[0].parent.name, paths[0].parent.parent.name]
         parts = [[above[above[0].startswith('seed')]]]
-    parts = _without_common(_without_common(parts, 0), -1)
+    parts = without_common(without_common(parts, 0), -1)
     if all(len(own) == 1 for own in parts):
-        words = _without_common([own[0].split('_') for own in parts], -1)
+        words = without_common([own[0].split('_') for own in parts], -1)
         parts = [['_'.join(own)] for own in words]
     names = ['/'.join(own) for own in parts]
     # one picture includes the teacher
     return ['run teacher' if name == 'teacher' else name for name in names]
-
-
-def _without_common(rows: list[list[str]], end: int) -> list[list[str]]:
-    """Remove the common words at one end of all rows."""
-    rows = [[*row] for row in rows]
-    while (
-        len(rows) > 1
-        and min(map(len, rows)) > 1
-        and len({row[end] for row in rows}) == 1
-    ):
-        for row in rows:
-            row.pop(end)
-    return rows

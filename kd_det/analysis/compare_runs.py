@@ -1,29 +1,30 @@
 """Compare two runs, or two groups of runs with the same seeds."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 from scipy.stats import t as student_t
 
+from kd_det.analysis.bootstrap import (
+    CONFIDENCE,
+    RESAMPLES,
+    check_resamples,
+    interval,
+    resampled_scores,
+    score_names,
+)
 from kd_det.engine.run_record import load_record
 from kd_det.errors import UserError
-from kd_det.evaluation.coco_ap import ResampledAP
 from kd_det.evaluation.predictions import FILE as PREDICTIONS
 from kd_det.evaluation.predictions import (
     BoxPredictions,
-    ClassPredictions,
     Predictions,
     load_predictions,
 )
 from kd_det.files import atomic_write, check_output
-
-CONFIDENCE = 0.95
-MOST_RESAMPLES = 100_000  # 0.8 GB of scores with 1000 classes
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Run:
 def compare_runs(
     first: Sequence[str],
     second: Sequence[str],
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
     out: str | None = None,
 ) -> str:
     """Return a table of the score differences between two groups of runs.
@@ -67,10 +68,7 @@ def compare_runs(
     """
     if out:
         check_output(out)
-    if not 1 <= resamples <= MOST_RESAMPLES:
-        raise UserError(
-            f'--resamples {resamples}; 1 to {MOST_RESAMPLES} is accepted.'
-        )
+    check_resamples(resamples)
     sides = [
         _in_order_of_seeds([_load(f) for f in fs]) for fs in (first, second)
     ]
@@ -149,72 +147,26 @@ def _kind(predictions: Predictions) -> str:
     return f'{predictions.num_images} images ({classes} classes{what})'
 
 
-class _ResampledAccuracy:
-    """Accuracy, overall and per class, for resampled images."""
-
-    def __init__(self, predictions: ClassPredictions) -> None:
-        p = predictions
-        self._classes = len(p.classes)
-        self._true = p.true_labels.astype(int)
-        self._right = p.labels == p.true_labels
-
-    def __call__(self, counts: np.ndarray) -> np.ndarray:
-        images, right = (
-            np.bincount(self._true, weights, self._classes)
-            for weights in (counts, counts * self._right)
-        )
-        with np.errstate(invalid='ignore'):  # NaN if a class is absent
-            by_class = right / images
-        return np.array([right.sum() / images.sum(), *by_class])
-
-
-def _scorer(predictions: Predictions) -> Callable[[np.ndarray], np.ndarray]:
-    boxes = isinstance(predictions, BoxPredictions)
-    return (ResampledAP if boxes else _ResampledAccuracy)(predictions)
-
-
 def _scores(sides: list[list[Run]], resamples: int) -> dict:
-    predictions = sides[0][0].predictions
-    images = predictions.num_images
-    scorers = [[_scorer(run.predictions) for run in side] for side in sides]
-
-    def scores(counts: np.ndarray) -> np.ndarray:  # side, run, score
-        return np.array([[run(counts) for run in side] for side in scorers])
-
-    once = scores(np.ones(images, int))
-    draw = np.random.default_rng(0)
-    chances = np.full(images, 1 / images)
-    drawn = (draw.multinomial(images, chances) for _ in range(resamples))
-    console = Console(stderr=True)
-    changes = np.array(
-        [
-            np.subtract(*scores(counts).mean(axis=1)[::-1])
-            for counts in track(
-                drawn,
-                'Bootstrap over images',
-                total=resamples,
-                console=console,
-                disable=not console.is_terminal,
-                transient=True,
-            )
-        ]
-    )
-    boxes = isinstance(predictions, BoxPredictions)
-    names = ['mAP' if boxes else 'accuracy', *map(str, predictions.classes)]
-    first, second = once.mean(axis=1)
+    predictions = [run.predictions for side in sides for run in side]
+    scores = resampled_scores(predictions, resamples)
+    half = len(sides[0])
+    once = next(scores)  # run, score
+    changes = np.array([_change(drawn, half) for drawn in scores])
+    first, second = once[:half].mean(axis=0), once[half:].mean(axis=0)
     rows = [
         dict(
             name=name,
             first=_or_none(first[index]),
             second=_or_none(second[index]),
             change=_or_none(second[index] - first[index]),
-            interval=_interval(changes[:, index]),
+            interval=interval(changes[:, index]),
         )
-        for index, name in enumerate(names)
+        for index, name in enumerate(score_names(predictions[0]))
     ]
-    by_seed = once[1, :, 0] - once[0, :, 0]
+    by_seed = once[half:, 0] - once[:half, 0]
     found = dict(
-        images=images,
+        images=predictions[0].num_images,
         resamples=resamples,
         first=[_describe(run) for run in sides[0]],
         second=[_describe(run) for run in sides[1]],
@@ -233,12 +185,8 @@ def _describe(run: Run) -> dict:
     return dict(folder=run.folder, **own)
 
 
-def _interval(changes: np.ndarray) -> list[float] | None:
-    changes = changes[~np.isnan(changes)]  # samples without this class
-    if not len(changes):
-        return None
-    edges = np.array([1 - CONFIDENCE, 1 + CONFIDENCE]) / 2
-    return np.quantile(changes, edges).tolist()
+def _change(scores: np.ndarray, half: int) -> np.ndarray:
+    return scores[half:].mean(axis=0) - scores[:half].mean(axis=0)
 
 
 def _or_none(value: float) -> float | None:

@@ -1,7 +1,6 @@
 """Statistics and plots of feature maps."""
 
 import io
-import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from kd_det.analysis.pictures import DPI
+from kd_det.analysis.run_log import log_files
 from kd_det.files import atomic_write
 
 SHARE = 1e-3  # fraction of the largest contribution of an active channel
@@ -101,9 +101,8 @@ def read_curves(work_dir: str | Path) -> dict[str, list]:
     """
     train, evaluation = defaultdict(list), {}
     # in chronological order; a resumed run may repeat the last epoch
-    for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
-        for line in file.read_text().splitlines():
-            entry = json.loads(line)
+    for entries in log_files(work_dir):
+        for entry in entries:
             loss = entry.get('loss_task', entry.get('loss'))
             if loss is not None and 'epoch' in entry:
                 train[entry['epoch']].append(loss)

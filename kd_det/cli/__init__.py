@@ -29,6 +29,7 @@ COMMANDS = (
     'autoencoder',
     'self-distill',
     'compare',
+    'report',
     'analyze',
     'analyze-embeddings',
     'demo',

@@ -55,12 +55,7 @@ class ResampledAP:
     """
 
     def __init__(self, predictions: BoxPredictions) -> None:
-        evaluation = _evaluation(predictions)
-        evaluation.params.areaRng = [[0, LARGEST]]
-        evaluation.params.areaRngLbl = ['all']
-        evaluation.params.maxDets = [DETECTIONS]
-        with _quiet():
-            evaluation.evaluate()
+        evaluation = _matched(predictions)
         self._recalls = evaluation.params.recThrs
         count = predictions.num_images
         results = evaluation.evalImgs  # class by class, image by image
@@ -84,6 +79,33 @@ class ResampledAP:
         there = by_class[~np.isnan(by_class)]
         mean = there.mean() if len(there) else np.nan
         return np.array([mean, *by_class])
+
+
+def best_threshold(predictions: BoxPredictions) -> float:
+    """Return the score from which on boxes have the best F1, at IoU 0.5.
+
+    Heads differ in how high they score what is right, so that one threshold
+    for all of them would hide boxes of some.
+
+    Args:
+        predictions: Of one run; without a box, 0.
+    """
+    results = _matched(predictions, [0.5]).evalImgs
+    results = [r for r in results if r is not None]
+    scores, matched, ignored = (
+        np.concatenate([*(np.ravel(r[key]) for r in results), []])
+        for key in ('dtScores', 'dtMatches', 'dtIgnore')
+    )
+    true = sum(np.sum(np.asarray(r['gtIgnore']) == 0) for r in results)
+    counted = ~ignored.astype(bool)
+    scores, right = scores[counted], matched[counted] > 0
+    if not len(scores):
+        return 0.0
+    order = np.argsort(-scores, kind='stable')
+    scores, right = scores[order], np.cumsum(right[order])
+    f1 = 2 * right / (np.arange(1, len(scores) + 1) + true)
+    f1[:-1][scores[:-1] == scores[1:]] = -1  # a threshold parts no ties
+    return float(scores[f1.argmax()])
 
 
 class _Matches:
@@ -153,6 +175,21 @@ def _precision_at(
     best = np.maximum.accumulate(precision[::-1])[::-1]
     best = np.append(best, 0)  # for recall values that are not reached
     return best[np.searchsorted(right / true, recalls, side='left')]
+
+
+def _matched(
+    predictions: BoxPredictions, thresholds: list[float] | None = None
+) -> COCOeval:
+    """Return the matches at each IoU threshold, COCO's own without any."""
+    evaluation = _evaluation(predictions)
+    evaluation.params.areaRng = [[0, LARGEST]]
+    evaluation.params.areaRngLbl = ['all']
+    evaluation.params.maxDets = [DETECTIONS]
+    if thresholds:
+        evaluation.params.iouThrs = np.array(thresholds)
+    with _quiet():
+        evaluation.evaluate()
+    return evaluation
 
 
 def _evaluation(predictions: BoxPredictions) -> COCOeval:

@@ -33,8 +33,8 @@ class RunRecordHook(Hook):
     initial weights, time, what ``StepTimeHook`` measured, the mean of each
     logged quantity over the last epoch, and the scores of the last
     validation, of a detector by class too. The second has what that
-    validation predicted, and the truth. ``kd_det compare`` reads both.
-    ``kd_det train`` adds this hook automatically.
+    validation predicted, and the truth. ``kd_det compare`` and ``kd_det
+    report`` read both. ``kd_det train`` adds this hook automatically.
 
     Example:
         >>> custom_hooks = [dict(type='kd_det.RunRecordHook')]
