@@ -97,12 +97,9 @@ def _loader(settings: dict) -> Callable[[dict], dict]:
 def _picture(dataset, index: int, load: Callable[[dict], dict]) -> Picture:
     info = dataset.get_data_info(index)
     path = info.get('img_path')
-    if path:
-        pixels = load(info)['img'][..., ::-1]  # from BGR
-    else:
-        pixels = info['img']
-    pixels = np.clip(pixels, 0, 255).astype(np.uint8)
-    image = Image.fromarray(np.ascontiguousarray(pixels)).convert('RGB')
+    # a data set that has its images in memory has them in RGB
+    pixels = _rgb(load(info)['img'], bgr=True) if path else _rgb(info['img'])
+    image = Image.fromarray(pixels)
     width, height = image.size
     image.thumbnail((LONGEST, LONGEST))
     file = io.BytesIO()
@@ -110,3 +107,14 @@ def _picture(dataset, index: int, load: Callable[[dict], dict]) -> Picture:
     text = base64.b64encode(file.getvalue()).decode()
     name = str(path).replace('\\', '/').rpartition('/')[2] if path else index
     return Picture(str(name), width, height, f'data:image/jpeg;base64,{text}')
+
+
+def _rgb(pixels: np.ndarray, bgr: bool = False) -> np.ndarray:
+    """Return an image as RGB, uint8 (H, W, 3); one of 16 bits is scaled."""
+    pixels = np.atleast_3d(np.asarray(pixels))
+    if pixels.max(initial=0) > 255:
+        pixels = pixels * (255 / pixels.max())
+    pixels = np.clip(pixels, 0, 255).astype(np.uint8)
+    if pixels.shape[2] < 3:  # grey, perhaps with a mask
+        return np.repeat(pixels[..., :1], 3, axis=2)
+    return np.ascontiguousarray(pixels[..., 2::-1] if bgr else pixels[..., :3])

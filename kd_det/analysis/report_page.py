@@ -37,7 +37,11 @@ def page(found: dict, images: Sequence[Picture]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= dict(
-        percent=_percent, signed=_signed, short=_short, number=_number
+        percent=_percent,
+        signed=_signed,
+        short=_short,
+        number=_number,
+        ms=_ms,
     )
     letters = [run['letter'] for run in found['runs']]
     charts = {kind: _charts(found, kind, letters) for kind in found['curves']}
@@ -121,6 +125,11 @@ def _signed(value: float | None) -> str:
     if value is None:
         return '–'
     return f'{100 * value:+.1f}'.replace('-', '−')
+
+
+def _ms(seconds: float) -> str:
+    value = 1000 * seconds
+    return f'{value:.1f}' if value < 100 else f'{value:.0f}'
 
 
 def _number(value: object) -> str:

@@ -67,9 +67,10 @@ def read_runs(folders: Sequence[str]) -> list[ReportedRun]:
         FileNotFoundError: A folder has neither a record nor a log.
         UserError: A folder comes twice, or a file in it is damaged.
     """
-    paths = [Path(folder).absolute() for folder in folders]
+    given = [Path(folder) for folder in folders]
     # its run.json names a work dir, too
-    paths = [path.parent if path.name == FILE else path for path in paths]
+    given = [path.parent if path.name == FILE else path for path in given]
+    paths = [path.absolute() for path in given]
     for index, path in enumerate(paths):
         if path.resolve() in {p.resolve() for p in paths[:index]}:
             raise UserError(
@@ -87,7 +88,7 @@ def read_runs(folders: Sequence[str]) -> list[ReportedRun]:
         names = ['/'.join(own) for own in parts]
     return [
         _read(letter, name, path)
-        for letter, name, path in zip(string.ascii_uppercase, names, paths)
+        for letter, name, path in zip(string.ascii_uppercase, names, given)
     ]
 
 
