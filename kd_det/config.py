@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from kd_det.class_names import make_plain
 from kd_det.compat import coco_files, config_names, mmrazor
 from kd_det.config_errors import CUSTOM_IMPORT, reason_of
 from kd_det.errors import UserError, nearest
@@ -63,6 +64,7 @@ def load_config(path: str | Config, options: dict | None = None) -> Config:
             f'Config {path!r} has no model; use the config of a run, e.g. '
             "'kd_det::nd_frcnn_r101_r18.py'."
         )
+    _make_names_plain(cfg)
     if mmrazor.is_named([*cfg.values()]):
         mmrazor.ensure_importable()
     preprocessor = cfg.get('data_preprocessor')
@@ -74,6 +76,18 @@ def load_config(path: str | Config, options: dict | None = None) -> Config:
             spec['data_preprocessor'] = copy.deepcopy(preprocessor)
     _carry_data(cfg, options)
     return cfg
+
+
+def _make_names_plain(cfg: Config) -> None:
+    """Let class names be text wherever a config has them."""
+    make_plain(cfg)
+    make_plain(cfg.model, 'model.classes')
+    for split in SPLITS:
+        loader = cfg.get(f'{split}_dataloader')
+        for leaf in leaf_datasets(loader['dataset']) if loader else ():
+            place = f'{split}_dataloader.dataset'
+            make_plain(leaf, f'{place}.classes')
+            make_plain(leaf.get('metainfo'), f'{place}.metainfo.classes')
 
 
 def _read(path: str) -> Config:

@@ -15,6 +15,7 @@ LAYERS = (
     {'errors', 'random_state', 'batch_norm', 'functional'},
     {
         'checks',
+        'class_names',
         'config_errors',
         'files',
         'masks',

@@ -10,6 +10,7 @@ from mmengine.registry import init_default_scope
 
 from kd_det.api.methods import Pair, Verdict, choose, presets
 from kd_det.checkpoint import use_safe_loading
+from kd_det.class_names import plain_names
 from kd_det.config import leaf_datasets, load_config
 from kd_det.errors import UserError, counted, few
 from kd_det.files import atomic_write, check_output
@@ -71,7 +72,9 @@ def new_pair(
     own = _fits(whole, data)
     if isinstance(classes, str):
         classes = classes.split(',')
-    classes = tuple(classes or used_classes(_annotations(whole, own, data)))
+    if not classes:
+        classes = used_classes(_annotations(whole, own, data))
+    classes = plain_names(classes)
     pair = Pair(dict(cfg=student), dict(cfg=teacher, ckpt=ckpt), classes)
     found = presets()
     verdicts = {n: pair.judge(n, preset) for n, preset in found.items()}
@@ -183,7 +186,7 @@ def used_classes(path: Path) -> tuple[str, ...]:
         ) from None
     if not names:
         raise UserError(f'Annotation file {str(path)!r} has no boxes.')
-    return tuple(names)
+    return plain_names(names, f'"categories" of {str(path)!r}')
 
 
 def _report(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from kd_det import random_state
 from kd_det.checks import check_choice, check_name
+from kd_det.class_names import plain_names
 from kd_det.distillers import Distiller
 from kd_det.distillers.levels import encode, is_deep
 from kd_det.errors import UserError, nearest
@@ -85,7 +86,7 @@ class DistillModel(StandIn, BaseModel):
             )
         for name in distillers:
             check_name('A distiller', name)
-        classes = tuple(classes)
+        classes = plain_names(classes, 'model.classes')
         specs = teacher_specs(teacher)
         chosen = {
             name: _teacher_of(name, cfg, specs)

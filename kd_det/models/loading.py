@@ -26,7 +26,7 @@ def stored_classes(checkpoint: dict) -> tuple[str, ...]:
     own = meta.get('dataset_meta')
     own = own if isinstance(own, dict) else meta
     names = own.get('classes') or own.get('CLASSES') or ()
-    return (names,) if isinstance(names, str) else tuple(names)
+    return (names,) if isinstance(names, str) else tuple(map(str, names))
 
 
 def load_exactly(

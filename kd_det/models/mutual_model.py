@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from kd_det import random_state
 from kd_det.batch_norm import statistics_kept
+from kd_det.class_names import plain_names
 from kd_det.distillers.levels import encode, is_deep
 from kd_det.distillers.mutual import MutualFactorDistiller, Peer
 from kd_det.errors import UserError
@@ -76,7 +77,7 @@ class MutualModel(BaseModel):
                 {n: built[n].data_preprocessor for n in names[1:]},
             )
         )
-        self.classes = tuple(classes)
+        self.classes = plain_names(classes, 'model.classes')
         self.peers = nn.ModuleDict(built)
         self.shown = first
         self.distill = nn.ModuleDict(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from kd_det import pip_weights
 from kd_det.checkpoint import download, load_checkpoint
 from kd_det.checks import check_choice
+from kd_det.class_names import plain_names
 from kd_det.config import set_num_classes
 from kd_det.errors import UserError, few
 from kd_det.files import sha256_of
@@ -77,7 +78,7 @@ class FrozenTeacher(nn.Module):
         network = {k: v for k, v in spec.items() if k not in own}
         model_cfg, self.cfg = read_spec(network, 'teacher', OWN)
         ckpt, keys = own.get('ckpt'), own.get('keys')
-        named = check_classes(own.get('classes', ()))
+        named = plain_names(own.get('classes', ()), 'teacher.classes')
         switches = {k: own[k] for k in REWRITINGS if own.get(k) is not None}
         check_switches(switches)
         if own.get('trust_pickle') is not None:
@@ -206,12 +207,3 @@ def _where(ckpt: str, keys: str | None, source: str) -> str:
         f'There is no checkpoint {ckpt!r} of the teacher; {how}, or pass '
         'another with --teacher FILE.'
     )
-
-
-def check_classes(names: tuple[str, ...] | list[str]) -> tuple[str, ...]:
-    """Return class names as a tuple, or raise a UserError."""
-    if not isinstance(names, (tuple, list)):
-        raise UserError(
-            f'teacher.classes={names!r}; a tuple of names is accepted.'
-        )
-    return tuple(names)
