@@ -161,7 +161,7 @@ def test_a_gpu_that_is_not_used(machine, capsys, cuda, hidden, said):
     if hidden is not None:
         machine.setenv('CUDA_VISIBLE_DEVICES', hidden)
     (problem,) = env.gpus()
-    assert problem.startswith(f'The machine has a GPU ({GPU}), and {said}')
+    assert problem.startswith(f'The machine has a GPU ({GPU}), but {said}')
     built = f'CUDA {cuda}' if cuda else 'the CPU'
     assert f'torch built for    {built}\n' in capsys.readouterr().out
 
