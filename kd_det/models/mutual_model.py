@@ -87,6 +87,12 @@ class MutualModel(BaseModel):
                 for name, distiller in own.items()
             }
         )
+        # key in `distill` -> name in the config, one for all pairs
+        self.config_names = {
+            '_'.join([*pair, name]): name
+            for pair, own in pairs.items()
+            for name in own
+        }
         self._bind(pairs)
         self._unchecked = {*names}  # that gradients reach the peer
         self._register_state_dict_hook(_lay_out)

@@ -70,6 +70,21 @@ def test_run_keeps_every_peer_as_a_plain_model(tmp_path, root):
     )
 
 
+def test_a_schedule_holds_for_every_peer(tmp_path, root):
+    cfg = config(tmp_path / 'run', root)
+    never = dict(loss_kd=dict(type='Stop', begin=0))
+    schedule = dict(
+        type='kd_det.LossScheduleHook', schedules=dict(logit=never)
+    )
+    cfg.custom_hooks = [*cfg.custom_hooks, schedule]
+    launch.train(cfg, seed=0)
+    (path,) = (tmp_path / 'run').glob('*/vis_data/scalars.json')
+    line = json.loads(path.read_text().splitlines()[0])
+    for peer in ('resnet20', 'resnet56'):
+        assert line[f'{peer}.logit.loss_kd'] == 0
+        assert line[f'{peer}.factor.loss_inh'] > 0
+
+
 def test_resumed_run_is_the_run(tmp_path, root):
     launch.train(config(tmp_path / 'whole', root), seed=0)
     cfg = config(tmp_path / 'resumed', root)

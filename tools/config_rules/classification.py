@@ -125,13 +125,15 @@ class Rules:
         )
 
     def _leaf(self) -> str:
-        variant = self.family.get('variant', self.recipe)
         lines = ["model = _base_.pop('method')"]
         for key, value in {**self._weights(), **self._taps()}.items():
             lines.append(f'model.distillers.{key} = ({value})')
-        base = find(self.folder, f'{self.method}_{variant}', self.method)
-        bases = [base, self._pair_path()]
+        bases = [self._method_path(), self._pair_path()]
         return config(self._doc(), bases, *lines, remark=self.remark)
+
+    def _method_path(self) -> str:
+        variant = self.family.get('variant', self.recipe)
+        return find(self.folder, f'{self.method}_{variant}', self.method)
 
     def _weights(self) -> dict[str, str]:
         weights, found = self.table.get('weights', {}), {}
@@ -199,7 +201,7 @@ class Rules:
         constructor = 'kd_det.PeerOptimWrapperConstructor'
         return config(
             self._doc(' and '),
-            [find(self.folder, self.method), f'_base_/{self._recipe_file()}'],
+            [self._method_path(), f'_base_/{self._recipe_file()}'],
             "model = _base_.pop('method')",
             f'model.peers = dict({peers})',
             f'optim_wrapper = dict(constructor={constructor!r})',

@@ -7,13 +7,14 @@ from mmengine.runner import IterBasedTrainLoop
 
 from kd_det.engine.schedules import build_schedule
 from kd_det.errors import UserError, nearest
+from kd_det.losses import DistillLoss
 from kd_det.models.unwrap import unwrap
 from kd_det.registry import HOOKS
 
 
 @HOOKS.register_module()
 class LossScheduleHook(Hook):
-    """Warm up, decay or stop single losses of a ``DistillModel``.
+    """Warm up, decay or stop single losses of a pair, or of all peers.
 
     It sets ``scale`` of the loss, a factor beside its ``loss_weight``. The
     scale is logged as ``<distiller>.<loss>_scale``, with the loss named
@@ -58,11 +59,12 @@ class LossScheduleHook(Hook):
     def before_train(self, runner) -> None:
         """Find the losses and set their scales, also after a resume."""
         model = unwrap(runner.model)
-        losses = {
-            f'{name}.{key}': loss
-            for name, distiller in getattr(model, 'distill', {}).items()
-            for key, loss in distiller.losses.items()
-        }
+        config_names = getattr(model, 'config_names', {})  # of peers
+        losses: dict[str, list[DistillLoss]] = {}
+        for name, distiller in getattr(model, 'distill', {}).items():
+            for key, loss in distiller.losses.items():
+                key = f'{config_names.get(name, name)}.{key}'
+                losses.setdefault(key, []).append(loss)
         for key, schedules in self.schedules.items():
             if key not in losses:
                 raise UserError(
@@ -91,10 +93,11 @@ class LossScheduleHook(Hook):
                 schedule(runner.epoch if schedule.by_epoch else runner.iter)
                 for schedule in schedules
             )
-            loss = self.losses[key]
-            if changed_only and loss.scale == scale:
+            losses = self.losses[key]
+            if changed_only and losses[0].scale == scale:
                 continue
-            loss.scale = scale
+            for loss in losses:
+                loss.scale = scale
             distiller, _, name = key.partition('.')
             name = f'{distiller}.{name.removeprefix("loss_")}_scale'
             runner.message_hub.update_scalar(f'train/{name}', scale)
