@@ -1,9 +1,11 @@
 """Fixtures shared by all tests: a small real data set and a pair on it."""
 
+import logging
 import sys
 from pathlib import Path
 
 import pytest
+from mmengine.logging import MMLogger
 from tiny import CLASSES, batch_of, build, pair_cfg, spare_time, tiny_spec
 
 import kd_det.registry  # noqa: F401  MMCV finds its operators
@@ -46,3 +48,19 @@ def bank(shapes, teacher, tmp_path_factory):
 def batch(shapes):
     """Two training images with objects, collated; not to be changed."""
     return batch_of(shapes, 1, 3)
+
+
+@pytest.fixture
+def said(monkeypatch):
+    """The lines of the log, each with its level."""
+    lines = []
+    logger = MMLogger.get_instance('mmengine')
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    handler = logging.Handler(logging.INFO)
+    handler.emit = lambda r: lines.append(f'{r.levelname} {r.getMessage()}')
+    logger.addHandler(handler)
+    monkeypatch.setattr(MMLogger, 'get_current_instance', lambda: logger)
+    yield lines
+    logger.removeHandler(handler)
+    logger.setLevel(level)

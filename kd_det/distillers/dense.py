@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from kd_det.checks import check_scales
+from kd_det.distillers.activations import of_softmax, warn_of_sigmoids
 from kd_det.distillers.base import Distiller
 from kd_det.distillers.dense_boxes import box_regions
 from kd_det.distillers.dense_head import HEAD, DenseHead, probe_head, rows_of
@@ -107,6 +108,8 @@ class DenseDistiller(Distiller):
         self.ours = probe_head(student, 'student', teacher.model)
         self.theirs = probe_head(teacher.model, 'teacher', student)
         self._check_heads()
+        softmax = of_softmax(self.losses, self.wiring)
+        warn_of_sigmoids(softmax, 'teacher', teacher.model.bbox_head)
         self.levels = match_strides(
             self.ours.strides,
             self.theirs.strides,

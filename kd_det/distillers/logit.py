@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from kd_det.checks import check_choice, check_scales
+from kd_det.distillers.activations import check_softmax, of_softmax
 from kd_det.distillers.base import Distiller
 from kd_det.distillers.levels import levels_at
 from kd_det.errors import UserError
@@ -95,6 +96,12 @@ class LogitDistiller(Distiller):
         chosen = points.pop('classifier')
         self.ours = [chosen] if chosen else class_layers(student, 'student')
         self.theirs = class_layers(teacher.model, 'teacher')
+        asked = of_softmax(self.losses, self.wiring)
+        for side, network in (
+            ('student', student),
+            ('teacher', teacher.model),
+        ):
+            check_softmax(asked, side, network.head)
         self.points = points | _classifier_points(self.ours)
         if not (REGIONS & self.asked or 'student_map' in self.connectors.cfgs):
             del self.points['map']

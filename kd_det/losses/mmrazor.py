@@ -31,6 +31,8 @@ UNSUPPORTED = {
 SIDES = dict(student='teacher', teacher='student')
 # Losses that support different widths of student and teacher.
 ANY_WIDTH = ('ATLoss', 'AngleWiseRKD', 'DistanceWiseRKD')
+# Losses that take the softmax of logits.
+SOFTMAX = ('DISTLoss', 'DKDLoss', 'KLDivergence', 'WSLD')
 
 
 class MMRazorLoss(DistillLoss):
@@ -69,6 +71,8 @@ class MMRazorLoss(DistillLoss):
         self.loss = mmrazor.make(name, found, arguments)
         self.inputs = self._check_inputs(name, cfg.get('inputs'))
         self.entrywise = kind not in ANY_WIDTH
+        if kind in SOFTMAX:
+            self.least_classes = 2
         if hasattr(self.loss, 'num_classes'):  # checked by the distiller
             self.columns = self.loss.num_classes
         if kind == 'DKDLoss' and self.loss.reduction in ('mean', 'none'):
