@@ -101,6 +101,8 @@ def _read(path: str) -> list[dict[str, list]]:
     try:
         with open(path) as file:
             table = json.load(file)
+        if not isinstance(table, dict):
+            raise TypeError(f'it holds a {type(table).__name__}')
         table.setdefault('annotations', [])
         columns = [
             {key: [entry[key] for entry in table[part]] for key in keys}

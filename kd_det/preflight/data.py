@@ -8,7 +8,7 @@ from mmengine.fileio import list_from_file
 from kd_det.config import SPLITS, leaf_datasets
 from kd_det.errors import UserError
 from kd_det.preflight.classification_data import check_classification
-from kd_det.preflight.data_report import DataReport
+from kd_det.preflight.data_report import DataReport, tell_shared
 from kd_det.preflight.dataset_types import is_classification, type_of
 from kd_det.preflight.detection_data import check_coco
 from kd_det.preflight.read_data import check_read, reads_itself
@@ -50,13 +50,16 @@ def check_data(
             folder, file = leaf.get('data_root'), leaf.get('ann_file')
             path = osp.join(folder or '', file or '')
             classes = class_names(leaf)
-            if (path, classes) not in seen:
-                seen.add((path, classes))
+            key = (path, classes, split == 'train')
+            if key not in seen:
+                seen.add(key)
                 labelled = split == 'train' or _is_scored(cfg, split)
                 reports.append(
                     check_coco(leaf, path, classes, split, labelled)
                 )
-    return [report for report in reports if report]
+    reports = [report for report in reports if report]
+    tell_shared(reports)
+    return reports
 
 
 def _is_scored(cfg: Config, split: str) -> bool:

@@ -46,7 +46,7 @@ def check_coco(
     labels = _labels(table, classes)
     check_images(table, leaf, report)
     check_used(table, labels, _left_out(table), classes, leaf, report)
-    _tell_ids(table, report)
+    _tell_ids(table, classes, report)
     return report
 
 
@@ -146,7 +146,9 @@ def _left_out(table: CocoTable) -> dict[str, np.ndarray]:
     }
 
 
-def _tell_ids(table: CocoTable, report: DataReport) -> None:
+def _tell_ids(
+    table: CocoTable, classes: tuple[str, ...], report: DataReport
+) -> None:
     """Say what kd_det reads in another way than MMDetection alone."""
     odd = [key for key in table.ids if not is_plain_id(key)]
     if odd and report.split != 'train':  # they matter to evaluation alone
@@ -156,6 +158,14 @@ def _tell_ids(table: CocoTable, report: DataReport) -> None:
             'them, while MMDetection alone would count a found object as '
             'missed, or stop: number them from 1 in the file to score the '
             'same there.'
+        )
+    order = [key for key, name in table.names.items() if str(name) in classes]
+    if order != sorted(order) and report.split != 'train':
+        report.warnings.append(
+            f'the category ids are not in ascending order ({few(order)}), '
+            'and the table that CocoMetric prints with classwise=True names '
+            "another class's AP; kd_det's own reports do not: number the "
+            'categories in their order to use that table.'
         )
     if any(not isinstance(name, str) for name in table.names.values()):
         report.warnings.append(

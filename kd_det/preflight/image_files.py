@@ -2,6 +2,7 @@
 
 import os
 import os.path as osp
+import unicodedata
 
 import mmcv
 import numpy as np
@@ -12,7 +13,7 @@ from kd_det.preflight.box_table import BoxTable
 from kd_det.preflight.boxes import SLACK, overhang
 from kd_det.preflight.data_report import DataReport
 
-LOOKED_AT = 256  # images, evenly spread; so many again among suspects
+LOOKED_AT = 512  # images, evenly spread; so many again among suspects
 ODD = 0.01  # of them: below it, wrong sizes are only told
 # what Pillow raises at files that OpenCV may still read
 UNREAD = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
@@ -39,6 +40,7 @@ def check_images(table: BoxTable, leaf: dict, report: DataReport) -> None:
     if '://' in folder or leaf.get('backend_args'):
         return
     check_there(folder, table.files, table.path, table.elsewhere)
+    report.images = {osp.join(folder, file) for file in table.files}
     loader = loader_of(leaf.get('pipeline'))
     if loader is None:
         return
@@ -111,9 +113,14 @@ def _where(folder: str, name: str, there: dict[str, set[str]]) -> str:
     if file != name and osp.isfile(osp.join(folder, file)):
         return f'{file!r} is there: take the folder out of its name.'
     for other in there[osp.dirname(name)]:
-        if other.casefold() == file.casefold():
+        if _alike(other) == _alike(file):
             return f'{other!r} is there: write its name the same.'
     return ''
+
+
+def _alike(name: str) -> str:
+    """Return a name without what systems change: case, form of accents."""
+    return unicodedata.normalize('NFC', name).casefold()
 
 
 def loader_of(pipeline: list[dict] | None) -> dict | None:

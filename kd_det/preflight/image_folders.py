@@ -105,6 +105,7 @@ def _check_files(
         return
     fix = 'set data_prefix to the folder that its names start from.'
     check_there(folder, names, path, fix)
+    report.images = {osp.join(folder, name) for name in names}
     report.facts['images looked at'] = check_readable(folder, names)
 
 
@@ -156,6 +157,7 @@ def check_tree(dataset, split: str) -> DataReport:
     report = DataReport(
         split, root, {'images': len(images), 'classes': len(folders)}
     )
+    report.images = {osp.join(root, image) for image in images}
     report.facts['images looked at'] = check_readable(root, images)
     if others:
         report.warnings.append(

@@ -95,6 +95,11 @@ def _check_some(
 ) -> None:
     if objects.any():
         return
+    if not ours.any():
+        raise UserError(
+            f'All boxes of the classes in {table.path!r} have ignore=1 and '
+            'are left out; take it off.'
+        )
     if used.any():
         raise UserError(
             f'All {used.sum()} usable boxes of {table.path!r} are marked as '

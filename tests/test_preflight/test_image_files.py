@@ -151,6 +151,17 @@ def test_where_a_missing_image_may_be(refused, change, hint):
     assert '12 of the 12 images' in text and hint in text
 
 
+def test_accents_written_in_another_way(refused, own_images):
+    """As macOS writes them into archives."""
+    (own_images / '000001.png').rename(own_images / 'e\u0301.png')
+
+    def rename(table):
+        table['images'][0]['file_name'] = '\u00e9.png'
+
+    text = refused(rename, kind=FileNotFoundError)
+    assert '1 of the 12 images' in text and 'write its name the same' in text
+
+
 def test_other_loaders_are_left_alone(check):
     """What reads no image file, or from elsewhere, has a size of its own."""
 

@@ -131,6 +131,47 @@ def test_a_test_file_without_boxes(check, tmp_path, shapes):
     assert report.facts == {'images': 6, 'images looked at': 6}
 
 
+@pytest.mark.parametrize('split', ['train', 'val'])
+def test_all_boxes_are_to_be_ignored(refused, split):
+    def ignore(table):
+        for entry in table['annotations']:
+            entry['ignore'] = 1
+
+    assert 'have ignore=1 and are left out' in refused(ignore, (split,))
+
+
+def test_category_ids_that_do_not_rise(check):
+    """MMDetection's table of AP by class then has other names."""
+
+    def turn(table):
+        for entry in table['categories']:
+            entry['id'] = 8 - entry['id']
+        for entry in table['annotations']:
+            entry['category_id'] = 8 - entry['category_id']
+
+    plain, report = check(turn, ('train', 'val'))
+    assert not [w for w in plain.warnings if 'ascending' in w]
+    [line] = [w for w in report.warnings if 'ascending' in w]
+    assert '(7, 6, 5, 4, 3, 2, 1)' in line and 'classwise=True' in line
+
+
+def test_images_that_are_trained_on_too(check, shapes, tmp_path):
+    """Two folders of the same images count as one."""
+    assert not any(
+        'trained on too' in warning
+        for report in check(splits=('train', 'val'))
+        for warning in report.warnings
+    )
+    same = dict(
+        ann_file='annotations/instances_train.json',
+        data_prefix=dict(img='train/'),
+    )
+    train, val = check(splits=('train', 'val'), **same)
+    [line] = [w for w in val.warnings if 'trained on too' in w]
+    assert '12 of the 12 images' in line and 'train/000001.png' in line
+    assert not [w for w in train.warnings if 'trained on too' in w]
+
+
 def test_few_images_have_boxes(check):
     def few(table):
         table['annotations'] = table['annotations'][:2]
