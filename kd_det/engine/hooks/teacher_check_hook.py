@@ -15,6 +15,7 @@ from mmengine.utils import get_installed_path
 from kd_det import random_state
 from kd_det.config import leaf_datasets
 from kd_det.distillers.class_match import ClassMatch, match_classes
+from kd_det.engine.teacher_score import Score, check_floor, warning_of
 from kd_det.errors import UserError, counted, few
 from kd_det.models import require_pair
 from kd_det.models.unwrap import unwrap
@@ -26,11 +27,13 @@ from kd_det.registry import HOOKS
 class TeacherCheckHook(Hook):
     """Evaluate the teacher on some validation images before training.
 
-    It runs with its own test pipeline and preprocessing. Its score is
-    logged beside the one that its metafile claims; a score under the floor
-    stops the run, since such a teacher has the wrong weights, classes or
-    preprocessing. Class lists that differ are matched by name. Random
-    generators are left as they were.
+    It runs with its own test pipeline and preprocessing, and, if that has
+    other image sizes, with the run's validation pipeline too, whose images are
+    like those it will teach on. The scores are logged beside the one that its
+    metafile claims; a score under the floor stops the run, since such a
+    teacher has the wrong weights, classes, preprocessing or image size. Class
+    lists that differ are matched by name. Random generators are left as they
+    were.
 
     Args:
         num_images: Validation images to use, evenly spread over the set.
@@ -99,38 +102,52 @@ class TeacherCheckHook(Hook):
         if match is not None and floor is not None:
             # the score is a mean over all classes of the run
             floor *= len(match.names) / len(ours)
+        sizes = _sizes_to_try(runner.cfg, teacher)
         with random_state.isolated():
-            scores, images = self._evaluate(runner, teacher, match)
-        score = next(
+            scores = [
+                self._score(runner, teacher, match, own, len(sizes) > 1)
+                for own in sizes
+            ]
+        claim = claimed_score(teacher.source)
+        claim = f'its metafile claims {claim}.' if claim else 'no claim known.'
+        for score in scores:
+            who = f'Teacher {teacher.ckpt!r}'
+            runner.logger.info(f'{who}: {score.text}; {claim}')
+        check_floor(scores, floor, _place(runner.cfg))
+        warning = warning_of(scores)
+        if warning:
+            runner.logger.warning(f'Teacher {teacher.ckpt!r} {warning}.')
+
+    def _score(
+        self,
+        runner,
+        teacher,
+        match: ClassMatch | None,
+        own: bool,
+        several: bool,
+    ) -> Score:
+        """Score the teacher at its own image size, or at that of the run."""
+        scores, images, sizes = self._evaluate(runner, teacher, match, own)
+        value = next(
             (v for k, v in scores.items() if k.endswith(self.metric)), None
         )
         if not scores:
-            score = 0.0  # MMDetection's answer to no box at all
-        if score is None:
+            value = 0.0  # MMDetection's answer to no box at all
+        if value is None:
             raise UserError(
                 f'TeacherCheckHook: no metric ends in {self.metric!r}; the '
                 f'evaluator gives {", ".join(scores)}.'
             )
-        claim = claimed_score(teacher.source)
-        runner.logger.info(
-            f'Teacher {teacher.ckpt!r}: {self.metric} {score:.3f} on '
-            f'{counted(images, "validation image")}; '
-            + (f'its metafile claims {claim}.' if claim else 'no claim known.')
-        )
-        if floor is not None and score < floor:
-            raise UserError(
-                f'The teacher scores {self.metric} {score:.3f} on '
-                f'{counted(images, "validation image")}, under the floor of '
-                f'{floor:g}: check its checkpoint, class order and '
-                'preprocessing, or lower the floor (--cfg-options '
-                f'{_place(runner.cfg)}.floor=0).'
-            )
+        text = f'{self.metric} {value:.3f} on {images}'
+        if several:
+            text += sizes if own else f' as this run shows them{sizes}'
+        return Score(value, text)
 
     @torch.no_grad()
     def _evaluate(
-        self, runner, teacher, match: ClassMatch | None
-    ) -> tuple[dict[str, float], int]:
-        cfg = self._loader_cfg(runner.cfg, teacher)
+        self, runner, teacher, match: ClassMatch | None, own: bool
+    ) -> tuple[dict[str, float], str, str]:
+        cfg = _loader_cfg(runner.cfg, teacher if own else None)
         dataset = DATASETS.build(cfg['dataset'])
         if len(dataset) > self.num_images:
             # a folder tree is sorted by class: the first would be one class
@@ -159,16 +176,28 @@ class TeacherCheckHook(Hook):
             if match is not None:
                 found = [match.translate(sample) for sample in found]
             evaluator.process(found, batch)
-        return evaluator.evaluate(len(dataset)), len(dataset)
+        return evaluator.evaluate(len(dataset)), images, sizes
 
-    def _loader_cfg(self, cfg, teacher) -> dict:
-        loader = copy.deepcopy(cfg.val_dataloader)
-        own = teacher.cfg.get('test_dataloader')
-        for leaf in leaf_datasets(loader['dataset']):
-            if own:
-                source = next(leaf_datasets(own['dataset']))
-                leaf['pipeline'] = copy.deepcopy(source['pipeline'])
-        return loader
+
+def _loader_cfg(cfg, teacher) -> dict:
+    """Return the validation loader, of a teacher with its own pipeline."""
+    loader = copy.deepcopy(cfg.val_dataloader)
+    own = teacher.cfg.get('test_dataloader') if teacher else None
+    for leaf in leaf_datasets(loader['dataset']):
+        if own:
+            source = next(leaf_datasets(own['dataset']))
+            leaf['pipeline'] = copy.deepcopy(source['pipeline'])
+    return loader
+
+
+def _sizes_to_try(cfg, teacher) -> tuple[bool, ...]:
+    """Return whether to take its own pipeline, and then that of the run."""
+    pipelines = [
+        next(leaf_datasets(_loader_cfg(cfg, who)['dataset']))['pipeline']
+        for who in (teacher, None)
+    ]
+    own, ours = map(sizes_in, pipelines)
+    return (True,) if own == ours else (True, False)
 
 
 def _place(cfg) -> str:

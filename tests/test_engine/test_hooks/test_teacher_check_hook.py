@@ -1,17 +1,22 @@
 """A teacher is looked at before a step is taken."""
 
+import json
 import random
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from tiny import CLASSES, pair_cfg, run_cfg, tiny_spec
 
 from kd_det.engine.hooks.teacher_check_hook import claimed_score
 from kd_det.errors import UserError
+from kd_det.models import FrozenTeacher
 from kd_det.models.spec import read_spec
 from kd_det.testing import save_teacher
 
@@ -45,6 +50,23 @@ def own(shapes, tmp_path_factory):
     cfg.dump(folder / 'teacher.py')
     spec = dict(cfg=str(folder / 'teacher.py'))
     return save_teacher(spec, folder / 'teacher.pth', CLASSES)
+
+
+@pytest.fixture(scope='module')
+def at_size(own, tmp_path_factory):
+    """Return the spec with the image size that is the teacher's own."""
+    folder = tmp_path_factory.mktemp('sizes')
+
+    def write(side):
+        cfg = Config.fromfile(own['cfg'])
+        for step in cfg.test_dataloader.dataset.pipeline:
+            if step['type'] == 'Resize':
+                step['scale'] = (side, side)
+        path = folder / f'teacher{side}.py'
+        cfg.dump(path)
+        return dict(own, cfg=str(path))
+
+    return write
 
 
 def runner(model, shapes, folder, *hooks, **changes):
@@ -98,6 +120,91 @@ def test_score_is_that_of_the_teacher_alone(own, shapes, tmp_path):
     assert 'no claim known' in log
     scale = 'Checking the teacher on 4 validation images, with Resize scale=('
     assert scale in log
+
+
+def scores_in(log):
+    """Return the scores of a log: at the teacher's size, at the run's."""
+    return [float(s) for s in re.findall(r'bbox_mAP (\d\.\d+) on 4 val', log)]
+
+
+def test_another_image_size_is_scored_too(own, at_size, shapes, tmp_path):
+    """Each score is the one of a teacher whose own size it is."""
+    run = runner(
+        pair_cfg(at_size(32)), shapes, tmp_path / 'a', HOOK, log_level='INFO'
+    )
+    draws_of_first_step(run)
+    log = logged(run)
+    assert 'on 4 validation images, with Resize scale=(32, 32); no cl' in log
+    assert (
+        'on 4 validation images as this run shows them, with Resize scale=('
+        '64, 64); no claim'
+    ) in log
+    alone = runner(
+        pair_cfg(own), shapes, tmp_path / 'b', HOOK, log_level='INFO'
+    )
+    draws_of_first_step(alone)
+    (expected,) = scores_in(logged(alone))
+    assert 'as this run' not in logged(alone)
+    here, there = scores_in(log)[:2]
+    assert there == expected != here
+
+
+def write_predictions(spec, shapes, path):
+    """Write as the truth what a teacher predicts at its own image size."""
+    network = FrozenTeacher(spec).model
+    cfg = Config.fromfile(spec['cfg']).test_dataloader.dataset
+    dataset = DATASETS.build(cfg)
+    table = json.loads((shapes / cfg.ann_file).read_text())
+    table['annotations'] = []
+    for item in dataset:
+        batch = {key: [value] for key, value in item.items()}
+        with torch.no_grad():
+            (found,) = network.test_step(batch)
+        best = found.pred_instances[:3]
+        for box, label in zip(best.bboxes.tolist(), best.labels.tolist()):
+            width, height = box[2] - box[0], box[3] - box[1]
+            table['annotations'].append(
+                dict(
+                    id=len(table['annotations']) + 1,
+                    image_id=found.img_id,
+                    category_id=dataset.cat_ids[label],
+                    bbox=[*box[:2], width, height],
+                    area=width * height,
+                    iscrowd=0,
+                )
+            )
+    path.write_text(json.dumps(table))
+
+
+def test_good_at_its_own_size_only(own, at_size, shapes, tmp_path):
+    spec = at_size(32)
+    path = tmp_path / 'truth.json'
+    write_predictions(spec, shapes, path)
+    evaluator = dict(type='CocoMetric', ann_file=str(path), metric='bbox')
+    changes = dict(log_level='INFO', val_evaluator=evaluator)
+    run = runner(
+        pair_cfg(spec), shapes, tmp_path / 'b', HOOK | dict(floor=0), **changes
+    )
+    draws_of_first_step(run)
+    log = logged(run)
+    here, there = scores_in(log)[:2]
+    assert here > 0.9 and there < 0.8 * here
+    assert 'WARNING - Teacher' in log
+    assert (
+        f"teacher.pth' is good at its own image size only: bbox_mAP {here:.3f}"
+    ) in log
+    floor = (here + there) / 2
+    refused(
+        r'scores bbox_mAP .* as this run shows them, .*, under the floor of .*'
+        r': at its own image size it scores bbox_mAP .*scale=\(32, 32\), so',
+        runner(
+            pair_cfg(spec),
+            shapes,
+            tmp_path / 'c',
+            HOOK | dict(floor=floor),
+            **changes,
+        ),
+    )
 
 
 def test_draws_stay(own, shapes, tmp_path):
