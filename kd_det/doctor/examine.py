@@ -10,6 +10,8 @@ from kd_det.config import set_seed
 from kd_det.doctor.contact_sheet import draw_sheet, swaps
 from kd_det.doctor.findings import Section, table
 from kd_det.doctor.first_steps import FirstSteps
+from kd_det.engine.hooks.teacher_check_hook import claimed_score
+from kd_det.engine.teacher_score import warning_of
 from kd_det.errors import UserError, few
 from kd_det.models import DistillModel
 from kd_det.precompute.short_run import MADE_FIRST, short_run
@@ -125,8 +127,21 @@ def _normalisation(preprocessor: BaseDataPreprocessor) -> dict[str, object]:
 def _teachers(steps: FirstSteps) -> Section:
     section = Section('Teacher')
     for name, teacher in steps.model.teachers.items():
+        scores = steps.scores.get(teacher.ckpt, [])
         section.lines.append(f'{name}: {teacher.ckpt}')
-        section.facts[name] = dict(checkpoint=str(teacher.ckpt))
+        section.lines += [f'  {score.text}' for score in scores]
+        claim = claimed_score(teacher.source)
+        section.lines += [f'  its metafile claims {claim}'] * bool(claim)
+        if not scores:
+            section.warnings.append(
+                f'{name} is not evaluated; add dict(type='
+                "'kd_det.TeacherCheckHook') to custom_hooks."
+            )
+        elif warning := warning_of(scores):
+            section.warnings.append(f'{name} {warning}.')
+        section.facts[name] = dict(
+            checkpoint=teacher.ckpt, scores=[score.value for score in scores]
+        )
     if steps.moved:
         section.problems.append(
             f'The teacher changed within {steps.last} steps: '

@@ -8,7 +8,9 @@ import torch
 from mmengine.hooks import Hook
 from torch import Tensor, nn
 
+from kd_det.engine.hooks import TeacherCheckHook
 from kd_det.engine.hooks.step_time_hook import RECORD
+from kd_det.engine.teacher_score import Score
 from kd_det.models import DistillModel
 from kd_det.models.unwrap import unwrap
 from kd_det.precompute.gradient_shares import (
@@ -27,6 +29,7 @@ class FirstSteps(Hook):
     Attributes:
         last: The step that is measured, the last of a shorter run.
         model: The model of the run.
+        scores: Checkpoint of a teacher -> what it scores, and as what.
         shares: Key of the loss -> its gradient beside the task's.
         shapes: Distiller -> field -> shape that its losses get.
         losses: Key -> value in the last step.
@@ -40,6 +43,7 @@ class FirstSteps(Hook):
     priority = 'LOWEST'
 
     def __init__(self) -> None:
+        self.scores: dict[str, list[Score]] = {}
         self.shares: dict[str, GradientShare] = {}
         self.shapes: dict[str, dict[str, list[int]]] = {}
         self.losses: dict[str, float] = {}
@@ -52,6 +56,9 @@ class FirstSteps(Hook):
         self.model = unwrap(runner.model)
         self.steps = runner.train_loop.max_iters
         self.last = min(STEPS, self.steps)
+        for hook in runner.hooks:
+            if isinstance(hook, TeacherCheckHook):
+                self.scores = hook.scores
         self._before = _still(self.model)
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()

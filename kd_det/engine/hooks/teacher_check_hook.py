@@ -65,6 +65,7 @@ class TeacherCheckHook(Hook):
         self.num_images = num_images
         self.floor = floor
         self.metric = metric
+        self.scores: dict[str, list[Score]] = {}  # by checkpoint
 
     def before_train(self, runner) -> None:
         """Check the classes, then the score."""
@@ -108,6 +109,7 @@ class TeacherCheckHook(Hook):
                 self._score(runner, teacher, match, own, len(sizes) > 1)
                 for own in sizes
             ]
+        self.scores[teacher.ckpt] = scores
         claim = claimed_score(teacher.source)
         claim = f'its metafile claims {claim}.' if claim else 'no claim known.'
         for score in scores:
