@@ -73,10 +73,6 @@ def read_coco(path: str, split: str) -> CocoTable:
     for part, columns in zip(NEEDED, (images, boxes, categories)):
         _check_ids(part, columns, path)
     _check_texts(images, categories, path)
-    numbers = {
-        key: _numbers(boxes, key, 'annotation', path)
-        for key in ('area', 'iscrowd', 'ignore')
-    }
     sides = [_numbers(images, k, 'image', path) for k in ('width', 'height')]
     return CocoTable(
         path=path,
@@ -89,9 +85,9 @@ def read_coco(path: str, split: str) -> CocoTable:
         owners=find(boxes['image_id'], images['id'], 'image', path),
         category_ids=boxes['category_id'],
         boxes=_numbers(boxes, 'bbox', 'annotation', path, 4),
-        areas=numbers['area'],
-        crowd=numbers['iscrowd'] != 0,
-        left_out=numbers['ignore'] != 0,
+        areas=_numbers(boxes, 'area', 'annotation', path),
+        crowd=_flags(boxes, 'iscrowd', path),
+        left_out=_flags(boxes, 'ignore', path),
         masked=np.array([bool(s) for s in boxes['segmentation']], bool),
     )
 
@@ -203,6 +199,19 @@ def _numbers(
         f'{accepted}, the first {values[odd[0]]!r} ({noun} '
         f'{columns["id"][odd[0]]!r}); correct it, or take the entry out.'
     )
+
+
+def _flags(columns: dict[str, list], key: str, path: str) -> np.ndarray:
+    """Return a column of 0 and 1 as booleans, (N,)."""
+    values = _numbers(columns, key, 'annotation', path)
+    odd = np.flatnonzero(~np.isin(values, (0, 1)))
+    if len(odd):
+        raise UserError(
+            f'In {len(odd)} of the {len(values)} annotations of {path!r} '
+            f'{key} is not 0 or 1, the first {columns[key][odd[0]]!r} '
+            f'(annotation {columns["id"][odd[0]]!r}); correct it.'
+        )
+    return values == 1
 
 
 def _is_number(value: object, width: int | None) -> bool:

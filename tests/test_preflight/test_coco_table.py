@@ -153,6 +153,25 @@ def test_values_of_another_type(refused, part, key, value, accepted):
     assert f'{key} is not {accepted}, the first {value!r}' in text
 
 
+@pytest.mark.parametrize('key', ['iscrowd', 'ignore'])
+@pytest.mark.parametrize('value', [2, -1, 0.5, 10**40, float('nan')])
+def test_flags_that_are_neither_0_nor_1(refused, key, value):
+    def spoil(table):
+        table['annotations'][4][key] = value
+
+    text = refused(spoil)
+    assert f'{key} is not 0 or 1, the first' in text and 'annotation 5' in text
+
+
+def test_flags_as_booleans(check):
+    def flag(table):
+        for number, entry in enumerate(table['annotations']):
+            entry['iscrowd'] = number % 2 == 0
+
+    [report] = check(flag)
+    assert report.facts['crowds'] == 20
+
+
 def test_integers_and_numbers_of_many_digits(check):
     def whole(table):
         for entry in table['annotations'][::2]:
