@@ -88,7 +88,10 @@ def _channels(error: Exception, frames: list[FrameType]) -> str | None:
     """Return what to do about grey images where colour is taken, and back."""
     text = str(error)
     named = re.search(r'to have (\d+) channels, but got (\d+)', text)
-    taken, given = named.groups() if named else ('3', '1')
+    shape = re.search(r'torch\.Size\(\[(\d+), ', text)
+    taken, given = (
+        named.groups() if named else ('3', shape[1] if shape else '1')
+    )
     in_conv = bool(named) and {taken, given} <= {'1', '3', '4'}
     in_preprocessor = any(
         'preprocessor' in frame.f_globals.get('__name__', '')
