@@ -11,7 +11,7 @@ ATOMIC = 'kd_det.atomic'
 
 
 class AtomicBackend(LocalBackend):
-    """Local files that replace an older one when they are complete.
+    """Local files that replace an older one only once they are complete.
 
     ``backend_args=dict(backend='kd_det.atomic')`` chooses it wherever
     MMEngine writes files.
@@ -21,7 +21,7 @@ class AtomicBackend(LocalBackend):
         """Write bytes.
 
         Raises:
-            UserError: The disk is full; an older file is as it was.
+            UserError: The disk is full; an older file is left unchanged.
         """
         try:
             with atomic_write(filepath) as file:

@@ -1,4 +1,4 @@
-"""Each test image of a classifier, with the class found, as a picture."""
+"""Save each test image of a classifier with its predicted class."""
 
 import os.path as osp
 
@@ -10,14 +10,14 @@ from kd_det.models.unwrap import unwrap
 
 
 class ClassPictures(Hook):
-    """Write every image of a test into a folder.
+    """Save every image of a test run, with its prediction, to a folder.
 
-    MMPretrain's own hook writes one in 5000, and gives images of one name
-    in several folders a single file.
+    MMPretrain's own hook saves one image in 5000, and writes images with the
+    same name in different folders to a single file.
 
     Args:
-        folder: Where to write ``<number>_<name>.png``; the number is that of
-            the image in the data set.
+        folder: Where to write ``<number>_<name>.png``; the number is the index
+            of the image in the data set.
     """
 
     def __init__(self, folder: str) -> None:
@@ -41,10 +41,10 @@ class ClassPictures(Hook):
 
 
 def check_visualizer(runner: Runner) -> None:
-    """Raise a UserError unless a run can draw classes."""
+    """Raise a UserError unless the run's visualizer can draw classes."""
     if not hasattr(runner.visualizer, 'visualize_cls'):
         raise UserError(
-            f'--show-dir: {type(runner.visualizer).__name__} draws no '
+            f'--show-dir: {type(runner.visualizer).__name__} cannot draw '
             "classes; write visualizer=dict(type='UniversalVisualizer') in "
             'the config.'
         )

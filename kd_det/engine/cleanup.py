@@ -1,4 +1,4 @@
-"""A run that is refused before its first step leaves nothing behind."""
+"""Clean up after a run that is refused before its first step."""
 
 import os
 import os.path as osp
@@ -19,7 +19,7 @@ from kd_det.files import check_folder, first_existing
 
 
 class FirstStep(Hook):
-    """Know whether training has begun."""
+    """Record whether training has begun."""
 
     priority = 'VERY_HIGH'
 
@@ -27,20 +27,20 @@ class FirstStep(Hook):
         self.begun = self.taken = False
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        """Note that it begins."""
+        """Record that the first step has begun."""
         self.begun = True
 
     def after_train_iter(
         self, runner, batch_idx, data_batch=None, outputs=None
     ) -> None:
-        """Note that it has been taken."""
+        """Record that the first step is complete."""
         self.taken = True
 
     def refused(self, error: Exception) -> bool:
         """Return whether an error leaves nothing worth keeping.
 
-        What breaks in the first step itself leaves its log, unless it is a
-        refusal in a sentence.
+        A crash within the first step keeps its log; a ``UserError`` there does
+        not.
         """
         return not self.taken and (
             not self.begun or isinstance(error, UserError)
@@ -49,16 +49,17 @@ class FirstStep(Hook):
 
 @contextmanager
 def nothing_left(cfg: Config, step: FirstStep | None = None) -> Iterator[None]:
-    """Take a Runner's log and config away if the block raises.
+    """Remove a Runner's log and config if the block raises.
 
-    Class means and checkpoints stay: they are worth something.
+    Class means and checkpoints are kept, since they can be reused.
 
     Args:
         cfg: The run's config.
-        step: Of a training; whether everything stays.
+        step: The hook of a training run, which decides whether everything is
+            kept; default: None.
 
     Raises:
-        UserError: The work dir cannot be a folder, or not be written.
+        UserError: The work directory is not a folder or is not writable.
     """
     check_folder(cfg.work_dir)
     folder = Path(osp.abspath(cfg.work_dir))
@@ -66,14 +67,14 @@ def nothing_left(cfg: Config, step: FirstStep | None = None) -> Iterator[None]:
     before = {*os.listdir(folder)} if folder.is_dir() else set()
     copy = folder / osp.basename(cfg.filename or 'config.py')
     old = copy.read_bytes() if copy.is_file() else None
-    barrier()  # no rank makes the folder before another has looked
+    barrier()  # no rank creates the folder before every rank has looked
     try:
         yield
     except Exception as error:
         refused = step is None or step.refused(error)
         if is_main_process() and refused and folder.is_dir():
             for name in {*os.listdir(folder)} - before:
-                # as MMEngine names the folder of a log, and a config
+                # the names that MMEngine gives log folders and configs
                 log = re.fullmatch(r'\d{8}_\d{6}(\.py)?', name)
                 if log or name == DIGEST:
                     _remove(folder / name)
@@ -87,8 +88,8 @@ def nothing_left(cfg: Config, step: FirstStep | None = None) -> Iterator[None]:
 
 
 def _forget_visualizers(kind: type[Visualizer]) -> None:
-    """Let a later run of this process not draw into what was removed."""
-    kind._instance_dict.clear()  # MMEngine hands them out by name
+    """Keep a later run in this process from drawing into a removed folder."""
+    kind._instance_dict.clear()  # MMEngine caches them by name
     for heir in kind.__subclasses__():
         _forget_visualizers(heir)
 
@@ -101,7 +102,7 @@ def _remove(path: Path) -> None:
 
 
 def _remove_empty(folder: Path, above: Path) -> None:
-    with suppress(OSError):  # it holds something
+    with suppress(OSError):  # it is not empty
         while folder != above:
             folder.rmdir()
             folder = folder.parent

@@ -12,14 +12,15 @@ from kd_det.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class PeerOptimWrapperConstructor:
-    """Give each peer of a ``MutualModel`` an optimiser of its own.
+    """Give each peer of a ``MutualModel`` its own optimiser.
 
-    All are of one config. An optimiser trains the peer and what its
-    distillers have.
+    All use the same config. Each trains a peer and the parameters of its
+    distillers.
 
     Args:
-        optim_wrapper_cfg: As MMEngine's constructors take it.
-        paramwise_cfg: The same; its keys are matched below a peer.
+        optim_wrapper_cfg: As for MMEngine's constructors.
+        paramwise_cfg: As for MMEngine's constructors; its keys are matched
+            within a peer.
 
     Example:
         >>> optim_wrapper = dict(
@@ -55,21 +56,22 @@ class PeerOptimWrapperConstructor:
 
 
 class PeerOptimWrappers(OptimWrapperDict):
-    """The optimisers of peers, which count steps as a single one does."""
+    """The peers' optimisers, which count steps like a single optimiser."""
 
     def initialize_count_status(
         self, model: nn.Module, cur_iter: int, max_iters: int
     ) -> None:
-        """Tell each where training begins and ends: where gradients are
-        accumulated, that decides which steps move the weights.
+        """Pass each the start and end of training.
+
+        With gradient accumulation they decide which steps update the weights.
         """
         for own in self.values():
             own.initialize_count_status(model, cur_iter, max_iters)
 
     def optim_context(self, model: nn.Module) -> None:
-        """Stop: only a model without peers asks for it."""
+        """Raise, since only a model without peers uses it."""
         raise UserError(
-            f'{type(model).__name__} takes one optimiser, and there is one '
-            'for each peer; in several processes write model_wrapper_cfg='
-            "dict(type='kd_det.MutualDataParallel')."
+            f'{type(model).__name__} takes one optimiser, but there is one '
+            'for each peer; with several processes write '
+            "model_wrapper_cfg=dict(type='kd_det.MutualDataParallel')."
         )

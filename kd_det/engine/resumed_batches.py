@@ -1,4 +1,4 @@
-"""Where a data loader goes on after a resume."""
+"""Continue a data loader after a resume."""
 
 from collections.abc import Iterator
 
@@ -9,15 +9,15 @@ from kd_det import random_state
 
 
 class ResumedBatches:
-    """A batch sampler that goes on where another process stopped.
+    """A batch sampler that continues where another process stopped.
 
-    It counts batches, not indices, since a batch sampler may regroup what
-    it is given. The generators are restored when the first new batch is
-    asked for, since that is the next thing that happened after they were
-    captured; what was drawn until then, to get here, does not count.
+    It counts batches, not indices, since a batch sampler may regroup indices.
+    The generators are restored when the first new batch is requested, which is
+    what came next after they were captured; random numbers drawn until then,
+    to get to that point, have no effect.
 
     Args:
-        batches: The batch sampler it stands in for.
+        batches: The batch sampler it replaces.
     """
 
     def __init__(self, batches) -> None:
@@ -27,15 +27,15 @@ class ResumedBatches:
 
     @classmethod
     def install(cls, loader: DataLoader) -> 'ResumedBatches':
-        """Put one in the place of a loader's batch sampler."""
+        """Replace a loader's batch sampler."""
         name = 'sampler' if loader.batch_sampler is None else 'batch_sampler'
         batches = cls(getattr(loader, name))
-        # past DataLoader.__setattr__, which forbids another batch sampler
+        # bypasses DataLoader.__setattr__, which forbids a new batch sampler
         vars(loader)[name] = batches
         return batches
 
     def resume(self, state: dict, skip: int = 0) -> None:
-        """Skip batches of the next pass; restore ``state`` behind them."""
+        """Skip batches of the next pass; restore ``state`` after them."""
         self._skip, self._state = skip, state
 
     def __iter__(self) -> Iterator:
@@ -61,28 +61,28 @@ class ResumedBatches:
 
 
 class ResumedIterator:
-    """What an ``IterBasedTrainLoop`` draws from while it resumes.
+    """The data iterator of an ``IterBasedTrainLoop`` while it resumes.
 
-    It lets the loop skip what was trained on in the loop's own way, then
-    has the generators restored and steps aside.
+    It lets the loop skip the trained batches in the loop's own way, then
+    restores the generators and removes itself.
 
     Args:
-        loop: The loop, whose iterator it stands in for.
-        batches: What is installed in the loop's data loader.
+        loop: The loop whose iterator it replaces.
+        batches: The sampler installed in the loop's data loader.
         state: The generators when the checkpoint was written.
     """
 
     def __init__(
         self, loop: IterBasedTrainLoop, batches: ResumedBatches, state: dict
     ) -> None:
-        # a new one: in some versions the old one has begun its first pass
+        # a new one: in some versions the old one has started its first pass
         self._iterator = type(loop.dataloader_iterator)(loop.dataloader)
         self._loop, self._batches, self._state = loop, batches, state
         skips = not getattr(loop, 'fast_forward_on_resume', False)
         self._left = loop.iter if skips else 0
 
     def skip_iter(self, count: int) -> None:
-        """Skip without loading, where this version of the loop can."""
+        """Skip without loading, if this version of the loop supports it."""
         self._iterator.skip_iter(count)
         self._left = 0
 

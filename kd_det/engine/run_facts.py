@@ -1,4 +1,4 @@
-"""What a run was: code, versions, machine, data, weights it began with."""
+"""Facts about a run: code, versions, machine, data, initial weights."""
 
 import os
 import os.path as osp
@@ -25,7 +25,7 @@ PACKAGES = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmdet', 'mmpretrain')
 def commit() -> str | None:
     """Return the git commit of the working directory, if it has one.
 
-    ``+changes`` behind it tells that tracked files differ from it.
+    ``+changes`` is appended if tracked files differ from it.
     """
     try:
         head, changes = (
@@ -53,7 +53,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, str | int]:
-    """Return the device, the threads of a process and the processes."""
+    """Return the device, threads per process and number of processes."""
     cuda = torch.cuda.is_available()
     return dict(
         device=torch.cuda.get_device_name() if cuda else 'cpu',
@@ -63,16 +63,16 @@ def machine() -> dict[str, str | int]:
 
 
 def data_facts(loader: dict, dataset: Dataset) -> dict:
-    """Return what tells one data set from another.
+    """Return facts that identify a data set.
 
     Args:
-        loader: Its config, such as ``cfg.train_dataloader``.
-        dataset: What was built from it.
+        loader: Config of its data loader, such as ``cfg.train_dataloader``.
+        dataset: The data set built from it.
 
     Returns:
-        The number of ``images``, the ``annotations`` as file name ->
-        sha256, and ``images_sha256`` of the images' names and sizes in
-        bytes, None where they are no files.
+        The number of ``images``, the ``annotations`` as file name -> SHA-256,
+        and ``images_sha256``, a hash of the images' names and sizes in bytes,
+        None if they are not files.
     """
     annotations = {}
     for leaf in leaf_datasets(loader['dataset']):
@@ -97,11 +97,11 @@ def data_facts(loader: dict, dataset: Dataset) -> dict:
 
 
 def initial_weights(cfg: Config) -> dict[str, dict[str, str | None]]:
-    """Return the checkpoints that a run begins with, by part of the model.
+    """Return a run's initial checkpoints by part of the model.
 
     Returns:
-        Name of the part (``student``, ``teacher``, ``model``) -> file name
-        or address -> sha256, None for what is no file on this machine.
+        Name of the part (``student``, ``teacher``, ``model``) -> file name or
+        URL -> SHA-256, None if it is not a local file.
     """
     model = cfg.model
     learners = specs_that_train(model)
@@ -125,7 +125,7 @@ def initial_weights(cfg: Config) -> dict[str, dict[str, str | None]]:
 
 
 def processor_seconds() -> float:
-    """Return the processor time of this process and its ended children."""
+    """Return the CPU time of this process and its finished children."""
     return sum(os.times()[:4])
 
 

@@ -12,32 +12,32 @@ SCHEDULES = Registry(
 
 
 class LossSchedule:
-    """Base: a pure function of the epochs, or iterations, completed.
+    """Base class: a pure function of the epochs or iterations completed.
 
-    It has no state, so that a resume needs none.
+    It has no state, so a resume needs none.
 
     Args:
-        by_epoch: Progress counts epochs, else iterations.
+        by_epoch: Count progress in epochs (default) or in iterations.
     """
 
     def __init__(self, by_epoch: bool = True) -> None:
         self.by_epoch = by_epoch
 
     def __call__(self, done: int) -> float:
-        """Return the scale when ``done`` epochs are completed."""
+        """Return the scale after ``done`` epochs or iterations."""
         raise NotImplementedError
 
 
 @SCHEDULES.register_module()
 class WarmUp(LossSchedule):
-    r"""Rise from 0, or from one step above it, to 1.
+    r"""Increase linearly from 0, or from one step above 0, to 1.
 
     .. math:: w(e) = \min(1, e / E)
 
     Args:
         epochs: :math:`E`, in iterations with ``by_epoch=False``.
-        origin: From which :math:`e` counts. 0 gives the first epoch no
-            weight, as ND's code does; 1 is mdistiller's.
+        origin: First value of :math:`e`. 0 gives the first epoch zero weight,
+            as in ND's code; 1 is mdistiller's choice.
         by_epoch: See :class:`LossSchedule`.
 
     Raises:
@@ -50,8 +50,8 @@ class WarmUp(LossSchedule):
         super().__init__(by_epoch)
         if epochs <= 0:
             raise UserError(
-                f'WarmUp: epochs={epochs!r}; a number above 0 is accepted, '
-                'and no WarmUp means none.'
+                f'WarmUp: epochs={epochs!r}; a number above 0 is accepted; '
+                'leave WarmUp out for no warm-up.'
             )
         if origin not in (0, 1):
             raise UserError(f'WarmUp: origin={origin!r}; accepted are 0 or 1.')
@@ -86,14 +86,14 @@ class _Decay(LossSchedule):
 
 @SCHEDULES.register_module()
 class LinearDecay(_Decay):
-    r"""Fall from 1 to ``final`` along a line.
+    r"""Decay linearly from 1 to ``final``.
 
     .. math:: w(e) = 1 - (1 - f) x, \quad
         x = \frac{e - b}{E - b} \text{ within } [0, 1]
 
     Args:
-        begin: :math:`b`, epochs completed when it begins to fall.
-        end: :math:`E`, epochs completed when it is at ``final``.
+        begin: :math:`b`, epochs completed when the decay begins.
+        end: :math:`E`, epochs completed when it reaches ``final``.
         final: :math:`f`.
         by_epoch: See :class:`LossSchedule`.
 
@@ -108,14 +108,14 @@ class LinearDecay(_Decay):
 
 @SCHEDULES.register_module()
 class CosineDecay(_Decay):
-    r"""Fall from 1 to ``final`` along half a cosine.
+    r"""Decay from 1 to ``final`` along half a cosine.
 
     .. math:: w(e) = f + (1 - f) \frac{1 + \cos \pi x}{2}, \quad
         x = \frac{e - b}{E - b} \text{ within } [0, 1]
 
     Args:
-        begin: :math:`b`, epochs completed when it begins to fall.
-        end: :math:`E`, epochs completed when it is at ``final``.
+        begin: :math:`b`, epochs completed when the decay begins.
+        end: :math:`E`, epochs completed when it reaches ``final``.
         final: :math:`f`.
         by_epoch: See :class:`LossSchedule`.
 
@@ -131,10 +131,10 @@ class CosineDecay(_Decay):
 
 @SCHEDULES.register_module()
 class Stop(LossSchedule):
-    """No weight any more from some epoch on.
+    """Set the weight to 0 from some epoch on.
 
     Args:
-        begin: Epochs completed when it stops.
+        begin: Epochs completed when the weight becomes 0.
         by_epoch: See :class:`LossSchedule`.
     """
 
@@ -151,7 +151,7 @@ def build_schedule(cfg: dict) -> LossSchedule:
     """Build a schedule from its config.
 
     Raises:
-        UserError: There is no schedule of that type.
+        UserError: The schedule type is unknown.
     """
     arguments = dict(cfg)
     kind = arguments.pop('type', None)

@@ -1,18 +1,18 @@
-"""What a teacher scores at its own image size and at that of the run."""
+"""A teacher's score at its own image size and at the run's."""
 
 from typing import NamedTuple
 
 from kd_det.errors import UserError
 
-SHARE = 0.8  # of the score at its own size; below it a teacher is told of
+SHARE = 0.8  # of the score at its own size; warn below it
 
 
 class Score(NamedTuple):
     """A score of a teacher.
 
     Attributes:
-        value: In the metric's unit.
-        text: The same in words, with the metric and the images.
+        value: The score, in the metric's unit.
+        text: The score in words, with the metric and the images.
     """
 
     value: float
@@ -23,9 +23,9 @@ def check_floor(scores: list[Score], floor: float | None, place: str) -> None:
     """Raise if a teacher scores below the floor.
 
     Args:
-        scores: At its own image size and, if it differs, at that of the run.
-        floor: Least accepted score; None accepts any.
-        place: Of the floor in the config.
+        scores: Scores at its own image size and, if it differs, at the run's.
+        floor: Minimum score; None accepts any.
+        place: The hook's place in the config.
 
     Raises:
         UserError: One of the scores is below the floor.
@@ -39,24 +39,25 @@ def check_floor(scores: list[Score], floor: float | None, place: str) -> None:
     else:
         why = (
             f'at its own image size it scores {own.text}, so train with '
-            'images of that size, or take a teacher for those of the run'
+            "images of that size, or use a teacher for the run's image size"
         )
     raise UserError(
-        f'The teacher scores {low[0].text}, under the floor of {floor:g}: '
+        f'The teacher scores {low[0].text}, below the floor of {floor:g}: '
         f'{why}, or lower the floor (--cfg-options {place}.floor=0).'
     )
 
 
 def warning_of(scores: list[Score]) -> str:
-    """Return a warning of a teacher that is good at its own size only, or ''.
+    """Return a warning for a teacher that is good only at its own size, or ''.
 
     Args:
-        scores: At its own image size and, if it differs, at that of the run.
+        scores: Scores at its own image size and, if it differs, at the run's.
     """
     own, run = scores[0], scores[-1]
     if run.value >= SHARE * own.value:
         return ''
     return (
-        f'is good at its own image size only: {own.text}, but {run.text}; '
-        'train with images of its size, or take a teacher for those of the run'
+        f'is good only at its own image size: {own.text}, but {run.text}; '
+        "train with images of that size, or use a teacher for the run's "
+        'image size'
     )

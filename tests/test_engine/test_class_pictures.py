@@ -39,5 +39,7 @@ def test_names_and_colours(tmp_path, to_rgb):
 
 def test_a_visualizer_that_draws_no_classes():
     runner = SimpleNamespace(visualizer=Visualizer())
-    with pytest.raises(UserError, match='Visualizer draws no classes; write'):
+    with pytest.raises(
+        UserError, match='Visualizer cannot draw classes; write'
+    ):
         check_visualizer(runner)

@@ -1,4 +1,4 @@
-"""Hooks around training."""
+"""Training hooks."""
 
 from kd_det.engine.hooks.autoencoder_hook import AutoEncoderHook
 from kd_det.engine.hooks.centroid_hook import CentroidHook

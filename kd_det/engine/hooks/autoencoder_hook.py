@@ -1,4 +1,4 @@
-"""AutoEncoderHook: stage 1 of FT and IE-KD, where it is not done yet."""
+"""AutoEncoderHook: run stage 1 of FT and IE-KD if needed."""
 
 from mmengine.hooks import Hook
 
@@ -10,21 +10,20 @@ from kd_det.registry import HOOKS
 
 @HOOKS.register_module()
 class AutoEncoderHook(Hook):
-    """Train the auto-encoders a config names, or verify what is there.
+    """Train the auto-encoders that a config names, or verify existing ones.
 
-    Before training, a distiller whose file is missing gets it made from the
-    teacher's maps of the training set; a file that exists must come from
-    this teacher, these points and widths, and these data. What an
-    interruption leaves is used.
+    Before training, a missing file is created from the teacher's feature maps
+    of the training set; an existing file must match the teacher, the tap
+    points and widths, and the data. An interrupted stage 1 is continued.
 
     Args:
         epochs: See :class:`kd_det.precompute.autoencoder.AutoEncoderStage`.
-        lr: See there.
-        p: See there.
-        seed: See there.
+        lr: See :class:`kd_det.precompute.autoencoder.AutoEncoderStage`.
+        p: See :class:`kd_det.precompute.autoencoder.AutoEncoderStage`.
+        seed: See :class:`kd_det.precompute.autoencoder.AutoEncoderStage`.
 
     Raises:
-        UserError: A file does not fit.
+        UserError: An existing file does not match.
 
     Paper: https://arxiv.org/abs/2107.00181
 
@@ -32,7 +31,7 @@ class AutoEncoderHook(Hook):
         >>> custom_hooks = [dict(type='kd_det.AutoEncoderHook', epochs=30)]
     """
 
-    priority = 'HIGH'  # before hooks that look at knowledge
+    priority = 'HIGH'  # before hooks that read the knowledge
 
     def __init__(
         self, epochs: int = 30, lr: float = 0.1, p: int = 1, seed: int = 0
@@ -40,7 +39,7 @@ class AutoEncoderHook(Hook):
         self.stage = AutoEncoderStage(epochs, lr, p, seed)
 
     def before_train(self, runner) -> None:
-        """Provide every distiller with its auto-encoder."""
+        """Give every distiller its auto-encoder."""
         model = unwrap(runner.model)
         require_pair(self, model)
         self.stage.provide_all(with_auto_encoder(model), runner.cfg)

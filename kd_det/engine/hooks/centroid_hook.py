@@ -1,4 +1,4 @@
-"""CentroidHook: no training without the right class means."""
+"""CentroidHook: compute or verify the class means before training."""
 
 import os.path as osp
 
@@ -15,25 +15,25 @@ from kd_det.registry import HOOKS
 
 @HOOKS.register_module()
 class CentroidHook(Hook):
-    """Compute the centroid files a config names, or verify what is there.
+    """Compute the centroid files that a config names, or verify existing ones.
 
-    Before training, a distiller whose file is missing gets it made by one
-    pass of the teacher over the training set; a file that exists must come
-    from this teacher, these classes and these annotations.
+    Before training, a missing file is computed in one pass of the teacher over
+    the training set; an existing file must match the teacher, the classes and
+    the annotations.
 
     Args:
-        source: ``'gt'`` or ``'proposals'``, for a file that is missing.
-            None takes proposals where a loss needs a background centroid.
+        source: ``'gt'`` or ``'proposals'``, used for a missing file. None
+            (default) means proposals if a loss needs a background centroid.
         augmented: See :func:`kd_det.precompute.centroids.compute_bank`.
 
     Raises:
-        UserError: A bank does not fit.
+        UserError: An existing file does not match.
 
     Example:
         >>> custom_hooks = [dict(type='kd_det.CentroidHook')]
     """
 
-    priority = 'HIGH'  # before hooks that look at knowledge
+    priority = 'HIGH'  # before hooks that read the knowledge
 
     def __init__(
         self, source: str | None = None, augmented: bool = False
@@ -42,7 +42,7 @@ class CentroidHook(Hook):
         self.augmented = augmented
 
     def before_train(self, runner) -> None:
-        """Provide every distiller with its bank."""
+        """Give every distiller its class means."""
         model = unwrap(runner.model)
         require_pair(self, model)
         for distiller in model.distill.values():
@@ -65,7 +65,7 @@ class CentroidHook(Hook):
             if get_rank() == 0:
                 bank.save(file)
             barrier()
-        else:  # made by another run since this model was built
+        else:  # written by another run since this model was built
             bank = CentroidBank.load(file)
         distiller.set_bank(bank)
 

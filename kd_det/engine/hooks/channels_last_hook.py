@@ -1,4 +1,4 @@
-"""ChannelsLastHook: the student's weights in the faster memory layout."""
+"""ChannelsLastHook: keep the student in the faster memory layout."""
 
 import torch
 from mmengine.hooks import Hook
@@ -11,8 +11,8 @@ from kd_det.registry import HOOKS
 class ChannelsLastHook(Hook):
     """Keep the convolutions of the trained network in channels-last layout.
 
-    On a CPU, and on a GPU in half precision, they run faster so; the sums
-    are the same up to rounding. A teacher has its own switch,
+    They run faster this way on a CPU, and on a GPU in half precision; results
+    are equal up to rounding. The teacher has its own option,
     ``teacher=dict(channels_last=True)``.
 
     Example:
@@ -20,7 +20,7 @@ class ChannelsLastHook(Hook):
     """
 
     def before_train(self, runner) -> None:
-        """Change the layout in place; the optimiser keeps its weights."""
+        """Change the layout in place; the optimiser keeps its references."""
         model = unwrap(runner.model)
         student = getattr(model, 'student', model)
         student.to(memory_format=torch.channels_last)

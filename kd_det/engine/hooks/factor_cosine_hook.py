@@ -1,4 +1,4 @@
-"""FactorCosineHook: does the exploring half explore?"""
+"""FactorCosineHook: check whether the exploring half explores."""
 
 import torch
 from torch import Tensor
@@ -12,16 +12,17 @@ from kd_det.registry import HOOKS
 
 @HOOKS.register_module()
 class FactorCosineHook(KnowledgeHook):
-    r"""Log how alike the factors of the student and the teacher are.
+    r"""Log the similarity of the student's and the teacher's factors.
 
-    ``<distiller>.inherit_cosine``: mean over samples and levels of the
-    cosine of the factors; ``.explore_cosine``: the same of its absolute
-    value. The exploration loss of IE-KD has an optimum that explores
-    nothing, the teacher's factor negated: ``explore_cosine`` near 1 shows
-    it. Without a split it is ``.factor_cosine``.
+    ``<distiller>.inherit_cosine`` is the cosine of the factors, averaged over
+    samples and levels; ``.explore_cosine`` is the average of its absolute
+    value. The exploration loss of IE-KD has a trivial optimum, the negated
+    teacher factor; ``explore_cosine`` near 1 indicates it. Without a split,
+    ``.factor_cosine`` is logged.
 
     Args:
-        interval: Steps within an epoch; best the logger's.
+        interval: Steps between measurements within an epoch; preferably the
+            logger's interval.
 
     Paper: https://arxiv.org/abs/2107.00181
 
@@ -38,7 +39,7 @@ class FactorCosineHook(KnowledgeHook):
     def quantities(
         self, distiller: Distiller, knowledge: dict
     ) -> dict[str, float]:
-        """Return the cosines of the factors that there are."""
+        """Return the cosines of the available factors."""
         return factor_cosines(knowledge)
 
 
@@ -47,7 +48,7 @@ def factor_cosines(knowledge: dict[str, tuple[Tensor, ...]]) -> dict:
     """Return the quantities that :class:`FactorCosineHook` logs.
 
     Args:
-        knowledge: Perhaps with factors, levels of (N, m, H, W).
+        knowledge: May contain factors, one (N, m, H, W) per level.
     """
     fields = dict(
         inherit_cosine='student_inherit_factors',

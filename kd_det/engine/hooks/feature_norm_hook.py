@@ -1,4 +1,4 @@
-"""FeatureNormHook: log the norms and the direction of embeddings."""
+"""FeatureNormHook: log the norm and direction of embeddings."""
 
 import logging
 
@@ -12,27 +12,28 @@ from kd_det.engine.hooks.knowledge_hook import KnowledgeHook
 from kd_det.functional import linear_cka
 from kd_det.registry import HOOKS
 
-# ratio of norms from which a loss of class means is bending the embedding
+# norm ratio above which a class-mean loss distorts the embedding
 TOO_LONG = 1.5
 
 
 @HOOKS.register_module()
 class FeatureNormHook(KnowledgeHook):
-    """Log what ND is about, for each distiller that has embeddings.
+    """Log the quantities behind ND for each distiller that has embeddings.
 
     ``<distiller>.student_norm``, ``.teacher_norm``: mean norms;
-    ``.norm_ratio``: the first over the second; ``.centroid_cosine``: mean
-    cosine of the student's embedding and the class mean of its label, where
-    there are class means; ``.embed_cka``: linear CKA of the two networks'
-    embeddings, debiased, of four rows or more. All are over the rows of one
-    step of rank 0, the foreground rows where there is a background; a step
-    without any logs nothing. Steps between cost nothing.
+    ``.norm_ratio``: the first divided by the second; ``.centroid_cosine``:
+    mean cosine of the student's embedding and the class mean of its label, if
+    there are class means; ``.embed_cka``: debiased linear CKA of the two
+    networks' embeddings, for four rows or more. All use the rows of one step
+    on rank 0, only foreground rows if there is a background class; a step
+    without rows logs nothing. The steps in between have no overhead.
 
-    Warns once if a loss compares with class means and the norm ratio is
-    above 1.5: from the teacher's norm on, such a loss no longer limits it.
+    Warns once if a loss uses class means and the norm ratio exceeds 1.5: above
+    the teacher's norm, such a loss no longer limits the student's.
 
     Args:
-        interval: Steps within an epoch; best the logger's.
+        interval: Steps between measurements within an epoch; preferably the
+            logger's interval.
 
     Paper: https://arxiv.org/abs/2305.17007
 
@@ -50,7 +51,7 @@ class FeatureNormHook(KnowledgeHook):
     def quantities(
         self, distiller: Distiller, knowledge: dict
     ) -> dict[str, float]:
-        """Return the norms, and the cosine where there are class means."""
+        """Return the norms, and the cosine if there are class means."""
         values = feature_norms(distiller, knowledge)
         ratio = values.get('norm_ratio', 0.0)
         if ratio > TOO_LONG and 'centroids' in distiller.asked:
@@ -58,7 +59,7 @@ class FeatureNormHook(KnowledgeHook):
         return values
 
     def _warn(self, distiller: Distiller, ratio: float) -> None:
-        """Say once a distiller that its embeddings have become too long."""
+        """Warn once per distiller that its embeddings have become too long."""
         if distiller.name in self._warned:
             return
         self._warned.add(distiller.name)
@@ -70,7 +71,7 @@ class FeatureNormHook(KnowledgeHook):
         through = (
             ''
             if 'student_embed' in distiller.connectors.cfgs
-            else 'let the embedding pass through a connector, '
+            else 'pass the embedding through a connector, '
             f'model.distillers.{distiller.name}.connectors='
             "dict(student_embed=dict(type='EmbeddingAdaptor')), as in "
             'configs/_base_/methods/nd_adaptor_roi.py, or '
@@ -79,7 +80,7 @@ class FeatureNormHook(KnowledgeHook):
             f"{distiller.name}: the student's embeddings are {ratio:.2f} "
             "times as long as the teacher's (norm_ratio): an offset common "
             'to all classes raises their cosine to the class means and '
-            "makes the student's own class layer worse; "
+            "degrades the student's own classification layer; "
             f'{through}lower model.distillers.{", ".join(losses)}.',
             'current',
             level=logging.WARNING,
@@ -93,10 +94,10 @@ def feature_norms(
     """Return the quantities that :class:`FeatureNormHook` logs.
 
     Args:
-        distiller: May have class means.
-        knowledge: What it read, perhaps with ``student_embed`` (N, D).
+        distiller: Its class means are used if it has any.
+        knowledge: What it read; may contain ``student_embed`` (N, D).
     """
-    if 'student_embed' not in knowledge:  # no loss has asked for it
+    if 'student_embed' not in knowledge:  # no loss has requested it
         return {}
     keep = knowledge.get('foreground', slice(None))
     student = knowledge['student_embed'][keep].float()
@@ -110,7 +111,7 @@ def feature_norms(
         if len(student) >= 4:
             values['embed_cka'] = linear_cka(student, teacher, debiased=True)
     labels = knowledge.get('labels')
-    # mixed labels have no class mean of their own
+    # mixed labels have no class mean
     hard = labels is not None and not labels.is_floating_point()
     if distiller.bank is not None and hard:
         means = distiller.centroids[labels[keep]]

@@ -1,4 +1,4 @@
-"""GradientShareHook: how hard each distillation loss pulls at the student."""
+"""GradientShareHook: the gradient share of each distillation loss."""
 
 import math
 from collections.abc import Sequence
@@ -23,22 +23,22 @@ from kd_det.registry import HOOKS
 class GradientShareHook(Hook):
     r"""Compare the gradient of each distillation loss with the task's.
 
-    At a few steps, at the weights that both reach, it logs
-    ``<distiller>.<loss>_grad_norm``; ``_grad_share``, that norm over the
-    norm of the task's gradient; and ``_grad_cosine`` of the angle between
-    the two, with the loss named without its ``loss_``. It uses the step's
-    own forward pass, and leaves the step as it would be. After the last of
-    the steps it warns once of losses whose share is above ``limit``, with
-    the ``loss_weight`` that would make it ``target``.
+    At a few steps, over the weights that both depend on, it logs
+    ``<distiller>.<loss>_grad_norm``; ``_grad_share``, that norm divided by the
+    norm of the task's gradient; and ``_grad_cosine``, the cosine of the two,
+    where the loss is named without its ``loss_`` prefix. It uses the step's
+    own forward pass and does not change the step. After the last measured step
+    it warns once about losses whose share is above ``limit``, and gives the
+    ``loss_weight`` that would make it ``target``.
 
-    It also rescales a loss that has ``auto_weight``, after that one's own
-    step: by :math:`\text{share wanted} / \text{share found}`, at the full
-    weight of a schedule. The factor is kept in the checkpoint and written
-    into the work dir's config, a run of which measures nothing.
+    It also rescales a loss that has ``auto_weight``, after the step set there:
+    by :math:`\text{share wanted} / \text{share found}`, at the full weight of
+    a schedule. The factor is stored in the checkpoint and in the config in the
+    work directory; a run of that config does not measure it again.
 
     Args:
-        steps: At which to measure, counted from 1.
-        target: Share that the warning aims at.
+        steps: Steps at which to measure, counted from 1.
+        target: Share at which the suggested weight aims.
         limit: Share above which it warns.
 
     Raises:
@@ -67,18 +67,19 @@ class GradientShareHook(Hook):
         self.target = check_positive(self, 'target', target)
         self.limit = check_positive(self, 'limit', limit)
         self._handle = None
-        self._last: tuple[int, dict] | None = None  # step, what was found
+        self._last: tuple[int, dict] | None = None  # step, shares measured
         self._warned = False
         self._auto: dict[str, DistillLoss] = {}
 
     def before_train(self, runner) -> None:
-        """Find the losses; those rescaled before a resume stay so."""
+        """Find the losses; a resume keeps the factors found before it."""
         model = unwrap(runner.model)
         if isinstance(model, MutualModel):
             for key in _with_auto_weight(model):
                 raise UserError(
-                    f'{key} has auto_weight, which peers cannot have: each '
-                    'would need a weight of its own; write loss_weight.'
+                    f'{key} has auto_weight, which is not supported for '
+                    'peers, since each would need its own weight; write '
+                    'loss_weight.'
                 )
         elif not (isinstance(model, DistillModel) and model.distill):
             runner.logger.info(
@@ -103,7 +104,7 @@ class GradientShareHook(Hook):
                 self._record(runner, key, loss)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        """Look into the forward pass of a step that is measured."""
+        """Hook into the forward pass of a measured step."""
         step = runner.iter + 1
         measured = self.steps | {
             loss.auto_weight.step
@@ -131,7 +132,7 @@ class GradientShareHook(Hook):
     def after_train_iter(
         self, runner, batch_idx, data_batch=None, outputs=None
     ) -> None:
-        """Log what was found, rescale what shall be, warn at the end."""
+        """Log the shares, rescale losses with ``auto_weight``, then warn."""
         step = runner.iter + 1
         if self._handle is not None:
             self._handle.remove()
@@ -144,7 +145,7 @@ class GradientShareHook(Hook):
             self._warn(runner)
 
     def after_train(self, runner) -> None:
-        """Warn in a run that was shorter."""
+        """Warn if the run ended before the last measured step."""
         self._warn(runner)
 
     def _log(self, runner, step: int) -> None:
@@ -165,7 +166,7 @@ class GradientShareHook(Hook):
         for name, value in logged.items():
             runner.message_hub.update_scalar(f'train/{name}', value)
         if found:
-            # at their own step: the logger has its steps
+            # logged at the measured step: the logger has its own interval
             runner.visualizer.add_scalars(logged, step=step)
             listed = '; '.join(
                 f'{key} {share.share:.3g} (cosine {share.cosine:.2f})'
@@ -188,18 +189,18 @@ class GradientShareHook(Hook):
         weight = loss.config_weight * auto.value
         runner.logger.info(
             f'{key} is multiplied by {auto.value:.4g} from step '
-            f'{auto.step + 1} on (auto_weight={auto.share:g}): its '
-            f'loss_weight is {weight:.4g} in effect.'
+            f'{auto.step + 1} on (auto_weight={auto.share:g}), so its '
+            f'effective loss_weight is {weight:.4g}.'
         )
         self._record(runner, key, loss)
 
     def _unscaled_share(self, key: str, loss: DistillLoss, step: int) -> float:
         """Return the share at the full weight of a schedule."""
-        what = f'auto_weight of {key} cannot be found at step {step}'
+        what = f'auto_weight of {key} cannot be computed at step {step}'
         other = 'choose another step: auto_weight=dict(share=…, step=…)'
         if loss.scale == 0:
             raise UserError(
-                f'{what}, since its schedule gives the loss no weight '
+                f'{what}, since its schedule gives the loss zero weight '
                 f'there; {other}.'
             )
         if key not in self._found:
@@ -217,14 +218,14 @@ class GradientShareHook(Hook):
         return share.share / loss.scale
 
     def _record(self, runner, key: str, loss: DistillLoss) -> None:
-        """Write the factor into the work dir's config."""
+        """Write the factor into the config in the work directory."""
         distiller, _, name = key.partition('.')
         losses = runner.cfg.model.distillers[distiller].losses
         losses[name].auto_weight = loss.auto_weight.as_config()
         runner.dump_config()
 
     def _warn(self, runner) -> None:
-        """Warn of what was found last, once."""
+        """Warn once about the last shares measured."""
         if self._warned or self._last is None:
             return
         self._warned = True
@@ -236,8 +237,8 @@ class GradientShareHook(Hook):
         ]
         if large:
             runner.logger.warning(
-                f'At step {step} {"; ".join(large)}. If the student falls '
-                'behind one without a teacher, take these weights, or '
+                f'At step {step} {"; ".join(large)}. If the student scores '
+                'below one without a teacher, use these weights, or run '
                 '`kd_det calibrate`.'
             )
 
@@ -263,18 +264,18 @@ def _with_auto_weight(model: nn.Module) -> dict[str, DistillLoss]:
 
 
 def check_auto_weights(runner) -> None:
-    """Stop if nothing would rescale a loss that has ``auto_weight``.
+    """Raise if no hook would rescale a loss that has ``auto_weight``.
 
     Args:
         runner: Before training.
 
     Raises:
-        UserError: There is no :class:`GradientShareHook`.
+        UserError: The run has no :class:`GradientShareHook`.
     """
     if any(isinstance(hook, GradientShareHook) for hook in runner.hooks):
         return
     for key in _with_auto_weight(unwrap(runner.model)):
         raise UserError(
-            f'{key} has auto_weight, which nothing would measure; add '
+            f'{key} has auto_weight, but no hook measures it; add '
             "dict(type='kd_det.GradientShareHook') to custom_hooks."
         )

@@ -1,4 +1,4 @@
-"""InitialWeightsHook: did two runs begin with the same student?"""
+"""InitialWeightsHook: record the student's initial weights."""
 
 import json
 from hashlib import sha256
@@ -18,11 +18,11 @@ FILE = 'initial_weights.json'
 
 @HOOKS.register_module()
 class InitialWeightsHook(Hook):
-    """Write digests of the student's weights before the first step.
+    """Write hashes of the student's weights before the first step.
 
-    ``initial_weights.json`` in the work dir has one for each part of the
-    student (backbone, neck, …). A student with a teacher and the same one
-    alone, at the same seed, have the same, but for what is inherited.
+    ``initial_weights.json`` in the work directory has one for each part of the
+    student (backbone, neck, …). At the same seed, a student has the same
+    hashes with and without a teacher, except for inherited parts.
 
     Example:
         >>> custom_hooks = [dict(type='kd_det.InitialWeightsHook')]
@@ -31,7 +31,7 @@ class InitialWeightsHook(Hook):
     priority = 'VERY_LOW'  # another hook may change the weights
 
     def before_train(self, runner) -> None:
-        """Write the file, unless the run is resumed."""
+        """Write the file unless the run is resumed."""
         if runner.iter > 0 or not is_main_process():
             return
         model = unwrap(runner.model)
@@ -42,13 +42,13 @@ class InitialWeightsHook(Hook):
 
 
 def weights_digests(model: nn.Module) -> dict[str, str]:
-    """Return the sha256 of names, shapes and values of each part's state.
+    """Return the SHA-256 of the names, shapes and values in each part's state.
 
     Args:
-        model: A network; of a ``DistillModel`` the student alone counts.
+        model: A network; of a ``DistillModel``, only the student is used.
 
     Returns:
-        Name of the direct sub-module -> its digest.
+        Name of the direct submodule -> its hash.
     """
     parts = {}
     for key, value in sorted(get_state_dict(model).items()):

@@ -1,4 +1,4 @@
-"""KnowledgeHook: log numbers about the knowledge of some steps."""
+"""KnowledgeHook: log statistics of the knowledge at some steps."""
 
 from mmengine.hooks import Hook
 
@@ -7,18 +7,19 @@ from kd_det.models.unwrap import unwrap
 
 
 class KnowledgeHook(Hook):
-    """Base: listens to distillers in the steps that are logged.
+    """Base class: reads the distillers' knowledge at logged steps.
 
-    A subclass names the ``field`` that a distiller must provide to be
-    listened to, and writes ``quantities``. Steps between cost nothing.
+    A subclass sets ``field``, which a distiller must provide to be logged, and
+    implements ``quantities``. The steps in between have no overhead.
 
     Args:
-        interval: Steps within an epoch; best the logger's.
+        interval: Steps between measurements within an epoch; preferably the
+            logger's interval.
     """
 
     priority = 'NORMAL'
     field = ''
-    lacking = ''  # what no distiller has, for the warning
+    lacking = ''  # what the warning says no distiller has
 
     def __init__(self, interval: int = 50) -> None:
         self.interval = interval
@@ -31,7 +32,7 @@ class KnowledgeHook(Hook):
         raise NotImplementedError
 
     def before_train(self, runner) -> None:
-        """Find the distillers that have what is logged."""
+        """Find the distillers that provide the field."""
         model = unwrap(runner.model)
         self.distillers = {
             name: distiller
@@ -45,7 +46,7 @@ class KnowledgeHook(Hook):
             )
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        """Listen to the distillers in a step that is logged."""
+        """Read the distillers' knowledge at a logged step."""
         if not self.every_n_inner_iters(batch_idx, self.interval):
             return
         for name, distiller in self.distillers.items():

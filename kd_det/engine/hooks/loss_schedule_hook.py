@@ -1,4 +1,4 @@
-"""LossScheduleHook: the weight of a distillation loss over time."""
+"""LossScheduleHook: schedule the weight of a distillation loss."""
 
 import math
 
@@ -14,19 +14,20 @@ from kd_det.registry import HOOKS
 
 @HOOKS.register_module()
 class LossScheduleHook(Hook):
-    """Warm up, decay or stop single losses of a pair, or of all peers.
+    """Warm up, decay or stop individual losses of a pair, or of all peers.
 
-    It sets ``scale`` of the loss, a factor beside its ``loss_weight``. The
-    scale is logged as ``<distiller>.<loss>_scale``, with the loss named
-    without its ``loss_``.
+    It sets the loss's ``scale``, a factor in addition to its ``loss_weight``.
+    The scale is logged as ``<distiller>.<loss>_scale``, where the loss is
+    named without its ``loss_`` prefix.
 
     Args:
-        schedules: Distiller -> loss -> config of a schedule of
-            ``kd_det.engine.schedules``, or a list of them to multiply.
+        schedules: Distiller -> loss -> config of a schedule from
+            ``kd_det.engine.schedules``, or a list of them, which are
+            multiplied.
 
     Raises:
-        UserError: A distiller, loss or schedule does not exist, or a
-            schedule counts epochs in a loop that has none.
+        UserError: A distiller, loss or schedule does not exist, or a schedule
+            counts epochs in an iteration-based loop.
 
     Example:
         >>> custom_hooks = [dict(
@@ -57,7 +58,7 @@ class LossScheduleHook(Hook):
         }
 
     def before_train(self, runner) -> None:
-        """Find the losses and set their scales, also after a resume."""
+        """Find the losses and set their scales, including after a resume."""
         model = unwrap(runner.model)
         config_names = getattr(model, 'config_names', {})  # of peers
         losses: dict[str, list[DistillLoss]] = {}
@@ -77,7 +78,7 @@ class LossScheduleHook(Hook):
             ):
                 raise UserError(
                     f'LossScheduleHook: a schedule of {key!r} counts epochs, '
-                    'which an IterBasedTrainLoop has not; write '
+                    'but an IterBasedTrainLoop has none; write '
                     'by_epoch=False and give iterations.'
                 )
         self.losses = {key: losses[key] for key in self.schedules}

@@ -1,4 +1,4 @@
-"""NonFiniteHook: stop at the first NaN, with the weights still good."""
+"""NonFiniteHook: stop at the first NaN, before it reaches the weights."""
 
 from functools import partial
 
@@ -19,14 +19,13 @@ OTHER = 'the sum of the losses, or one of another rank, is not finite'
 
 @HOOKS.register_module()
 class NonFiniteHook(Hook):
-    """Stop before the optimiser takes a step with a NaN or infinite loss.
+    """Stop before the optimiser steps with a NaN or infinite loss.
 
-    It looks at the losses that the model returns, of any MMEngine model,
-    before they are back-propagated, and at those of all ranks, so that all
-    stop at once. The error names the losses and the images. The weights
-    and buffers of before the iteration, with batch statistics not yet
-    spoilt by it, are saved as ``non_finite_iter_<N>.pth`` for the N-th
-    iteration.
+    It checks the losses that any MMEngine model returns, before they are
+    back-propagated, on all ranks, so that all stop at once. The error names
+    the losses and the images. The weights and buffers from before iteration N,
+    including the batch-norm statistics, are saved as
+    ``non_finite_iter_<N>.pth``.
 
     Raises:
         UserError: A loss is NaN or infinite.
@@ -35,13 +34,13 @@ class NonFiniteHook(Hook):
         >>> custom_hooks = [dict(type='kd_det.NonFiniteHook')]
     """
 
-    priority = 'VERY_LOW'  # a model replaced by another hook is not missed
+    priority = 'VERY_LOW'  # after any hook that replaces the model
 
     def __init__(self) -> None:
         self._handles = []
 
     def before_train(self, runner) -> None:
-        """Begin to watch the model."""
+        """Start watching the model."""
         model = unwrap(runner.model)
         self._owners = [m for m in model.modules() if m._buffers]
         self._handles = [
@@ -52,7 +51,7 @@ class NonFiniteHook(Hook):
         ]
 
     def after_train(self, runner) -> None:
-        """Watch no longer."""
+        """Stop watching the model."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -71,12 +70,12 @@ class NonFiniteHook(Hook):
         losses = {}
         for name, value in output.items():
             parts = [value] if isinstance(value, Tensor) else value
-            # MMEngine adds up these, and refuses other types itself
+            # MMEngine sums these and rejects other types itself
             if 'loss' in name and parts and is_list_of(parts, Tensor):
                 losses[name] = sum(p.detach().mean().float() for p in parts)
         if not losses:
             return
-        # one number to wait for: a sum is as finite as what it sums
+        # one number to synchronise: a sum is finite only if its terms are
         total = torch.stack(list(losses.values())).sum()
         if get_world_size() > 1:
             all_reduce(total)

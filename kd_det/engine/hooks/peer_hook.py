@@ -1,4 +1,4 @@
-"""PeerHook: every peer is evaluated, and written as a plain model."""
+"""PeerHook: evaluate every peer, and save it as a plain model."""
 
 import os.path as osp
 
@@ -17,12 +17,12 @@ KEPT = ('epoch', 'iter', 'seed', 'dataset_meta', 'mmengine_version')
 
 @HOOKS.register_module()
 class PeerHook(Hook):
-    """Evaluate all peers of a ``MutualModel``, and keep each in a file.
+    """Evaluate all peers of a ``MutualModel``, and save each to its own file.
 
-    Validation shows the first peer; the others follow here, on the same
-    data, logged as ``<peer>/<metric>``. Whenever a checkpoint is written, so
-    is ``<peer>.pth`` for each peer, in the work dir: the latest weights of
-    the plain network.
+    Validation evaluates the first peer; this hook evaluates the others on the
+    same data and logs them as ``<peer>/<metric>``. Whenever a checkpoint is
+    written, ``<peer>.pth`` in the work directory is updated for each peer,
+    with the weights of the plain network.
 
     Raises:
         UserError: The model has no peers.
@@ -36,7 +36,7 @@ class PeerHook(Hook):
     priority = 'NORMAL'  # before the logger shows the scores
 
     def before_train(self, runner) -> None:
-        """Stop unless the model has peers, and each an optimiser."""
+        """Raise unless the model has peers, each with its own optimiser."""
         model = unwrap(runner.model)
         if not isinstance(model, MutualModel):
             raise UserError(
@@ -48,7 +48,7 @@ class PeerHook(Hook):
 
     @torch.no_grad()
     def after_val_epoch(self, runner, metrics=None) -> None:
-        """Evaluate the peers that validation has not shown."""
+        """Evaluate the peers that validation did not cover."""
         model = unwrap(runner.model)
         if not isinstance(model, MutualModel):
             return
@@ -72,7 +72,7 @@ class PeerHook(Hook):
             model.shown = first
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Write each peer beside the checkpoint."""
+        """Write each peer along with the checkpoint."""
         model = unwrap(runner.model)
         if not isinstance(model, MutualModel):
             return

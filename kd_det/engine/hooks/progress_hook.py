@@ -1,4 +1,4 @@
-"""ProgressHook: where a training stands, in one line."""
+"""ProgressHook: show the progress of training in one line."""
 
 import time
 
@@ -11,19 +11,19 @@ from kd_det.registry import HOOKS
 
 @HOOKS.register_module()
 class ProgressHook(Hook):
-    """Print step, loss and time left: one line instead of a log.
+    """Print the step, loss and time left, as one line instead of a log.
 
     On a terminal the line is rewritten every second; elsewhere (a file, a
     pipe) a new one is printed now and then.
 
     Args:
-        interval: Seconds between lines where there is no terminal.
+        interval: Seconds between lines if there is no terminal.
 
     Example:
         >>> custom_hooks = [dict(type='kd_det.ProgressHook')]
     """
 
-    priority = 'LOWEST'  # what other hooks do counts for the time left
+    priority = 'LOWEST'  # the time left includes the time spent in other hooks
 
     def __init__(self, interval: float = 20) -> None:
         self.interval = interval

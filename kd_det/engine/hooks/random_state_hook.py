@@ -1,4 +1,4 @@
-"""RandomStateHook: a resumed run draws what the first would have drawn."""
+"""RandomStateHook: a resumed run draws the same random numbers."""
 
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.hooks import CheckpointHook, Hook
@@ -12,49 +12,49 @@ from kd_det.registry import HOOKS
 
 @HOOKS.register_module()
 class RandomStateHook(Hook):
-    """Make a resumed run continue bit-identically, on a CPU.
+    """Make a resumed run bit-identical to an uninterrupted one, on a CPU.
 
-    Checkpoints get the states of the Python, NumPy and torch generators of
-    every rank, the sampler's seed and the position in the epoch, under
-    ``random_state``; a resume restores all three. Validation leaves the
-    generators as they were, so that it does not matter whether a run was
-    killed before or after it. Worker processes are seeded anew every epoch,
-    where MMEngine lets them repeat the augmentation of the first one.
+    Checkpoints store, under ``random_state``, the states of the Python, NumPy
+    and torch generators of every rank, the sampler's seed and the position in
+    the epoch; a resume restores them. Validation does not change the
+    generators, so it does not matter whether a run was killed before or after
+    it. Worker processes are reseeded every epoch, whereas with MMEngine alone
+    they repeat the augmentation of the first one.
 
-    Exact: with ``num_workers=0`` from any checkpoint; with workers that are
-    not persistent, from the end of an epoch of an ``EpochBasedTrainLoop``.
-    Not exact: other cases with workers, gradient accumulation interrupted
-    within a step, a sampler that draws from the global generators batch by
-    batch, another number of ranks. What can be seen beforehand is warned
-    of.
+    Exact: with ``num_workers=0``, from any checkpoint; with non-persistent
+        workers, from the end of an epoch of an ``EpochBasedTrainLoop``. Not
+        exact: other cases with workers, gradient accumulation interrupted
+        within a step, a sampler that draws from the global generators batch by
+        batch, a different number of ranks. The hook warns about cases it can
+        detect beforehand.
 
     Example:
         >>> custom_hooks = [dict(type='kd_det.RandomStateHook')]
     """
 
-    priority = 'HIGHEST'  # what other hooks draw is replayed
+    priority = 'HIGHEST'  # so that what other hooks draw is replayed
 
     def __init__(self) -> None:
         self._position = 0  # batches trained on in this epoch
-        self._start: dict | None = None  # generators when it began
+        self._start: dict | None = None  # generators at its start
         self._ranks: list[dict] | None = None  # gathered, until next step
         self._stored: dict | None = None  # from the checkpoint
         self._shifted = False
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Take the states along; only a resume will use them."""
+        """Keep the states; only a resume uses them."""
         self._stored = checkpoint.get('random_state')
 
     def before_train(self, runner) -> None:
-        """Seed the workers by epoch and see whether a resume is possible."""
+        """Seed the workers by epoch; check if a resume can be exact."""
         loader = runner.train_dataloader
         random_state.seed_workers(loader)
         if loader.num_workers > 0 and (
             loader.persistent_workers or _counts_iterations(runner)
         ):
             runner.logger.warning(
-                'A resume of this run will not be exact, since workers live '
-                'longer than a checkpoint interval: set '
+                'A resume of this run will not be exact, since workers '
+                'outlive a checkpoint interval: set '
                 'train_dataloader.persistent_workers=False in an epoch-based '
                 'loop, or num_workers=0.'
             )
@@ -63,22 +63,22 @@ class RandomStateHook(Hook):
         elif self._stored is None:
             runner.logger.warning(
                 'The checkpoint resumed from was written without '
-                'RandomStateHook: this run draws other random numbers than '
-                'the first would have.'
+                'RandomStateHook: this run draws different random numbers '
+                'than the first would have.'
             )
         elif len(self._stored['ranks']) != get_world_size():
             runner.logger.warning(
                 'The checkpoint resumed from has generator states of '
-                f'{len(self._stored["ranks"])} ranks, this run has '
-                f'{get_world_size()}: it draws other random numbers.'
+                f'{len(self._stored["ranks"])} ranks, but this run has '
+                f'{get_world_size()}: it draws different random numbers.'
             )
             self._stored = None
         elif self._stored['sampler_seed'] is not None:
-            # a run without a seed has drawn another one by now
+            # a run without a seed has drawn a new one by now
             _sampler(loader).seed = self._stored['sampler_seed']
 
     def before_train_epoch(self, runner) -> None:
-        """Go on from the checkpoint, if that is where this epoch begins."""
+        """Continue from the checkpoint's position, in a resumed epoch."""
         stored, self._stored = self._stored, None
         if stored is not None:
             state = stored['ranks'][get_rank()]
@@ -90,7 +90,7 @@ class RandomStateHook(Hook):
         if position == 0 and not _counts_iterations(runner):
             random_state.restore(state['now'])
             return
-        # replay how the epoch began: a sampler may shuffle by it
+        # restore the state at the epoch's start: a sampler may shuffle with it
         random_state.restore(state['start'])
         batches = ResumedBatches.install(loop.dataloader)
         if _counts_iterations(runner):
@@ -99,30 +99,30 @@ class RandomStateHook(Hook):
             )
             return
         batches.resume(state['now'], skip=position)
-        # hooks must see the batch numbers of the whole epoch
+        # hooks must see batch indices counted over the whole epoch
         run_iter = loop.run_iter
         loop.run_iter = lambda index, batch: run_iter(index + position, batch)
         self._shifted = True
         if loop.dataloader.num_workers > 0:
             runner.logger.warning(
                 'Resumed within an epoch with worker processes: the rest of '
-                'the epoch is augmented otherwise than in the first run.'
+                'the epoch is augmented differently than in the first run.'
             )
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        """Forget the states of before this step."""
+        """Discard the states from before this step."""
         self._ranks = None
 
     def after_train_iter(
         self, runner, batch_idx, data_batch=None, outputs=None
     ) -> None:
-        """Count; gather if a checkpoint comes, as only rank 0 writes it."""
+        """Count; gather before a checkpoint, since only rank 0 writes it."""
         self._position = batch_idx + 1
         if get_world_size() > 1 and _saves_now(runner):
             self._gather()
 
     def after_train_epoch(self, runner) -> None:
-        """Begin to count again."""
+        """Reset the count."""
         self._position = 0
         if self._shifted:
             del runner.train_loop.run_iter
@@ -131,15 +131,15 @@ class RandomStateHook(Hook):
             self._gather()
 
     def before_val(self, runner) -> None:
-        """Keep the generators of training."""
+        """Save the generator states of training."""
         self._gather()
 
     def after_val(self, runner) -> None:
-        """Set them back."""
+        """Restore them."""
         random_state.restore(self._ranks[get_rank()]['now'])
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Store the states; during validation those of training."""
+        """Store the states; during validation, those of training."""
         checkpoint['random_state'] = dict(
             position=self._position,
             sampler_seed=getattr(
@@ -160,7 +160,7 @@ def _counts_iterations(runner) -> bool:
 
 
 def _sampler(loader: DataLoader):
-    """Return what orders the indices; a batch sampler may hold it."""
+    """Return the sampler, which a batch sampler may wrap."""
     if hasattr(loader.sampler, 'seed'):
         return loader.sampler
     return getattr(loader.batch_sampler, 'sampler', None)

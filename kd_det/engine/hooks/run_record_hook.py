@@ -1,4 +1,4 @@
-"""RunRecordHook: what a run was and what came out, in one file."""
+"""RunRecordHook: record a run's settings and results in one file."""
 
 import json
 import time
@@ -22,25 +22,25 @@ from kd_det.evaluation.predictions import (
 from kd_det.files import atomic_write
 from kd_det.registry import HOOKS
 
-NOT_KEPT = ('lr', 'time', 'memory')  # of the log of training
+NOT_KEPT = ('lr', 'time', 'memory')  # logged quantities that are left out
 
 
 @HOOKS.register_module()
 class RunRecordHook(Hook):
-    """Write ``run.json`` and ``predictions.npz`` when a training ends.
+    """Write ``run.json`` and ``predictions.npz`` at the end of training.
 
-    The first has the config's name, options, seed, commit, versions, data,
-    initial weights, time, what ``StepTimeHook`` measured, the mean of each
-    logged quantity over the last epoch, and the scores of the last
-    validation, of a detector by class too. The second has what that
-    validation predicted, and the truth. ``kd_det compare`` and ``kd_det
-    report`` read both. ``kd_det train`` adds this hook automatically.
+    ``run.json`` holds the config's name, options, seed, commit, versions,
+    data, initial weights, time, ``StepTimeHook``'s measurements, the mean of
+    each logged quantity over the last epoch, and the scores of the last
+    validation, for detectors also by class. ``predictions.npz`` holds that
+    validation's predictions and ground truth. ``kd_det compare`` and
+    ``kd_det report`` read both. ``kd_det train`` adds this hook automatically.
 
     Example:
         >>> custom_hooks = [dict(type='kd_det.RunRecordHook')]
     """
 
-    priority = 'LOWEST'  # what other hooks do counts for the time
+    priority = 'LOWEST'  # the time includes that spent in other hooks
 
     def __init__(self) -> None:
         self._before = dict(minutes=0.0, processor_minutes=0.0)
@@ -49,11 +49,11 @@ class RunRecordHook(Hook):
         self._predictions: Predictions | None = None
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Take the time along; only a resume will use it."""
+        """Keep the time so far; only a resume uses it."""
         self._stored = checkpoint.get('run_time')
 
     def before_train(self, runner) -> None:
-        """Start the clocks, and look at what may change in the meantime."""
+        """Start the clocks; record facts that may change during the run."""
         stored = getattr(self, '_stored', None)
         if runner.iter > 0 and stored:
             self._before = stored
@@ -71,7 +71,7 @@ class RunRecordHook(Hook):
         checkpoint['run_time'] = self._time()
 
     def before_val_epoch(self, runner) -> None:
-        """Forget the validation before."""
+        """Discard the previous validation."""
         self._samples = []
 
     def after_val_iter(
@@ -81,11 +81,11 @@ class RunRecordHook(Hook):
         data_batch: dict | None = None,
         outputs: Sequence | None = None,
     ) -> None:
-        """Keep what is predicted."""
+        """Keep the predictions."""
         self._samples += [sample_of(output) for output in outputs or ()]
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
-        """Gather the predictions of all ranks beside the truth."""
+        """Gather the predictions and ground truth of all ranks."""
         loop = runner.val_loop
         size = len(loop.dataloader.dataset)
         samples = collect_results(self._samples, size, 'cpu')
@@ -108,7 +108,7 @@ class RunRecordHook(Hook):
         if not is_main_process():
             return
         if runner.val_loop is not None and not self._validation:
-            return  # a finished run was resumed: its files are there
+            return  # a finished run was resumed: its files exist
         if self._predictions is not None:
             self._predictions.save(folder / PREDICTIONS)
         text = json.dumps(self._record(runner), indent=2)
@@ -163,20 +163,20 @@ class RunRecordHook(Hook):
 
 
 def _last_epoch(runner) -> dict[str, float]:
-    """Return the mean of what training logged over its last epoch."""
+    """Return the mean of each logged quantity over the last epoch."""
     share = min(1.0, len(runner.train_dataloader) / max(runner.iter, 1))
     values = {}
     for name, buffer in runner.message_hub.log_scalars.items():
         stage, _, name = name.partition('/')
         if stage == 'train' and not name.endswith(NOT_KEPT):
-            # what a hook logs every few steps has a shorter history
+            # quantities logged every few steps have a shorter history
             logged = len(buffer.data[0])
             values[name] = float(buffer.mean(max(1, round(logged * share))))
     return values
 
 
 def sample_of(output) -> tuple:
-    """Return what one image has: boxes, or the classes, or nothing."""
+    """Return an image's predicted boxes or classes, or an empty tuple."""
     boxes = getattr(output, 'pred_instances', None)
     if boxes is not None and 'bboxes' in boxes and 'img_id' in output:
         parts = (boxes.bboxes, boxes.scores, boxes.labels)
@@ -206,7 +206,7 @@ def _predictions(loop, samples: list[tuple]) -> Predictions | None:
 
 
 def boxes_of(metric, samples: list[tuple]) -> BoxPredictions:
-    """Return the boxes beside the truth of mmdet's metric."""
+    """Return the boxes and the ground truth of mmdet's metric."""
     coco, categories = metric._coco_api, list(metric.cat_ids)
     ids = np.unique(metric.img_ids)
     place = {image: index for index, image in enumerate(ids.tolist())}

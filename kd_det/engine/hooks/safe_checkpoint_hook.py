@@ -1,4 +1,4 @@
-"""SafeCheckpointHook: at any moment there is a checkpoint that loads."""
+"""SafeCheckpointHook: keep a loadable checkpoint at all times."""
 
 import os.path as osp
 from collections import deque
@@ -16,12 +16,12 @@ from kd_det.registry import HOOKS
 class SafeCheckpointHook(CheckpointHook):
     """MMEngine's CheckpointHook, safe against kills and full disks.
 
-    A local checkpoint appears under its name when it is complete; then
-    ``last_checkpoint`` names it; then the outdated and the previous best
-    ones are removed, where MMEngine removes them first. So the disk must
-    hold one checkpoint more than ``max_keep_ckpts``. What a killed process
-    left half written is removed when the next one starts. Arguments are
-    those of ``CheckpointHook``.
+    A local checkpoint gets its name once it is complete; then
+    ``last_checkpoint`` is updated; then outdated and previous best checkpoints
+    are removed, which MMEngine does first. The disk must therefore hold one
+    checkpoint more than ``max_keep_ckpts``. Files that a killed process left
+    half written are removed when the next one starts. The arguments are those
+    of ``CheckpointHook``.
 
     Example:
         >>> default_hooks = dict(checkpoint=dict(
@@ -30,7 +30,7 @@ class SafeCheckpointHook(CheckpointHook):
     """
 
     def before_train(self, runner) -> None:
-        """Choose the atomic backend for local files."""
+        """Use the atomic backend for local files."""
         super().before_train(runner)
         if type(self.file_backend) is LocalBackend:
             self.file_backend = AtomicBackend()
@@ -45,8 +45,8 @@ class SafeCheckpointHook(CheckpointHook):
             steps = list(self.keep_ckpt_ids)
             steps += [step] if steps[-1:] != [step] else []
             outdated = steps[: -self.max_keep_ckpts]
-            # the file lists the outdated too: if this process is killed
-            # before it removes them, the one that resumes does
+            # the file still lists the outdated ones: if this process is killed
+            # before it removes them, the resumed run does
             runner.message_hub.update_info('keep_ckpt_ids', steps)
             self.keep_ckpt_ids = deque(steps[-self.max_keep_ckpts :])
         filename = self.filename_tmpl.format(step)
@@ -97,7 +97,7 @@ class SafeCheckpointHook(CheckpointHook):
 
 
 class _RemoveLater:
-    """A storage backend that only notes what shall be removed."""
+    """A storage backend that only records what is to be removed."""
 
     def __init__(self, backend) -> None:
         self._backend = backend

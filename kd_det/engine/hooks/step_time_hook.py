@@ -1,4 +1,4 @@
-"""StepTimeHook: where the time of a training step goes."""
+"""StepTimeHook: measure where the time of a training step goes."""
 
 import time
 from collections import defaultdict
@@ -11,34 +11,35 @@ from torch import nn
 from kd_det.models.unwrap import unwrap
 from kd_det.registry import HOOKS
 
-STEPS = range(11, 20)  # after what is slow once, before what is done at times
-RECORD = 'step_seconds'  # its name in the message hub and in run.json
+STEPS = range(11, 20)  # after warm-up, before periodic work such as logging
+RECORD = 'step_seconds'  # key in the message hub and in run.json
 
 
 @HOOKS.register_module()
 class StepTimeHook(Hook):
-    """Measure what the parts of a step take, at the steps 11 to 19.
+    """Measure the time of each part of a training step, at steps 11 to 19.
 
-    ``run.json`` then has the medians in seconds under ``step_seconds``:
-    ``preprocessing`` of the images, ``student``, ``teacher`` (its forward
-    pass and the reading of both networks), ``losses`` of the distillation
-    with their connectors, and ``backward`` with the optimiser. A model
-    without a teacher has no ``teacher`` and no ``losses``; peers have no
-    ``teacher`` of their own. A GPU is waited for at these steps; other steps
-    cost nothing. ``kd_det train`` adds this hook by itself.
+    ``run.json`` then has the median seconds of each part under
+    ``step_seconds``: ``preprocessing`` of the images, ``student``, ``teacher``
+        (its forward pass and reading the knowledge of both networks),
+        ``losses`` (distillation losses and connectors) and ``backward`` (with
+        the optimiser step). A model without a teacher has no ``teacher`` and
+        no ``losses``; peers have no separate ``teacher``. These steps
+        synchronise with the GPU; other steps have no overhead.
+        ``kd_det train`` adds this hook automatically.
 
     Example:
         >>> custom_hooks = [dict(type='kd_det.StepTimeHook')]
     """
 
-    priority = 'VERY_HIGH'  # what other hooks do after a step does not count
+    priority = 'VERY_HIGH'  # work of other hooks after a step is not included
 
     def __init__(self) -> None:
         self._handles = []
-        self._measured = defaultdict(list)  # part -> seconds, an entry a step
+        self._measured = defaultdict(list)  # part -> seconds by step
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        """Listen to the parts of the model in a step that is measured."""
+        """Hook into the parts of the model at a measured step."""
         if runner.iter + 1 not in STEPS:
             return
         model = unwrap(runner.model)
@@ -54,7 +55,7 @@ class StepTimeHook(Hook):
     def after_train_iter(
         self, runner, batch_idx, data_batch=None, outputs=None
     ) -> None:
-        """Take the times of the step, and the medians so far."""
+        """Record the step's times, and the medians so far."""
         if not self._handles:
             return
         step = _now() - self._first
@@ -85,10 +86,11 @@ class StepTimeHook(Hook):
 
 
 def _parts(spent: dict[str, float], step: float) -> dict[str, float]:
-    """Return the parts of a step, from what was listened to.
+    """Return the seconds of each part of a step, from the measured times.
 
     Args:
-        spent: Seconds of each; ``forward`` holds the student and the losses.
+        spent: Measured seconds; ``forward`` includes the student and the
+            losses.
         step: Seconds of the whole step.
     """
     parts = dict(preprocessing=spent['preprocessing'])

@@ -1,4 +1,4 @@
-"""StitchHook: join the student's backbone to what it has inherited."""
+"""StitchHook: fit the student's backbone to its inherited parts."""
 
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
@@ -11,22 +11,22 @@ from kd_det.precompute.centroids import training_loader
 from kd_det.progress import track
 from kd_det.registry import HOOKS
 
-BATCH = 4  # images at once
+BATCH = 4  # batch size
 
 
 @HOOKS.register_module()
 class StitchHook(Hook):
     """Fit the layers of ``student.stitch`` before the first step.
 
-    Inherited parts read the teacher's backbone, and the student has another.
-    One pass over some training images, with the test pipeline, fits the
-    layers between them by least squares, see
+    Inherited parts expect the features of the teacher's backbone, but the
+    student has a different one. One pass over some training images, with the
+    test pipeline, fits the layers in between by least squares; see
     :func:`kd_det.models.stitch.stitch`. Without ``student.stitch`` the hook
-    does nothing; a checkpoint that has been loaded or resumed is left as it
-    is. Random generators are left as they were.
+    does nothing; a loaded or resumed checkpoint is not changed. Random
+    generators are not affected.
 
     Args:
-        num_images: Training images to use, evenly spread over the set.
+        num_images: Training images to use, evenly spaced over the data set.
 
     Example:
         >>> custom_hooks = [dict(type='kd_det.StitchHook')]
@@ -39,13 +39,13 @@ class StitchHook(Hook):
         self.num_images = num_images
 
     def before_train(self, runner) -> None:
-        """Fit the layers and log how well that went."""
+        """Fit the layers and log how well they fit."""
         model = unwrap(runner.model)
         require_pair(self, model)
         inherited = model.inheritance
         if inherited is None or not inherited.unstitched:
             return
-        # `resume` alone finds no checkpoint in a run that begins
+        # `resume` finds no checkpoint at the start of a run
         if runner.iter > 0 or runner._load_from is not None:
             inherited.unstitched = False
             runner.logger.info(

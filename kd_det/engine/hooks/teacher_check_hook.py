@@ -1,4 +1,4 @@
-"""TeacherCheckHook: is the teacher any good, before a step is taken?"""
+"""TeacherCheckHook: check the teacher's score before training."""
 
 import copy
 
@@ -27,29 +27,28 @@ from kd_det.registry import HOOKS
 class TeacherCheckHook(Hook):
     """Evaluate the teacher on some validation images before training.
 
-    It runs with its own test pipeline and preprocessing, and, if that has
-    other image sizes, with the run's validation pipeline too, whose images are
-    like those it will teach on. The scores are logged beside the one that its
-    metafile claims; a score under the floor stops the run, since such a
-    teacher has the wrong weights, classes, preprocessing or image size. Class
-    lists that differ are matched by name. Random generators are left as they
-    were.
+    The teacher uses its own test pipeline and preprocessing and, if its image
+    sizes differ, also the run's validation pipeline, whose images resemble
+    those of training. The scores are logged along with the one in its
+    metafile; a score below the floor stops the run, since it indicates wrong
+    weights, classes, preprocessing or image size. Different class lists are
+    matched by name. Random generators are not affected.
 
     Args:
-        num_images: Validation images to use, evenly spread over the set.
-        floor: Least accepted score, in the metric's unit; None never stops.
-        metric: Key of the score among the evaluator's metrics, by its end.
+        num_images: Validation images to use, evenly spaced over the data set.
+        floor: Minimum score, in the metric's unit; None never stops the run.
+        metric: End of the score's key among the evaluator's metrics.
 
     Raises:
         UserError: The class lists have nothing in common, or the score is
-            under the floor (its share, where the teacher knows only some of
-            the classes).
+            below the floor (scaled down if the teacher knows only some of the
+            classes).
 
     Example:
         >>> custom_hooks = [dict(type='kd_det.TeacherCheckHook', floor=0.1)]
     """
 
-    priority = 'VERY_HIGH'  # nothing is worth starting before it
+    priority = 'VERY_HIGH'  # before any costly work of other hooks
 
     def __init__(
         self,
@@ -76,11 +75,11 @@ class TeacherCheckHook(Hook):
             match = match_classes(ours, teacher.classes)
             if match is not None and model.classes != ours:
                 raise UserError(
-                    f'The teacher was trained on classes '
+                    'The teacher was trained on classes '
                     f'({few(teacher.classes)}), the run has ({few(ours)}) '
-                    f'and the model was told ({few(model.classes)}); write '
-                    'those of the run as model.classes, and they are matched '
-                    'by name.'
+                    f'and model.classes is ({few(model.classes)}); write the '
+                    "run's classes as model.classes, so that they are "
+                    'matched by name.'
                 )
             self._check(runner, teacher, ours, match)
 
@@ -92,16 +91,16 @@ class TeacherCheckHook(Hook):
                 f'Classes of the run and of teacher {teacher.ckpt!r}:\n{match}'
             )
         if runner.iter > 0:
-            return  # resumed: it has been checked
+            return  # resumed: already checked
         if not runner.cfg.get('val_dataloader'):
             runner.logger.warning(
-                f'Teacher {teacher.ckpt!r} is not evaluated, since the config '
-                'has no val_dataloader; whether it is any good is not known.'
+                f'Teacher {teacher.ckpt!r} is not evaluated, since the '
+                'config has no val_dataloader; its quality is unknown.'
             )
             return
         floor = self.floor
         if match is not None and floor is not None:
-            # the score is a mean over all classes of the run
+            # the score averages over all classes of the run
             floor *= len(match.names) / len(ours)
         sizes = _sizes_to_try(runner.cfg, teacher)
         with random_state.isolated():
@@ -111,10 +110,10 @@ class TeacherCheckHook(Hook):
             ]
         self.scores[teacher.ckpt] = scores
         claim = claimed_score(teacher.source)
-        claim = f'its metafile claims {claim}.' if claim else 'no claim known.'
+        claim = f'claims {claim}.' if claim else 'claims no score.'
         for score in scores:
             who = f'Teacher {teacher.ckpt!r}'
-            runner.logger.info(f'{who}: {score.text}; {claim}')
+            runner.logger.info(f'{who}: {score.text}; its metafile {claim}')
         check_floor(scores, floor, _place(runner.cfg))
         warning = warning_of(scores)
         if warning:
@@ -134,15 +133,15 @@ class TeacherCheckHook(Hook):
             (v for k, v in scores.items() if k.endswith(self.metric)), None
         )
         if not scores:
-            value = 0.0  # MMDetection's answer to no box at all
+            value = 0.0  # MMDetection returns no score if there are no boxes
         if value is None:
             raise UserError(
                 f'TeacherCheckHook: no metric ends in {self.metric!r}; the '
-                f'evaluator gives {", ".join(scores)}.'
+                f'evaluator returns {", ".join(scores)}.'
             )
         text = f'{self.metric} {value:.3f} on {images}'
         if several:
-            text += sizes if own else f' as this run shows them{sizes}'
+            text += sizes if own else f" at the run's size{sizes}"
         return Score(value, text)
 
     @torch.no_grad()
@@ -152,7 +151,8 @@ class TeacherCheckHook(Hook):
         cfg = _loader_cfg(runner.cfg, teacher if own else None)
         dataset = DATASETS.build(cfg['dataset'])
         if len(dataset) > self.num_images:
-            # a folder tree is sorted by class: the first would be one class
+            # a folder tree is sorted by class: the first images share one
+            # class
             dataset.get_subset_(spread(len(dataset), self.num_images))
         loader = runner.build_dataloader(
             dict(cfg, dataset=dataset), seed=runner.seed
@@ -163,7 +163,7 @@ class TeacherCheckHook(Hook):
         evaluator.dataset_meta = dataset.metainfo
         for metric in evaluator.metrics:
             if hasattr(metric, 'img_ids'):
-                # else images left out would count as missed
+                # otherwise skipped images would count as missed
                 metric.img_ids = [
                     dataset.get_data_info(i)['img_id']
                     for i in range(len(dataset))
@@ -182,7 +182,7 @@ class TeacherCheckHook(Hook):
 
 
 def _loader_cfg(cfg, teacher) -> dict:
-    """Return the validation loader, of a teacher with its own pipeline."""
+    """Return the validation loader, with a teacher's own pipeline if given."""
     loader = copy.deepcopy(cfg.val_dataloader)
     own = teacher.cfg.get('test_dataloader') if teacher else None
     for leaf in leaf_datasets(loader['dataset']):
@@ -193,7 +193,7 @@ def _loader_cfg(cfg, teacher) -> dict:
 
 
 def _sizes_to_try(cfg, teacher) -> tuple[bool, ...]:
-    """Return whether to take its own pipeline, and then that of the run."""
+    """Return which pipelines to try: the teacher's own (True), the run's."""
     pipelines = [
         next(leaf_datasets(_loader_cfg(cfg, who)['dataset']))['pipeline']
         for who in (teacher, None)
@@ -203,14 +203,14 @@ def _sizes_to_try(cfg, teacher) -> tuple[bool, ...]:
 
 
 def _place(cfg) -> str:
-    """Return where the hook stands in the config."""
+    """Return the hook's place in the config."""
     types = [str(hook.get('type')) for hook in cfg.get('custom_hooks', [])]
     here = [i for i, kind in enumerate(types) if 'TeacherCheckHook' in kind]
     return f'custom_hooks.{here[0]}' if here else 'TeacherCheckHook'
 
 
 def sizes_in(pipeline: list[dict]) -> str:
-    """Return what a pipeline says of image sizes, for a sentence, or ''."""
+    """Return a pipeline's image sizes for use in a sentence, or ''."""
     found = [
         f'{step["type"]} {key}={step[key]}'
         for step in pipeline
@@ -221,12 +221,12 @@ def sizes_in(pipeline: list[dict]) -> str:
 
 
 def spread(length: int, count: int) -> list[int]:
-    """Return ``count`` indices evenly spread over ``range(length)``."""
+    """Return ``count`` indices evenly spaced over ``range(length)``."""
     return [index * length // count for index in range(count)]
 
 
 def claimed_score(source: str) -> str:
-    """Return what a package's metafile says of its config, or ''.
+    """Return the score that a package's metafile claims for a config, or ''.
 
     Args:
         source: Config name such as ``'mmdet::faster_rcnn/x.py'``.

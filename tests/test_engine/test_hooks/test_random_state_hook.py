@@ -271,7 +271,7 @@ def test_another_number_of_ranks_is_told(make_runner, warnings):
     resumed = make_runner(hooks=hooks, resume=True)
     heard = warnings(resumed)
     resumed.train()
-    assert [text for text in heard if '2 ranks, this run has 1' in text]
+    assert [text for text in heard if '2 ranks, but this run has 1' in text]
 
 
 class KillAtOnce(Hook):

@@ -117,7 +117,7 @@ def test_score_is_that_of_the_teacher_alone(own, shapes, tmp_path):
     assert score > 0
     log = logged(run)
     assert f'bbox_mAP {score:.3f} on 4 validation images' in log
-    assert 'no claim known' in log
+    assert 'claims no score' in log
     scale = 'Checking the teacher on 4 validation images, with Resize scale=('
     assert scale in log
 
@@ -134,10 +134,10 @@ def test_another_image_size_is_scored_too(own, at_size, shapes, tmp_path):
     )
     draws_of_first_step(run)
     log = logged(run)
-    assert 'on 4 validation images, with Resize scale=(32, 32); no cl' in log
+    assert 'on 4 validation images, with Resize scale=(32, 32); its' in log
     assert (
-        'on 4 validation images as this run shows them, with Resize scale=('
-        '64, 64); no claim'
+        "on 4 validation images at the run's size, with Resize scale=("
+        '64, 64); its metafile claims no score'
     ) in log
     alone = runner(
         pair_cfg(own), shapes, tmp_path / 'b', HOOK, log_level='INFO'
@@ -191,11 +191,11 @@ def test_good_at_its_own_size_only(own, at_size, shapes, tmp_path):
     assert here > 0.9 and there < 0.8 * here
     assert 'WARNING - Teacher' in log
     assert (
-        f"teacher.pth' is good at its own image size only: bbox_mAP {here:.3f}"
+        f"teacher.pth' is good only at its own image size: bbox_mAP {here:.3f}"
     ) in log
     floor = (here + there) / 2
     refused(
-        r'scores bbox_mAP .* as this run shows them, .*, under the floor of .*'
+        r'scores bbox_mAP .* at the run\'s size, .*, below the floor of .*'
         r': at its own image size it scores bbox_mAP .*scale=\(32, 32\), so',
         runner(
             pair_cfg(spec),
@@ -218,13 +218,13 @@ def test_draws_stay(own, shapes, tmp_path):
 
 def test_floor(own, shapes, tmp_path):
     hook = dict(HOOK, floor=0.9)
-    message = 'scores bbox_mAP 0.* on 4 validation images, under the floor of'
+    message = 'scores bbox_mAP 0.* on 4 validation images, below the floor of'
     refused(message, runner(pair_cfg(own), shapes, tmp_path, hook))
 
 
 def test_the_default_floor_stops_a_random_teacher(own, shapes, tmp_path):
     hook = dict(type='kd_det.TeacherCheckHook')
-    message = 'on 6 validation images, under the floor'
+    message = 'on 6 validation images, below the floor'
     refused(message, runner(pair_cfg(own), shapes, tmp_path, hook))
 
 
@@ -233,7 +233,7 @@ def test_other_metrics(own, shapes, tmp_path):
     run = runner(pair_cfg(own), shapes, tmp_path / 'a', hook)
     draws_of_first_step(run)
     hook = dict(HOOK, metric='accuracy')
-    message = "no metric ends in 'accuracy'; the evaluator gives .*bbox_mAP"
+    message = "no metric ends in 'accuracy'; the evaluator returns .*bbox_mAP"
     refused(message, runner(pair_cfg(own), shapes, tmp_path / 'b', hook))
 
 
@@ -242,7 +242,7 @@ def test_classes_of_the_teacher(own, shapes, tmp_path):
     spec = save_teacher(dict(cfg=own['cfg']), tmp_path / 't.pth', classes)
     message = (
         rf'trained on classes \({classes[0]}, {classes[1]}, .* '
-        r'the run has \(circle, square, .* was told \(\); write those'
+        r'the run has \(circle, square, .* model.classes is \(\); write the'
     )
     refused(message, runner(pair_cfg(spec), shapes, tmp_path, HOOK))
 
@@ -291,6 +291,6 @@ def test_claims_of_mmdetection():
 def test_a_teacher_that_predicts_no_box_scores_nothing(own, shapes, tmp_path):
     strict = dict(own, test_cfg=dict(rcnn=dict(score_thr=1.0)))
     refused(
-        r'scores bbox_mAP 0\.000 .* under the floor',
+        r'scores bbox_mAP 0\.000 .* below the floor',
         runner(pair_cfg(strict), shapes, tmp_path, HOOK | dict(floor=0.01)),
     )
