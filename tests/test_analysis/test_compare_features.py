@@ -195,7 +195,7 @@ def test_refused_before_anything_is_looked_at(run, root, tmp_path):
     odd = torch.load(file, weights_only=False)
     odd['state_dict']['backbone.layer3.0.bn2.bias'][0] = 3e38
     torch.save(odd, tmp_path / 'odd.pth')
-    with pytest.raises(UserError, match='are not finite, or too large'):
+    with pytest.raises(UserError, match='are not finite or too large'):
         analyze(
             config(run, root), [str(tmp_path / 'odd.pth')], str(tmp_path / 'o')
         )

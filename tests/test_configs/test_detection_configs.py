@@ -42,6 +42,7 @@ METHODS = {
     'inheritpkd': {'PKDLoss'},
     'inherit': set(),  # the teacher's weights to begin with, no loss
     'stitch': set(),  # the same, with the layers between fitted
+    'stitchkd': {'KDLoss'},
     'kd': {'KDLoss'},
     'nd': {'NDLoss', 'KDLoss'},
     'ndadaptor': {'NDLoss', 'KDLoss'},

@@ -223,7 +223,7 @@ def test_a_roi_that_is_not_finite_pools_zeros(alone):
 def test_an_image_that_the_batch_lacks(mode, index):
     feats, rois = example()
     rois[3, 0] = index
-    message = f'image index {index:g} but the batch has 2 image'
+    message = f'image index {index:g}, but the batch has 2 image'
     with pytest.raises(ValueError, match=message):
         roi_align(feats, rois, 2, 0.5, 2, mode, True)
 

@@ -131,7 +131,7 @@ def test_a_roi_that_is_not_finite_pools_zeros(device, bad, corner):
 def test_an_image_that_the_batch_lacks(device, index):
     feats, rois = (t.to(device) for t in example())
     rois[3, 0] = index
-    message = f'image index {index:g} but the batch has 2 image'
+    message = f'image index {index:g}, but the batch has 2 image'
     with pytest.raises(ValueError, match=message):
         roi_pool(feats, rois, 2, 0.5)
 
