@@ -1,4 +1,4 @@
-"""A report about runs: one page that needs nothing else, and its numbers."""
+"""A report about runs: a self-contained HTML page and its numbers."""
 
 import json
 from collections.abc import Sequence
@@ -32,10 +32,10 @@ FACTS = ('config', 'seed', 'epochs', 'iterations', 'minutes')
 def report(
     folders: Sequence[str], out: str = OUT, resamples: int = RESAMPLES
 ) -> Path:
-    """Write a page about runs, and its numbers as JSON beside it.
+    """Write a page about runs, and its numbers as JSON next to it.
 
     The other runs are compared with the first. What a run did not record is
-    named, with what would record it.
+    listed, with what would record it.
 
     Args:
         folders: Work dirs, one to eight.

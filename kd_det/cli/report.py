@@ -1,4 +1,4 @@
-"""Write a page about one run or several: scores, curves, settings, images."""
+"""Write an HTML report about one or more runs, and its numbers as JSON."""
 
 import argparse
 
@@ -8,20 +8,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'runs',
         nargs='+',
         metavar='RUN',
-        help='work dirs; the others are compared with the first',
+        help='work dirs; the first is the one the others are compared with',
     )
     parser.add_argument(
         '--out',
         default='report.html',
         metavar='FILE.html',
-        help='the page (report.html); its numbers stand beside it as .json',
+        help='the page (report.html); the numbers go to the .json next to it',
     )
     parser.add_argument(
         '--resamples',
         type=int,
         default=1000,
         metavar='N',
-        help='draws of the bootstrap over images (1000)',
+        help='samples of the bootstrap over images (1000)',
     )
 
 
