@@ -20,13 +20,13 @@ class StepTimeHook(Hook):
     """Measure the time of each part of a training step, at steps 11 to 19.
 
     ``run.json`` then has the median seconds of each part under
-    ``step_seconds``: ``preprocessing`` of the images, ``student``, ``teacher``
-        (its forward pass and reading the knowledge of both networks),
-        ``losses`` (distillation losses and connectors) and ``backward`` (with
-        the optimiser step). A model without a teacher has no ``teacher`` and
-        no ``losses``; peers have no separate ``teacher``. These steps
-        synchronise with the GPU; other steps have no overhead.
-        ``kd_det train`` adds this hook automatically.
+    ``step_seconds``: ``preprocessing`` of the images, ``student``,
+    ``teacher`` (its forward pass and reading the knowledge of both networks),
+    ``losses`` (distillation losses and connectors) and ``backward`` (with the
+    optimiser step). A model without a teacher has no ``teacher`` and no
+    ``losses``; peers have no separate ``teacher``. These steps synchronise
+    with the GPU; other steps have no overhead. ``kd_det train`` adds this
+    hook automatically.
 
     Example:
         >>> custom_hooks = [dict(type='kd_det.StepTimeHook')]
