@@ -105,8 +105,12 @@ class CentroidBank:
             raise ValueError('its arrays do not match')
         if self.classes and len(self.classes) != rows:
             raise ValueError(f'{rows} rows have {len(self.classes)} names')
-        if not np.isfinite(self.centroids).all():
-            raise ValueError('a mean is not finite')
+        with np.errstate(over='ignore'):
+            norms = np.linalg.norm(self.centroids, axis=1)
+        if not np.isfinite(norms).all():
+            raise ValueError(
+                'a mean is not finite, or too large to be squared'
+            )
 
     def verify(
         self,

@@ -113,6 +113,7 @@ def test_wrong_json(tmp_path, text):
         (dict(classes=np.array(['cat', 'dog'])), '3 rows have 2 names'),
         (dict(centroids=np.full((3, 5), np.nan)), 'not finite'),
         (dict(centroids=np.full((3, 5), np.inf)), 'not finite'),
+        (dict(centroids=np.full((3, 5), 1e24)), 'too large to be squared'),
         (dict(centroids=np.full((3, 5), 'x')), 'could not convert'),
         (dict(provenance=np.array('[1]')), 'convert'),
         (dict(provenance=np.array('nonsense')), 'Expecting'),

@@ -135,8 +135,8 @@ def _timm(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
         layer, _, entry = bare.rpartition('.')
         if layer in TIMM_CLASSIFIERS:
             # some are convolutions of one cell
-            matrix = value.ndim == 4 and value.shape[2:] == (1, 1)
-            renamed[f'head.fc.{entry}'] = value.flatten(1) if matrix else value
+            cell = getattr(value, 'shape', ())[2:] == (1, 1)
+            renamed[f'head.fc.{entry}'] = value.flatten(1) if cell else value
         elif bare.startswith('head.'):
             # a layer between the pooling and the class layer, for which there
             # is no place

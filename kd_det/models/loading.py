@@ -1,18 +1,21 @@
 """Load a checkpoint into a network whose weights are exactly those."""
 
+import logging
+
 from mmengine.logging import print_log
 from mmengine.runner.checkpoint import get_state_dict
 from torch import nn
 
-from kd_det.errors import UserError, few, nearest
+from kd_det.errors import UserError, counted, few, nearest
 from kd_det.models.class_count import class_count
 from kd_det.models.key_mappings import KEY_MAPPINGS
 from kd_det.models.misfit import COUNTER, differences
 from kd_det.models.readings import (
     File,
     Reading,
+    averages_left,
     choose,
-    nearest_state,
+    nearest_reading,
     readings,
 )
 
@@ -73,7 +76,7 @@ def load_exactly(
     if not any(reading.entry.startswith(place) for reading in found):
         raise _misfit(model, own, checkpoint, path, side, keys, place)
     best = choose(found, file, path, place)
-    _check_finite(own, best.state, path, side)
+    _check_finite(own, best, path, side)
     # with the counters that old files lack, and as of today: a network that
     # knows how to load older files must find nothing to do
     counters = {key: own[key] for key in own if COUNTER in key}
@@ -81,6 +84,14 @@ def load_exactly(
     state._metadata = getattr(own, '_metadata', {})
     model.load_state_dict(state, strict=True)
     _tell(best, path, side, keys)
+    for left, count in averages_left(own, file, found).items():
+        print_log(
+            f'Checkpoint {path!r} has averaged weights under {left[:-1]!r} '
+            f'too, which lack {counted(count, "weight")} of the {side} and '
+            'are not used.',
+            'current',
+            logging.WARNING,
+        )
     return best
 
 
@@ -121,7 +132,8 @@ def _misfit(
             f'entry={place[:-1]!r}: checkpoint {path!r} has nothing there, '
             f'but under {few(tops)}{nearest(place[:-1], tops) or "."}'
         )
-    state = nearest_state(own, file, keys, place)
+    best = nearest_reading(own, file, keys, place)
+    state = best and best.state
     if state is None:
         state = checkpoint.get('state_dict', checkpoint.get('model'))
         state = checkpoint if state is None else state
@@ -135,19 +147,28 @@ def _misfit(
     problems = differences(
         own, state, stored_classes(checkpoint), class_count(model)
     )
+    how = ''
+    if best and best.entry not in PLAIN:
+        how = f', read under {best.entry[:-1]!r}'
+    if best and best.keys and not keys:
+        how += f', renamed by keys={best.keys!r}'
     return UserError(
-        f'Checkpoint {path!r} does not fit the {side} '
+        f'Checkpoint {path!r}{how + "," * bool(how)} does not fit the {side} '
         f'{type(model).__name__}: {"; ".join(problems)}; give the '
         'checkpoint of this config or the config of this checkpoint.'
     )
 
 
-def _check_finite(own: dict, state: dict, path: str, side: str) -> None:
-    for key, value in state.items():
+def _check_finite(own: dict, reading: Reading, path: str, side: str) -> None:
+    for key, value in reading.state.items():
         # a buffer may hold infinity by design: then the model's own does
         if value.isfinite().all() or not own[key].isfinite().all():
             continue
+        fix = 'give one from before the training diverged'
+        if reading.others:
+            other = reading.others[0].removesuffix('.')
+            fix += f', or take its other weights: entry={other!r}'
         raise UserError(
             f'Checkpoint {path!r} of the {side} has NaN or infinity in '
-            f'{key!r}; give one from before the training diverged.'
+            f'{key!r}; {fix}.'
         )

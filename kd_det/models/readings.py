@@ -173,9 +173,9 @@ def _loaded_by_itself(
     return made, (), (*resized, *renamed)
 
 
-def nearest_state(
+def nearest_reading(
     own: dict, file: File, keys: str | None, entry: str
-) -> dict | None:
+) -> Reading | None:
     """Return what in a file is most like a network's weights, or None.
 
     Args:
@@ -192,8 +192,37 @@ def nearest_state(
             state = _renamed(file.under(place), name) or {}
             known = sum(key in own for key in state)
             if known > most:
-                best, most = state, known
+                best, most = Reading(place, name, state), known
     return best
+
+
+def averages_left(
+    own: dict, file: File, found: list[Reading]
+) -> dict[str, int]:
+    """Return places of averaged weights that are not all of a network's.
+
+    Args:
+        own: The network's state dict.
+        file: The file.
+        found: How it can be read.
+
+    Returns:
+        Place -> number of weights that it lacks.
+    """
+    known = [reading.entry for reading in found]
+    if f'{RUNNING}steps' in file.tensors:
+        known.append(RUNNING)
+    missing = {}
+    for place in filter(AVERAGED.search, file.places(len(own) // 2)):
+        state = file.under(place)
+        absent = [k for k in own if k not in state and COUNTER not in k]
+        missing[place] = len(absent)
+    left = {}
+    for place in sorted(missing, key=missing.get):
+        others = (*known, *left)
+        if not any(place.startswith(o) or o.startswith(place) for o in others):
+            left[place] = missing[place]
+    return left
 
 
 def choose(found: list[Reading], file: File, path: str, entry: str) -> Reading:

@@ -160,11 +160,12 @@ class FrozenTeacher(nn.Module):
         """
         wrong = self._watch.look(outputs)
         if wrong:
+            what = ', '.join(dict.fromkeys(wrong))
             raise UserError(
-                f'The teacher {self.ckpt!r} gives {reader} numbers that are '
-                'not finite, or too large to be squared '
-                f'({", ".join(dict.fromkeys(wrong))}); check its weights and '
-                'its preprocessing, and leave out a dtype of the teacher.'
+                f'The teacher {self.ckpt!r} gives {what} that are not finite '
+                f'to {reader}: {what} hold NaN or infinity, or numbers too '
+                'large to be squared; check its weights and its '
+                'preprocessing, and leave out a dtype of the teacher.'
             )
 
     def train(self, mode: bool = True) -> 'FrozenTeacher':

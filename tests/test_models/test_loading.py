@@ -166,6 +166,27 @@ def test_two_networks_alike_are_not_guessed_between(tmp_path):
     assert holds(model, good)
 
 
+def test_averages_of_some_weights_are_told(tmp_path, said):
+    """Some average the parameters, and no statistics of batch norms."""
+    good, model = small(1), small(3)
+    ema = {k: v + 1 for k, v in good.named_parameters()}
+    file = written(
+        dict(model=good.state_dict(), ema=dict(shadow=ema)), tmp_path
+    )
+    load_exactly(model, file, 'file.pth')
+    assert holds(model, good)
+    (line,) = [line for line in said if line.startswith('WARNING')]
+    assert "averaged weights under 'ema.shadow' too, which lack 2 weig" in line
+
+
+def test_averages_that_diverged(tmp_path):
+    good, bad = small(1), small(2)
+    bad[0].weight.data[0] = torch.nan
+    file = written(LAYOUTS['timm'][0](bad, good), tmp_path)
+    with pytest.raises(UserError, match="or take its other .*'state_dict'"):
+        load_exactly(small(), file, 'file.pth')
+
+
 def test_a_run_of_mmengine_with_averages(shapes, tmp_path):
     """Its averaged weights stand in the place of the running ones."""
     spec = tiny_spec()

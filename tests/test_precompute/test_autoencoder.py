@@ -228,7 +228,7 @@ def test_maps_that_are_not_finite_are_told(tmp_path, root):
     distiller = toy.build(cfg.model).distill.factor
     weight = distiller.teacher.model.backbone.layer3[0].bn2.weight
     weight.data[0] = float('nan')
-    with pytest.raises(UserError, match='gives the auto-encoder numbers'):
+    with pytest.raises(UserError, match='maps hold NaN or infinity'):
         AutoEncoderStage(epochs=1).provide(distiller, cfg)
     assert not [*tmp_path.glob('ae.pth*')]
 
