@@ -1,25 +1,26 @@
 """Read configs, with overrides and the ``data_root``/``classes`` shorthand."""
 
 import copy
-import inspect
 import os.path as osp
-from collections.abc import Iterator
 
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from kd_det.class_names import make_plain
-from kd_det.compat import coco_files, config_names, mmrazor
+from kd_det.compat import coco_files, mmrazor
+from kd_det.config_data import (
+    SPLITS,
+    carry_classes,
+    carry_folder,
+    follow,
+    has_strays,
+    leaves_of,
+)
 from kd_det.config_errors import CUSTOM_IMPORT, reason_of
-from kd_det.errors import UserError, nearest
+from kd_det.config_file import KNOWN, ConfigFile, advice
+from kd_det.errors import UserError
 from kd_det.shipped import config_path
 
-config_names.install()
 coco_files.install()
-
-# Top-level keys of a config besides the Runner's arguments.
-TOP_KEYS = ('auto_scale_lr', 'classes', 'data_root', 'find_unused_parameters')
-SPLITS = ('train', 'val', 'test')
 
 
 def load_config(path: str | Config, options: dict | None = None) -> Config:
@@ -27,9 +28,10 @@ def load_config(path: str | Config, options: dict | None = None) -> Config:
 
     A config may set ``data_root`` (a folder) and ``classes`` (names in label
     order) at its top level, or receive them through ``options``. They are then
-    written into every data set and metric, and the number of classes into
-    every head; settings that are not given are unchanged. A ``data_root`` that
-    the options set for one split takes precedence there.
+    written into every data set that has none of its own, and the number of
+    classes into every head; settings that are not given are unchanged. A
+    variable of a base that the config or the options set takes effect in the
+    base.
 
     Args:
         path: Config file, ``kd_det::NAME`` for a shipped one, or a config
@@ -41,24 +43,17 @@ def load_config(path: str | Config, options: dict | None = None) -> Config:
 
     Raises:
         FileNotFoundError: The config file or one of its bases does not exist.
-        UserError: It is not a config, or has no model.
+        UserError: It is not a config, or has no model; a name or a value in
+            it or in the options would be without effect.
     """
     if isinstance(path, Config):
-        cfg = copy.deepcopy(path)
-        path = cfg.filename or 'config'
+        file, before = None, copy.deepcopy(path)
+        path = before.filename or 'config'
     else:
         path = config_path(path)
-        cfg = _read(path)
-    options = options or {}
-    for key in options:
-        _check_option(cfg, key, path)
-    options = {k: _as_before(cfg, k, v) for k, v in options.items()}
-    try:
-        cfg.merge_from_dict(options)
-    except (TypeError, KeyError) as error:
-        raise UserError(
-            f'--cfg-options do not fit config {path!r} ({error}).'
-        ) from None
+        file = _read(path)
+        before = file.cfg
+    cfg, options = _with_options(before, options or {}, file, path)
     if not isinstance(cfg.get('model'), dict):
         raise UserError(
             f'Config {path!r} has no model; use the config of a run, e.g. '
@@ -67,14 +62,15 @@ def load_config(path: str | Config, options: dict | None = None) -> Config:
     _make_names_plain(cfg)
     if mmrazor.is_named([*cfg.values()]):
         mmrazor.ensure_importable()
-    preprocessor = cfg.get('data_preprocessor')
-    learners = specs_that_train(cfg.model)
-    if learners and preprocessor is not None:
-        # MMPretrain's data configs set it at the top level
-        cfg.pop('data_preprocessor')
-        for spec in learners:
-            spec['data_preprocessor'] = copy.deepcopy(preprocessor)
-    _carry_data(cfg, options)
+    _carry_preprocessor(cfg, file)
+    carry_folder(cfg, before, options, file)
+    follow(cfg, before)
+    for earlier in file.history() if file and has_strays(cfg) else ():
+        follow(cfg, earlier)
+    classes = carry_classes(cfg, before, options, file)
+    if classes:
+        _count_classes(cfg['model'], classes)
+        set_num_classes(cfg.get('data_preprocessor') or {}, len(classes))
     return cfg
 
 
@@ -83,14 +79,67 @@ def _make_names_plain(cfg: Config) -> None:
     make_plain(cfg)
     make_plain(cfg.model, 'model.classes')
     for split in SPLITS:
-        loader = cfg.get(f'{split}_dataloader')
-        for leaf in leaf_datasets(loader['dataset']) if loader else ():
+        for leaf in leaves_of(cfg, split):
             place = f'{split}_dataloader.dataset'
             make_plain(leaf, f'{place}.classes')
             make_plain(leaf.get('metainfo'), f'{place}.metainfo.classes')
 
 
-def _read(path: str) -> Config:
+def _with_options(
+    before: Config, options: dict, file: ConfigFile | None, path: str
+) -> tuple[Config, dict]:
+    """Return a config with the options, and these as they were taken."""
+    known = file.takes() if file else KNOWN
+    for key in options:
+        top = key.partition('.')[0]
+        if top not in known:
+            raise UserError(
+                f'--cfg-options {key}: config {path!r} has no {top!r} that '
+                f'anything reads{advice(top, known) or "."}'
+            )
+    options = {k: _as_before(before, k, v) for k, v in options.items()}
+    cfg = copy.deepcopy(before)
+    try:
+        cfg.merge_from_dict(copy.deepcopy(options))
+        if file:
+            cfg = file.with_values(cfg, [k.partition('.')[0] for k in options])
+            cfg.merge_from_dict(copy.deepcopy(options))
+    except (TypeError, KeyError) as error:
+        raise UserError(
+            f'--cfg-options do not fit config {path!r} ({error}).'
+        ) from None
+    return cfg, options
+
+
+def _carry_preprocessor(cfg: Config, file: ConfigFile | None) -> None:
+    """Give the top-level one, of MMPretrain's data bases, to what trains."""
+    preprocessor = cfg.get('data_preprocessor')
+    if preprocessor is None:
+        return
+    learners = specs_that_train(cfg.model)
+    if learners:
+        cfg.pop('data_preprocessor')
+    elif (
+        file
+        and file.writer('data_preprocessor')
+        and (cfg.model.get('data_preprocessor', preprocessor) != preprocessor)
+    ):
+        raise UserError(
+            'The config sets data_preprocessor at its top level, and its '
+            'model has one of its own, which wins; write model=dict('
+            'data_preprocessor=…).'
+        )
+    for spec in learners:
+        own = spec.get('data_preprocessor') or {}
+        if own.get('type', preprocessor.get('type')) == preprocessor.get(
+            'type'
+        ):
+            spec['data_preprocessor'] = Config._merge_a_into_b(
+                copy.deepcopy(own), copy.deepcopy(preprocessor)
+            )
+
+
+def _read(path: str) -> ConfigFile:
     """Read a config file, or explain the error."""
     if not osp.isfile(path):
         raise FileNotFoundError(
@@ -98,62 +147,22 @@ def _read(path: str) -> Config:
             "one of kd_det, e.g. 'kd_det::nd_frcnn_r101_r18.py'."
         )
     try:
-        cfg = Config.fromfile(path)
-        [*cfg.values()]  # triggers the imports of lazy configs
-        return cfg
+        return ConfigFile(path)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f'Config {path!r} inherits from '
             f'{osp.relpath(error.filename or path)!r}, which does not exist; '
             'correct the path in _base_.'
         ) from None
-    except UserError as error:  # a missing base kd_det::NAME
+    except UserError as error:  # a base kd_det::NAME that is not there
         raise UserError(f'Config {path!r}: {error}') from None
     except (Exception, SystemExit) as error:  # a config is a program
         if CUSTOM_IMPORT in str(error):
-            raise  # explained by kd_det.preflight.explain
+            raise  # kd_det.preflight.explain explains it
         raise UserError(
             f'Config {path!r} cannot be read ({reason_of(error, path)}); '
-            'correct it, or use another .py config.'
+            'correct it, or give another .py config.'
         ) from None
-
-
-def _carry_data(cfg: Config, options: dict) -> None:
-    """Write folder and classes into all data sets of a config."""
-    data_root, classes = cfg.get('data_root'), cfg.get('classes')
-    if isinstance(classes, str):
-        classes = (classes,)
-    for split in SPLITS:
-        loader = cfg.get(f'{split}_dataloader')
-        if not loader:
-            continue
-        own = any(
-            key.startswith(f'{split}_dataloader.')
-            and key.endswith('.data_root')
-            for key in options
-        )
-        for dataset in leaf_datasets(loader['dataset']):
-            if data_root and not own:
-                dataset['data_root'] = data_root
-            if classes:
-                metainfo = dataset.get('metainfo') or {}
-                dataset['metainfo'] = dict(metainfo, classes=tuple(classes))
-        if data_root or own:
-            _point_metrics(cfg.get(f'{split}_evaluator'), dataset)
-    if classes:
-        _count_classes(cfg['model'], tuple(classes))
-        set_num_classes(cfg.get('data_preprocessor') or {}, len(classes))
-
-
-def _check_option(cfg: Config, key: str, path: str) -> None:
-    """Raise for an option that nothing reads."""
-    top = key.partition('.')[0]
-    known = {*cfg, *inspect.signature(Runner).parameters, *TOP_KEYS}
-    if top not in known:
-        raise UserError(
-            f'--cfg-options {key}: config {path!r} has no {top!r}, and '
-            f'nothing reads it{nearest(top, sorted(known)) or "."}'
-        )
 
 
 def _as_before(cfg: Config, key: str, value: object) -> object:
@@ -170,24 +179,6 @@ def _as_before(cfg: Config, key: str, value: object) -> object:
         except (KeyError, IndexError, ValueError, TypeError):
             return value
     return tuple(value) if isinstance(old, tuple) else value
-
-
-def leaf_datasets(dataset: dict) -> Iterator[dict]:
-    """Yield the data sets inside wrappers such as RepeatDataset."""
-    inner = dataset.get('dataset') or dataset.get('datasets')
-    if inner is None:
-        yield dataset
-        return
-    for child in inner if isinstance(inner, (list, tuple)) else [inner]:
-        yield from leaf_datasets(child)
-
-
-def _point_metrics(metrics: dict | list | None, dataset: dict) -> None:
-    for metric in metrics if isinstance(metrics, list) else [metrics]:
-        if metric and 'ann_file' in metric:
-            metric['ann_file'] = osp.join(
-                dataset['data_root'], dataset.get('ann_file', '')
-            )
 
 
 def _count_classes(model: dict, classes: tuple[str, ...]) -> None:

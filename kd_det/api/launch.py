@@ -12,12 +12,8 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from kd_det.checkpoint import load_checkpoint, use_safe_loading
-from kd_det.config import (
-    leaf_datasets,
-    load_config,
-    set_seed,
-    specs_that_train,
-)
+from kd_det.config import load_config, set_seed, specs_that_train
+from kd_det.config_data import leaf_datasets
 from kd_det.engine.class_pictures import ClassPictures, check_visualizer
 from kd_det.engine.cleanup import FirstStep, nothing_left
 from kd_det.engine.hooks.gradient_share_hook import check_auto_weights

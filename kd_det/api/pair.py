@@ -11,7 +11,8 @@ from mmengine.registry import init_default_scope
 from kd_det.api.methods import Pair, Verdict, choose, presets
 from kd_det.checkpoint import use_safe_loading
 from kd_det.class_names import plain_names
-from kd_det.config import leaf_datasets, load_config
+from kd_det.config import load_config
+from kd_det.config_data import leaf_datasets
 from kd_det.errors import UserError, counted, few
 from kd_det.files import atomic_write, check_output
 from kd_det.models.spec import read_spec

@@ -7,6 +7,7 @@ resolves a base is therefore wrapped.
 
 import os.path as osp
 import sys
+from collections.abc import Iterator
 
 from mmengine.config import Config
 
@@ -30,7 +31,7 @@ def install() -> None:
             path, scope = config_path(cfg_path), None
         else:
             path, scope = stock(cfg_path, filename)
-        if osp.abspath(path) in _being_read():
+        if osp.abspath(path) in files_being_read():
             raise UserError(
                 f'{filename!r} has {cfg_path!r} in _base_ and thus inherits '
                 'from itself; remove it.'
@@ -41,10 +42,9 @@ def install() -> None:
     Config._get_cfg_path = staticmethod(get_cfg_path)
 
 
-def _being_read() -> set[str]:
-    """Return the configs whose bases MMEngine is currently reading."""
-    found, frame = set(), sys._getframe()
+def files_being_read() -> Iterator[str]:
+    """Yield the configs that MMEngine is reading now, the innermost first."""
+    frame = sys._getframe()
     while frame := frame.f_back:
         if frame.f_code is Config._file2dict.__code__:
-            found.add(osp.abspath(frame.f_locals['filename']))
-    return found
+            yield osp.abspath(frame.f_locals['filename'])

@@ -14,7 +14,8 @@ from torch.utils.data import Dataset
 
 import kd_det
 from kd_det import pip_weights
-from kd_det.config import leaf_datasets, specs_that_train
+from kd_det.config import specs_that_train
+from kd_det.config_data import leaf_datasets
 from kd_det.files import sha256_of
 from kd_det.models.distill_model import teacher_specs
 from kd_det.models.spec import read_spec

@@ -11,6 +11,7 @@ from mmengine.registry import MODELS
 
 from kd_det.config import set_num_classes
 from kd_det.config_errors import CUSTOM_IMPORT, reason_of
+from kd_det.config_file import ConfigFile
 from kd_det.errors import UserError, nearest
 from kd_det.shipped import config_path
 
@@ -162,7 +163,7 @@ def _load(source: str, side: str) -> Config:
     source = config_path(source)
     is_package = '::' in source
     try:
-        return get_config(source) if is_package else Config.fromfile(source)
+        return get_config(source) if is_package else ConfigFile(source).cfg
     except UserError as error:
         raise UserError(f'The {side} config {source!r}: {error}') from None
     except (Exception, SystemExit) as error:  # a config is a program

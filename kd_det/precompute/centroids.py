@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from kd_det import random_state
 from kd_det.centroids import CentroidBank
-from kd_det.config import leaf_datasets, require_teacher
+from kd_det.config import require_teacher
+from kd_det.config_data import leaf_datasets
 from kd_det.distillers import Distiller
 from kd_det.errors import UserError
 from kd_det.files import check_output

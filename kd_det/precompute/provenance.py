@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 import numpy as np
 
-from kd_det.config import leaf_datasets
+from kd_det.config_data import leaf_datasets
 from kd_det.files import sha256_of
 from kd_det.preflight.dataset_types import is_classification, make, type_of
 

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
 from mmengine.runner.checkpoint import get_state_dict
 
-from kd_det.config import leaf_datasets
+from kd_det.config_data import leaf_datasets
 from kd_det.errors import UserError, few
 from kd_det.models.loading import stored_classes
 from kd_det.models.misfit import differences

@@ -5,7 +5,7 @@ import os.path as osp
 from mmengine.config import Config
 from mmengine.fileio import list_from_file
 
-from kd_det.config import SPLITS, leaf_datasets
+from kd_det.config_data import SPLITS, leaf_datasets
 from kd_det.errors import UserError
 from kd_det.preflight.classification_data import check_classification
 from kd_det.preflight.data_report import DataReport, tell_shared

@@ -21,7 +21,8 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from kd_det.centroids import CentroidBank
-from kd_det.config import leaf_datasets, load_config
+from kd_det.config import load_config
+from kd_det.config_data import leaf_datasets
 from kd_det.datasets import SHAPES_CLASSES, make_shapes
 from kd_det.models.spec import read_spec
 from kd_det.registry import HOOKS, MODELS

@@ -13,10 +13,7 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=100),
-    dict(
-        type='CosineAnnealingLR',
-        by_epoch=True,
-        T_max=max_epochs,
-        convert_to_iter_based=True,
+    dict(  # it ends with the run
+        type='CosineAnnealingLR', by_epoch=True, convert_to_iter_based=True
     ),
 ]

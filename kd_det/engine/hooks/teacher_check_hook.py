@@ -13,7 +13,7 @@ from mmengine.registry import DATASETS
 from mmengine.utils import get_installed_path
 
 from kd_det import random_state
-from kd_det.config import leaf_datasets
+from kd_det.config_data import leaf_datasets
 from kd_det.distillers.class_match import ClassMatch, match_classes
 from kd_det.engine.teacher_score import Score, check_floor, warning_of
 from kd_det.errors import UserError, counted, few
