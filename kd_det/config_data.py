@@ -13,14 +13,20 @@ from kd_det.errors import UserError, few
 SPLITS = ('train', 'val', 'test')
 
 
+def parts_of(dataset: dict) -> list[dict]:
+    """Return the data sets that a wrapper is made of; none of another."""
+    inner = dataset.get('dataset') or dataset.get('datasets') or ()
+    inner = inner if isinstance(inner, (list, tuple)) else [inner]
+    return [part for part in inner if isinstance(part, dict)]
+
+
 def leaf_datasets(dataset: dict) -> Iterator[dict]:
     """Yield the data sets inside wrappers such as RepeatDataset."""
-    inner = dataset.get('dataset') or dataset.get('datasets')
-    if inner is None:
+    parts = parts_of(dataset)
+    if not parts:
         yield dataset
-        return
-    for child in inner if isinstance(inner, (list, tuple)) else [inner]:
-        yield from leaf_datasets(child)
+    for part in parts:
+        yield from leaf_datasets(part)
 
 
 def leaves_of(cfg: Config, split: str) -> list[dict]:
@@ -29,14 +35,13 @@ def leaves_of(cfg: Config, split: str) -> list[dict]:
     return [*leaf_datasets(loader['dataset'])] if loader else []
 
 
-def metrics_of(cfg: Config, split: str) -> list[dict]:
-    """Return the configs of a split's metrics."""
-    evaluator = cfg.get(f'{split}_evaluator') or []
+def metrics_in(evaluator: dict | list[dict] | None) -> list[dict]:
+    """Return the configs of the metrics in that of an evaluator."""
     if isinstance(evaluator, dict):  # a metric, or what holds several
         evaluator = evaluator.get('metrics', [evaluator])
     if isinstance(evaluator, dict):
         evaluator = [evaluator]
-    return [metric for metric in evaluator if isinstance(metric, dict)]
+    return [metric for metric in evaluator or () if isinstance(metric, dict)]
 
 
 def file_of(leaf: dict) -> str:
@@ -147,7 +152,8 @@ def follow(cfg: Config, before: Config) -> None:
         )
         moved = dict(zip(old, new)) if len(old) == len(new) else {}
         for metric, former in zip(
-            metrics_of(cfg, split), metrics_of(before, split)
+            metrics_in(cfg.get(f'{split}_evaluator')),
+            metrics_in(before.get(f'{split}_evaluator')),
         ):
             path = metric.get('ann_file')
             if not path or path != former.get('ann_file'):
@@ -164,7 +170,7 @@ def has_strays(cfg: Config) -> bool:
         and osp.normpath(metric['ann_file'])
         not in [osp.normpath(file_of(leaf)) for leaf in leaves_of(cfg, split)]
         for split in SPLITS
-        for metric in metrics_of(cfg, split)
+        for metric in metrics_in(cfg.get(f'{split}_evaluator'))
     )
 
 

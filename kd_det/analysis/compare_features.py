@@ -9,9 +9,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.registry import DATASETS
 from mmengine.runner import Runner
-from torch.utils.data import Subset
 
 from kd_det import random_state
 from kd_det.analysis import features
@@ -21,12 +19,14 @@ from kd_det.analysis.names import without_common
 from kd_det.checkpoint import load_checkpoint
 from kd_det.config import require_teacher
 from kd_det.connectors.split import ChannelSplit
+from kd_det.datasets.chosen import Chosen, classes_of, distinct, spread
+from kd_det.datasets.run_data import RunData, Split
 from kd_det.distillers import FeatureDistiller
 from kd_det.errors import UserError
 from kd_det.files import atomic_write, check_folder
 from kd_det.models.loading import load_exactly
+from kd_det.precompute.training_images import without_augmentation
 from kd_det.preflight.data import check_data
-from kd_det.preflight.loops import held_out
 from kd_det.progress import track
 from kd_det.registry import MODELS
 
@@ -78,9 +78,11 @@ def analyze(
     folder = Path(out or cfg.work_dir)
     check_folder(str(folder), 'folder of the results', '--out')
     called = titles(checkpoints)
-    check_data(cfg, (held_out(cfg, 'A comparison of features'),))
+    data = RunData(cfg)
+    held_out = data.held_out('A comparison of features')
+    check_data(data, (held_out.name,))
     model, distiller = _pair(cfg)
-    loader, names = _loader(cfg, num_images)
+    loader, names = _loader(held_out, num_images)
     nets = {
         'teacher': FeatureProbe(distiller.teacher.model, distiller, 'teacher')
     }
@@ -139,25 +141,16 @@ def _pair(cfg: Config) -> tuple:
     return model, found[0]
 
 
-def _loader(cfg: Config, num_images: int) -> tuple:
-    split = held_out(cfg, 'A comparison of features')
-    settings = copy.deepcopy(cfg[f'{split}_dataloader'])
-    leaf = settings.dataset
-    # boxes must be resized with their image
-    loads = [t for t in leaf.pipeline if 'LoadAnnotations' in t['type']]
-    rest = [t for t in leaf.pipeline if 'LoadAnnotations' not in t['type']]
-    leaf.pipeline = [rest[0], *loads, *rest[1:]]
-    dataset = DATASETS.build(leaf)
-    names = list(dataset.metainfo['classes'])
-    total = len(dataset)
-    count = min(num_images, total)
-    chosen = [index * total // count for index in range(count)]
+def _loader(split: Split, num_images: int) -> tuple:
+    # boxes are to be resized with their image
+    dataset = split.build(lambda own: without_augmentation(own, own))
+    names = list(classes_of(dataset))
     loader = Runner.build_dataloader(
         dict(
-            batch_size=settings.get('batch_size', 1),
+            batch_size=split.loader.get('batch_size', 1),
             num_workers=0,
             sampler=dict(type='DefaultSampler', shuffle=False),
-            dataset=Subset(dataset, chosen),
+            dataset=Chosen(dataset, spread(distinct(dataset), num_images)),
         )
     )
     return loader, names

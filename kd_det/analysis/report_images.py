@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, TRANSFORMS, init_default_scope
 from PIL import Image
 
-from kd_det.config import leaf_datasets
+from kd_det.config_data import leaf_datasets
 from kd_det.errors import UserError
 from kd_det.evaluation.predictions import BoxPredictions, Predictions
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from kd_det.api.launch import student_of
 from kd_det.checkpoint import load_checkpoint
+from kd_det.datasets.run_data import RunData
 from kd_det.errors import UserError, counted
 from kd_det.evaluation.plain_libraries import (
     count_predictions,
@@ -23,7 +24,6 @@ from kd_det.files import atomic_write
 from kd_det.models.loading import load_exactly
 from kd_det.preflight.checkpoints import check_same_classes
 from kd_det.preflight.data import check_data
-from kd_det.preflight.loops import held_out
 
 
 def export_student(
@@ -55,15 +55,16 @@ def export_student(
         UserError: The checkpoint does not match, or the exported student's
             predictions differ, in which case the files are removed.
     """
-    split = held_out(cfg, 'The comparison of predictions in kd_det export')
-    check_data(cfg, (split,))
+    data = RunData(cfg)
+    split = data.held_out('The comparison of predictions in kd_det export')
+    check_data(data, (split.name,))
     plain = student_of(cfg)
-    if split == 'val':  # MMDetection reads the test pipeline of a config
+    if split is data.val:  # MMDetection reads the test pipeline of a config
         plain.test_dataloader = plain.val_dataloader
         plain.test_evaluator = plain.val_evaluator
         plain.test_cfg = dict(type='TestLoop')
     state = load_checkpoint(checkpoint, trust=trust_pickle)
-    check_same_classes(plain, state, checkpoint, split)
+    check_same_classes(split, state, checkpoint)
     student = MODELS.build(plain.model).eval()
     load_exactly(student, state, checkpoint, 'student')
     _without_training(plain)

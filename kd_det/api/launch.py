@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 
 from kd_det.checkpoint import load_checkpoint, use_safe_loading
 from kd_det.config import load_config, set_seed, specs_that_train
-from kd_det.config_data import leaf_datasets
+from kd_det.datasets.run_data import RunData
 from kd_det.engine.class_pictures import ClassPictures, check_visualizer
 from kd_det.engine.cleanup import FirstStep, nothing_left
 from kd_det.engine.hooks.gradient_share_hook import check_auto_weights
@@ -31,7 +31,7 @@ from kd_det.preflight.checkpoints import (
     check_same_classes,
     resumable,
 )
-from kd_det.preflight.data import check_data, class_names
+from kd_det.preflight.data import check_data
 from kd_det.preflight.frozen_layers import warn_of_frozen
 from kd_det.preflight.labels import check_labels
 from kd_det.preflight.loops import check_loops
@@ -95,8 +95,7 @@ def prepare(
     pair = 'teacher' in cfg.model
     own = 'student' in cfg.model  # mmrazor's pairs have a teacher too
     if own and cfg.get('train_dataloader') and 'classes' not in cfg.model:
-        leaf = next(leaf_datasets(cfg.train_dataloader.dataset))
-        cfg.model.classes = class_names(leaf)
+        cfg.model.classes = RunData(cfg).train.classes
     if teacher and not pair:
         raise UserError(
             f'--teacher {teacher!r}: config {source!r} has no teacher; '
@@ -174,7 +173,8 @@ def train(
     """
     check_loops(cfg, 'train')
     splits = ('train', 'val') if cfg.get('val_cfg') else ('train',)
-    reports = check_data(cfg, splits)
+    data = RunData(cfg)
+    reports = check_data(data, splits)
     if amp:
         if not torch.cuda.is_available():
             raise UserError(
@@ -196,10 +196,11 @@ def train(
     if resume:
         cfg.resume = True
         cfg.load_from = None if resume == 'auto' else resume
-        path = resumable(cfg, resume)
+        path = resumable(cfg, resume, data)
     step = FirstStep()
     with nothing_left(cfg, step):
         runner = Runner.from_cfg(cfg)
+        runner.run_data = data
         for report in reports:
             report.log(runner.logger)
         runner.register_hook(step)
@@ -273,7 +274,8 @@ def tester(
         A runner with the test data and the loaded weights; call ``test()``.
     """
     check_loops(cfg, 'test')
-    reports = check_data(cfg, ('test',))
+    data = RunData(cfg)
+    reports = check_data(data, ('test',))
     cfg = student_of(cfg)
     cfg.load_from, cfg.resume = None, False
     if out:
@@ -297,12 +299,13 @@ def tester(
     state = load_checkpoint(checkpoint, trust=trust_pickle)
     with nothing_left(cfg):
         runner = Runner.from_cfg(cfg)
+        runner.run_data = data
         for report in reports:
             report.log(runner.logger)
         model = unwrap(runner.model)
         # an embedding has no classes and can be tested on any data set
         if not isinstance(getattr(model, 'student', model), EmbeddingModel):
-            check_same_classes(cfg, state, checkpoint, 'test')
+            check_same_classes(data.test, state, checkpoint)
         load_exactly(model, state, checkpoint, 'student', keys)
     if show_dir and of_classes:
         check_visualizer(runner)

@@ -12,7 +12,7 @@ from kd_det.api.methods import Pair, Verdict, choose, presets
 from kd_det.checkpoint import use_safe_loading
 from kd_det.class_names import plain_names
 from kd_det.config import load_config
-from kd_det.config_data import leaf_datasets
+from kd_det.datasets.run_data import RunData
 from kd_det.errors import UserError, counted, few
 from kd_det.files import atomic_write, check_output
 from kd_det.models.spec import read_spec
@@ -155,8 +155,7 @@ def _print_notes(student: str, pair: Pair, preset: Config, own: bool) -> None:
 def _annotations(whole: Config, own: bool, data: str) -> Path:
     """Return the path of the training annotations, or raise."""
     if own:
-        leaf = next(leaf_datasets(whole.train_dataloader.dataset))
-        return Path(data) / leaf.ann_file
+        return Path(data) / RunData(whole).train.leaves[0].cfg['ann_file']
     for split in SPLITS:
         if not (Path(data) / FILE.format(split)).is_file():
             raise UserError(
@@ -220,11 +219,11 @@ def _report(
 
 def _fits(whole: Config, data: str) -> bool:
     """Return whether a config's data and schedule match a folder."""
-    loaders = [whole.get(f'{split}_dataloader') for split in SPLITS]
+    found = RunData(whole)
     return all(key in whole for key in WHOLE) and all(
-        loader and (Path(data) / (leaf.get('ann_file') or '/')).is_file()
-        for loader in loaders
-        for leaf in leaf_datasets(loader['dataset'] if loader else {})
+        split and (Path(data) / (leaf.cfg.get('ann_file') or '/')).is_file()
+        for split in (found.train, found.val)
+        for leaf in (split.leaves if split else [None])
     )
 
 

@@ -7,6 +7,7 @@ from mmengine.model import BaseDataPreprocessor
 
 from kd_det.api.methods import describe
 from kd_det.config import set_seed
+from kd_det.datasets.chosen import classes_of
 from kd_det.doctor.contact_sheet import draw_sheet, swaps
 from kd_det.doctor.findings import Section, table
 from kd_det.doctor.first_steps import FirstSteps
@@ -78,7 +79,7 @@ def _data(
     reports: list[DataReport], steps: FirstSteps, sheet: str | Path
 ) -> Section:
     dataset = steps.dataset
-    classes = tuple((dataset.metainfo or {}).get('classes') or ())
+    classes = classes_of(dataset)
     section = Section('Data', [*map(str, reports)])
     for report in reports:
         section.warnings += [f'{report.split}: {w}' for w in report.warnings]

@@ -15,7 +15,8 @@ from torch.utils.data import Dataset
 import kd_det
 from kd_det import pip_weights
 from kd_det.config import specs_that_train
-from kd_det.config_data import leaf_datasets
+from kd_det.datasets.chosen import distinct
+from kd_det.datasets.run_data import Split
 from kd_det.files import sha256_of
 from kd_det.models.distill_model import teacher_specs
 from kd_det.models.spec import read_spec
@@ -63,12 +64,12 @@ def machine() -> dict[str, str | int]:
     )
 
 
-def data_facts(loader: dict, dataset: Dataset) -> dict:
-    """Return facts that identify a data set.
+def data_facts(split: Split, dataset: Dataset) -> dict:
+    """Return what tells one data set from another.
 
     Args:
-        loader: Config of its data loader, such as ``cfg.train_dataloader``.
-        dataset: The data set built from it.
+        split: What its config names.
+        dataset: What was built from it.
 
     Returns:
         The number of ``images``, the ``annotations`` as file name -> SHA-256,
@@ -76,22 +77,21 @@ def data_facts(loader: dict, dataset: Dataset) -> dict:
         None if they are not files.
     """
     annotations = {}
-    for leaf in leaf_datasets(loader['dataset']):
-        name = leaf.get('ann_file')
-        path = osp.join(leaf.get('data_root') or '', name or '')
-        if name and osp.isfile(path):
-            annotations[osp.basename(name)] = sha256_of(path)
-    digest, count, files = sha256(), 0, 0
-    for leaf in _leaves(dataset):
-        for index in range(len(leaf)):
-            path = leaf.get_data_info(index).get('img_path')
-            count += 1
-            if path and osp.isfile(path):
-                files += 1
-                line = f'{osp.basename(path)} {osp.getsize(path)}\n'
-                digest.update(line.encode())
+    for leaf in split.leaves:
+        if osp.isfile(leaf.file):
+            name = osp.basename(leaf.file)
+            # two folders may have files of one name
+            name = leaf.file if name in annotations else name
+            annotations[name] = sha256_of(leaf.file)
+    digest, files, indices = sha256(), 0, distinct(dataset)
+    for index in indices:
+        path = dataset.get_data_info(index).get('img_path')
+        if path and osp.isfile(path):
+            files += 1
+            line = f'{osp.basename(path)} {osp.getsize(path)}\n'
+            digest.update(line.encode())
     return dict(
-        images=count,
+        images=len(indices),
         annotations=annotations,
         images_sha256=digest.hexdigest() if files else None,
     )
@@ -148,13 +148,3 @@ def _named_digest(address: str) -> tuple[str, str | None]:
     if osp.isfile(address):
         return osp.basename(address), sha256_of(address)
     return address, None
-
-
-def _leaves(dataset: Dataset) -> Iterator[Dataset]:
-    """Yield the data sets inside wrappers such as RepeatDataset."""
-    inner = getattr(dataset, 'dataset', None)
-    inner = [inner] if inner is not None else getattr(dataset, 'datasets', [])
-    if not inner:
-        yield dataset
-    for child in inner:
-        yield from _leaves(child)

@@ -28,6 +28,7 @@ from kd_det.connectors.autoencoder_file import (
     save_auto_encoder,
 )
 from kd_det.connectors.coder import AutoEncoder
+from kd_det.datasets.run_data import RunData
 from kd_det.distillers import FactorDistiller
 from kd_det.errors import UserError
 from kd_det.losses.reconstruction import reconstruction
@@ -35,11 +36,7 @@ from kd_det.models import DistillModel
 from kd_det.models.unwrap import unwrap
 from kd_det.precompute.autoencoder_partial import keep, resume
 from kd_det.precompute.autoencoder_progress import Progress, say
-from kd_det.precompute.provenance import (
-    package_versions,
-    training_files,
-    training_sha256,
-)
+from kd_det.precompute.provenance import package_versions
 from kd_det.preflight.data import check_data
 from kd_det.registry import HOOKS, MODELS
 
@@ -76,24 +73,25 @@ class AutoEncoderStage:
         )
 
     def provide_all(
-        self, distillers: list[FactorDistiller], cfg: dict
+        self, distillers: list[FactorDistiller], cfg: Config | RunData
     ) -> None:
         """Provide all auto-encoders, after checking them in advance.
 
         Args:
             distillers: Bound distillers, see :meth:`provide`.
-            cfg: Config of the run.
+            cfg: Config of the run, or its data.
 
         Raises:
             UserError: A file cannot be written or is shared by two different
                 distillers, or see :meth:`provide`.
         """
-        data = dict(training_sha256=training_sha256(cfg))
+        data = RunData.of(cfg)
+        origin = dict(training_sha256=data.train.sha256)
         planned, missing = {}, []
         for distiller in distillers:
             file = distiller.auto_encoder_file
             if not _missing(file):
-                self._reuse(distiller, data)
+                self._reuse(distiller, origin)
                 continue
             missing.append(distiller)
             for path in (file, f'{file}.partial'):
@@ -107,33 +105,36 @@ class AutoEncoderStage:
                     'separate files.'
                 )
         for distiller in missing:
-            self.provide(distiller, cfg)
+            self.provide(distiller, data)
 
-    def provide(self, distiller: FactorDistiller, cfg: dict) -> None:
+    def provide(
+        self, distiller: FactorDistiller, cfg: Config | RunData
+    ) -> None:
         """Train a distiller's auto-encoder, or check an existing file.
 
         Args:
             distiller: Bound distiller on its device, with
                 ``auto_encoder_file``.
-            cfg: Config of the run, for its training data.
+            cfg: Config of the run, or its data.
 
         Raises:
             UserError: Teacher, tap points, channels or data do not match the
                 file.
         """
         file = distiller.auto_encoder_file
-        data = dict(training_sha256=training_sha256(cfg))
+        data = RunData.of(cfg)
+        origin = dict(training_sha256=data.train.sha256)
         if not _missing(file):
-            self._reuse(distiller, data)
+            self._reuse(distiller, origin)
             return
         say(
             f'Auto-encoder {file!r} is missing and will be trained: '
             f'epochs={self.settings["epochs"]} over '
-            f'{", ".join(training_files(cfg))}.'
+            f'{", ".join(data.train.sources)}.'
         )
-        identity = dict(distiller.identity(), **data)
+        identity = dict(distiller.identity(), **origin)
         with random_state.isolated():
-            auto_encoder, error = self._train(distiller, cfg, identity)
+            auto_encoder, error = self._train(distiller, data, identity)
         if get_rank() == 0:
             extra = dict(self.settings, reconstruction=error)
             save_auto_encoder(
@@ -144,7 +145,7 @@ class AutoEncoderStage:
             # another run may have written the same file in the meantime
             Path(f'{file}.partial').unlink(missing_ok=True)
         barrier()
-        check_provenance(file, distiller.load_auto_encoder(), data)
+        check_provenance(file, distiller.load_auto_encoder(), origin)
 
     def _reuse(self, distiller: FactorDistiller, data: dict) -> None:
         """Read a file and log its settings; warn if they differ."""
@@ -167,7 +168,7 @@ class AutoEncoderStage:
         say(f'{text}.', logging.WARNING if other else logging.INFO)
 
     def _train(
-        self, distiller: FactorDistiller, cfg: dict, identity: dict
+        self, distiller: FactorDistiller, data: RunData, identity: dict
     ) -> tuple[AutoEncoder, float]:
         settings = self.settings
         torch.manual_seed(settings['seed'])
@@ -181,7 +182,7 @@ class AutoEncoderStage:
         file = f'{distiller.auto_encoder_file}.partial'
         asked = dict(identity, **settings)
         done, error = resume(file, asked, auto_encoder, optimizer)
-        loader = _loader(cfg, settings['seed'])
+        loader = _loader(data, settings['seed'])
         progress = Progress(settings['epochs'], len(loader), done)
         teacher = distiller.teacher
         preprocessor = teacher.model.data_preprocessor
@@ -194,8 +195,8 @@ class AutoEncoderStage:
                     sampler.set_epoch(epoch)
             total = torch.zeros(2, device=device)
             # samplers of iteration-based loops are infinite
-            for data in islice(loader, len(loader)):
-                batch = preprocessor(data, False)
+            for raw in islice(loader, len(loader)):
+                batch = preprocessor(raw, False)
                 maps, masks = distiller.teacher_maps(
                     batch['inputs'], batch['data_samples']
                 )
@@ -247,7 +248,8 @@ def train_auto_encoders(cfg: Config) -> list[str]:
     Raises:
         UserError: No distiller has an auto-encoder, or a file does not match.
     """
-    check_data(cfg, ('train',))
+    data = RunData(cfg)
+    check_data(data, ('train',))
     stage = stage_of(cfg)
     require_teacher(cfg)
     model = MODELS.build(cfg.model).to(get_device())
@@ -258,7 +260,7 @@ def train_auto_encoders(cfg: Config) -> list[str]:
             'No distiller of the config has an auto-encoder; use one such as '
             "dict(type='FactorDistiller', auto_encoder='FILE.pth', …)."
         )
-    stage.provide_all(found, cfg)
+    stage.provide_all(found, data)
     for distiller in found:
         say(f'Ready: {distiller.auto_encoder_file}')
     return [distiller.auto_encoder_file for distiller in found]
@@ -300,9 +302,9 @@ def _missing(file: str) -> bool:
     return bool(missing)
 
 
-def _loader(cfg: dict, seed: int) -> DataLoader:
+def _loader(data: RunData, seed: int) -> DataLoader:
     # persistent workers would not be reproducible on resume
-    settings = dict(cfg['train_dataloader'], persistent_workers=False)
+    settings = dict(data.train.loader, persistent_workers=False)
     loader = Runner.build_dataloader(settings, seed=seed)
     random_state.seed_workers(loader)
     if not len(loader):

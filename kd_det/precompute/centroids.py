@@ -1,6 +1,5 @@
 """Compute class means with one pass of the teacher over the training set."""
 
-import copy
 from itertools import islice
 
 import torch
@@ -8,25 +7,19 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import all_reduce, get_rank
 from mmengine.logging import print_log
-from mmengine.registry import DATASETS
-from mmengine.runner import Runner
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from kd_det import random_state
 from kd_det.centroids import CentroidBank
 from kd_det.config import require_teacher
-from kd_det.config_data import leaf_datasets
+from kd_det.datasets.chosen import classes_of
+from kd_det.datasets.run_data import RunData
 from kd_det.distillers import Distiller
 from kd_det.errors import UserError
 from kd_det.files import check_output
-from kd_det.precompute.provenance import (
-    package_versions,
-    training_files,
-    training_sha256,
-)
+from kd_det.precompute.provenance import package_versions
+from kd_det.precompute.training_images import training_loader
 from kd_det.preflight.data import check_data
-from kd_det.preflight.loops import held_out
 from kd_det.progress import track
 from kd_det.registry import MODELS
 
@@ -55,7 +48,8 @@ def write_centroids(
     Raises:
         UserError: The config has no distiller or no output file.
     """
-    check_data(cfg, ('train',))
+    data = RunData(cfg)
+    check_data(data, ('train',))
     require_teacher(cfg)
     distillers = cfg.model.get('distillers') or {}
     if not distillers:
@@ -76,7 +70,7 @@ def write_centroids(
     model = MODELS.build(cfg.model).to(get_device())
     distiller = model.distill[name]
     source = source or distiller.default_source()
-    bank = compute_bank(distiller, cfg, source, augmented, seed)
+    bank = compute_bank(distiller, data, source, augmented, seed)
     if get_rank() == 0:
         bank.save(out)
         print(f'Wrote {out}')
@@ -85,7 +79,7 @@ def write_centroids(
 
 def compute_bank(
     distiller: Distiller,
-    cfg: dict,
+    cfg: Config | RunData,
     source: str = 'gt',
     augmented: bool = False,
     seed: int = 0,
@@ -98,7 +92,7 @@ def compute_bank(
 
     Args:
         distiller: Bound distiller that computes the embeddings.
-        cfg: Config of the run, for its training data and test pipeline.
+        cfg: Config of the run, or its data.
         source: ``'gt'`` for annotated boxes, ``'proposals'`` for sampled RoIs
             with background.
         augmented: Whether to use the training pipeline, as in the ND authors'
@@ -114,19 +108,20 @@ def compute_bank(
     """
     if source not in SOURCES:
         raise UserError(f'source={source!r}; accepted are {SOURCES}.')
+    data = RunData.of(cfg)
     with random_state.isolated():
         loader = training_loader(
-            cfg, augmented, seed, distiller.images_at_once
+            data, augmented, seed, distiller.images_at_once
         )
         sums, counts, norms = _accumulate(distiller, loader, source, seed)
     if counts.sum() == 0:
         raise UserError(
             'No labelled samples were found in '
-            f'{", ".join(training_files(cfg))}: the category ids match none '
+            f'{", ".join(data.train.sources)}: the category ids match none '
             'of the classes, or there are none.'
         )
     means = sums / counts.clamp(min=1)[:, None]
-    classes = tuple(loader.dataset.metainfo['classes'])
+    classes = classes_of(loader.dataset)
     if len(means) == len(classes) + 1:
         classes += ('background',)
     bank = CentroidBank(
@@ -136,7 +131,7 @@ def compute_bank(
         dict(
             teacher_sha256=distiller.teacher.sha256,
             teacher_config=distiller.teacher.source,
-            annotation_sha256=training_sha256(cfg),
+            annotation_sha256=data.train.sha256,
             source=source,
             augmented=augmented,
             seed=seed,
@@ -145,73 +140,6 @@ def compute_bank(
     )
     print_log(norm_table(bank, norms), 'current')
     return bank
-
-
-def training_loader(
-    cfg: dict,
-    augmented: bool = False,
-    seed: int = 0,
-    batch_size: int = 1,
-    limit: int | None = None,
-) -> DataLoader:
-    """Return an ordered loader of the training set, split over the ranks.
-
-    Args:
-        cfg: Config of the run.
-        augmented: Whether to use the training instead of the test pipeline.
-        seed: Seed for the augmentation of each image.
-        batch_size: Batch size.
-        limit: Maximum number of images, evenly spread; None for all.
-    """
-    leaves = [
-        copy.deepcopy(leaf)
-        for leaf in leaf_datasets(cfg['train_dataloader']['dataset'])
-    ]
-    if not augmented:
-        for leaf in leaves:
-            leaf['pipeline'] = _deterministic(cfg, leaf['pipeline'])
-    dataset = leaves[0]
-    if len(leaves) > 1:
-        dataset = dict(type='ConcatDataset', datasets=leaves)
-    train = cfg['train_dataloader']
-    dataset = _Seeded(DATASETS.build(dataset), seed, limit)
-    return Runner.build_dataloader(
-        dict(
-            batch_size=batch_size,
-            num_workers=train.get('num_workers', 0),
-            sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
-            dataset=dataset,
-        ),
-        seed=seed,
-    )
-
-
-class _Seeded(Dataset):
-    """A data set that augments each image with its own seed."""
-
-    def __init__(self, dataset: Dataset, seed: int, limit: int | None) -> None:
-        self.dataset = dataset
-        self.metainfo = dataset.metainfo
-        self.seed = seed
-        self.length = min(len(dataset), limit or len(dataset))
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, index: int) -> dict:
-        index = index * len(self.dataset) // self.length
-        random_state.seed_all(self.seed + index)
-        return self.dataset[index]
-
-
-def _deterministic(cfg: dict, train_pipeline: list) -> list:
-    """Return the test pipeline with boxes loaded before they are resized."""
-    loading = [t for t in train_pipeline if 'LoadAnnotations' in t['type']]
-    split = held_out(cfg, 'A pass for class means')  # for its pipeline
-    loader = cfg[f'{split}_dataloader']
-    test = next(leaf_datasets(loader['dataset']))['pipeline']
-    rest = [t for t in test if 'LoadAnnotations' not in t['type']]
-    return [rest[0], *loading, *rest[1:]]
 
 
 def _accumulate(

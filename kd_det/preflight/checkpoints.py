@@ -6,33 +6,27 @@ from mmengine.config import Config
 from mmengine.runner import CheckpointLoader, Runner, find_latest_checkpoint
 from mmengine.runner.checkpoint import get_state_dict
 
-from kd_det.config_data import leaf_datasets
+from kd_det.datasets.run_data import RunData, Split
 from kd_det.errors import UserError, few
 from kd_det.models.loading import stored_classes
 from kd_det.models.misfit import differences
 from kd_det.models.unwrap import unwrap
-from kd_det.preflight.data import class_names
 
 
-def check_same_classes(
-    cfg: Config, state: dict, path: str, split: str
-) -> None:
+def check_same_classes(split: Split | None, state: dict, path: str) -> None:
     """Stop if a checkpoint was trained on another class list.
 
     Of equal length they would load, and every label would be another's.
 
     Args:
-        cfg: The run's config.
+        split: The data that are used, if there are any.
         state: The checkpoint.
         path: Where it comes from, for the message.
-        split: Whose data are used: ``'train'`` or ``'test'``.
 
     Raises:
         UserError: Both lists are known and differ.
     """
-    loader = cfg.get(f'{split}_dataloader')
-    leaf = next(leaf_datasets(loader['dataset'])) if loader else {}
-    ours, theirs = class_names(leaf), stored_classes(state)
+    ours, theirs = split and split.classes, stored_classes(state)
     if ours and theirs and tuple(ours) != theirs:
         raise UserError(
             f'Checkpoint {path!r} was trained on the classes ({few(theirs)}), '
@@ -41,12 +35,13 @@ def check_same_classes(
         )
 
 
-def resumable(cfg: Config, resume: str) -> str | None:
+def resumable(cfg: Config, resume: str, data: RunData) -> str | None:
     """Return the checkpoint to resume from, or None for a fresh start.
 
     Args:
         cfg: The run's config.
         resume: ``'auto'`` for the last one of the work dir, or a file.
+        data: Of the run.
 
     Raises:
         FileNotFoundError: No such file.
@@ -70,7 +65,7 @@ def resumable(cfg: Config, resume: str) -> str | None:
             'nothing can be resumed from it; give one of training, or start '
             'from its weights with --cfg-options load_from=FILE.'
         )
-    check_same_classes(cfg, state, path, 'train')
+    check_same_classes(data.train, state, path)
     return path
 
 

@@ -6,9 +6,9 @@ import os.path as osp
 from mmengine.fileio import list_from_file
 
 from kd_det.datasets.cifar_files import read_class_names, split_files
+from kd_det.datasets.types import make, type_of
 from kd_det.errors import UserError, few, nearest
 from kd_det.preflight.data_report import DataReport
-from kd_det.preflight.dataset_types import make, type_of
 from kd_det.preflight.image_folders import (
     PAGES,
     check_label,

@@ -3,26 +3,26 @@
 import os.path as osp
 
 from mmengine.config import Config
-from mmengine.fileio import list_from_file
 
-from kd_det.config_data import SPLITS, leaf_datasets
-from kd_det.errors import UserError
+from kd_det.config_data import SPLITS
+from kd_det.datasets.run_data import Leaf, RunData, Split
+from kd_det.errors import UserError, few
 from kd_det.preflight.classification_data import check_classification
 from kd_det.preflight.data_report import DataReport, tell_shared
-from kd_det.preflight.dataset_types import is_classification, type_of
 from kd_det.preflight.detection_data import check_coco
+from kd_det.preflight.metrics import check_metrics
 from kd_det.preflight.read_data import check_read, reads_itself
 
 
 def check_data(
-    cfg: Config, splits: tuple[str, ...] = SPLITS
+    cfg: Config | RunData, splits: tuple[str, ...] = SPLITS
 ) -> list[DataReport]:
     """Check the data that a config names against its classes.
 
     COCO annotation files, and what :func:`check_classification` knows.
 
     Args:
-        cfg: The run's config.
+        cfg: The run's config, or its data.
         splits: Which of ``train``, ``val``, ``test`` will be read.
 
     Returns:
@@ -32,45 +32,43 @@ def check_data(
         FileNotFoundError: A file, a folder or an image is missing.
         UserError: A type of data set is unknown; an annotation file is no
             COCO json, its categories do not include the classes, stand in
-            another order, or no object uses them; see also
-            :func:`check_classification`.
+            another order, or no object uses them; data sets have other
+            classes than the first, or metrics other annotations than the
+            data set; see also :func:`check_classification`.
     """
+    data = RunData.of(cfg)
+    found = [s for s in (getattr(data, name) for name in splits) if s]
     seen, reports = set(), []
-    for split in splits:
-        loader = cfg.get(f'{split}_dataloader')
-        for leaf in leaf_datasets(loader['dataset']) if loader else ():
-            kind = type_of(leaf)
+    for split in found:
+        for leaf in split.leaves:
             _check_class_file(leaf)
-            if is_classification(kind):
-                reports.append(check_classification(leaf, split))
-            if reads_itself(kind):
-                reports.append(check_read(leaf, class_names(leaf), split))
-            if 'Coco' not in kind.__name__:
-                continue
-            folder, file = leaf.get('data_root'), leaf.get('ann_file')
-            path = osp.join(folder or '', file or '')
-            classes = class_names(leaf)
-            key = (path, classes, split == 'train')
-            if key not in seen:
-                seen.add(key)
-                labelled = split == 'train' or _is_scored(cfg, split)
+            if leaf.is_classification:
+                reports.append(check_classification(leaf.cfg, split.name))
+            if reads_itself(leaf.kind):
+                reports.append(check_read(leaf.cfg, leaf.classes, split.name))
+            trained = split.name == 'train'
+            key = leaf.file, leaf.classes
+            if leaf.reads_as_coco and (*key, trained) not in seen:
+                seen.add((*key, trained))
+                labelled = trained or _is_scored(split)
                 reports.append(
-                    check_coco(leaf, path, classes, split, labelled)
+                    check_coco(leaf.cfg, *key, split.name, labelled)
                 )
+        if split.name != 'train':
+            check_metrics(split)
+    _check_classes(found)
     reports = [report for report in reports if report]
     tell_shared(reports)
     return reports
 
 
-def _is_scored(cfg: Config, split: str) -> bool:
+def _is_scored(split: Split) -> bool:
     """Return whether anything compares predictions with the truth."""
-    metrics = cfg.get(f'{split}_evaluator') or ()
-    metrics = metrics if isinstance(metrics, (list, tuple)) else [metrics]
-    return any(not metric.get('format_only') for metric in metrics)
+    return any(not metric.get('format_only') for metric in split.metrics)
 
 
-def _check_class_file(leaf: dict) -> None:
-    classes = (leaf.get('metainfo') or {}).get('classes')
+def _check_class_file(leaf: Leaf) -> None:
+    classes = (leaf.cfg.get('metainfo') or {}).get('classes')
     # MMEngine would read a file, and take any other text as the classes
     if isinstance(classes, str) and not osp.isfile(classes):
         raise UserError(
@@ -79,13 +77,20 @@ def _check_class_file(leaf: dict) -> None:
         )
 
 
-def class_names(leaf: dict) -> tuple[str, ...]:
-    """Return the class names of a data set's config, or ().
-
-    Args:
-        leaf: Config of a data set, no wrapper.
-    """
-    classes = (leaf.get('metainfo') or {}).get('classes')
-    if isinstance(classes, str):
-        classes = list_from_file(classes)
-    return tuple(classes or type_of(leaf).METAINFO.get('classes', ()))
+def _check_classes(splits: list[Split]) -> None:
+    """Stop unless all detection data have one list of classes."""
+    leaves = [
+        (split.name, leaf)
+        for split in splits
+        for leaf in split.leaves
+        if not leaf.is_classification and leaf.classes
+    ]
+    for name, leaf in leaves:
+        first = leaves[0][1]
+        if leaf.classes != first.classes:
+            raise UserError(
+                f'The {name} data set {leaf.source!r} has the classes '
+                f'({few(leaf.classes)}), and {first.source!r} has '
+                f'({few(first.classes)}): a label would be two things; write '
+                'classes=(…) at the top of the config, and none in metainfo.'
+            )

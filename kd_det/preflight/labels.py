@@ -4,12 +4,12 @@ import inspect
 
 from mmengine.runner import Runner
 
-from kd_det.config import leaf_datasets
+from kd_det.datasets.run_data import RunData
+from kd_det.datasets.types import make
 from kd_det.errors import UserError
 from kd_det.losses.base import DistillLoss
 from kd_det.models import DistillModel, EmbeddingModel
 from kd_det.models.unwrap import unwrap
-from kd_det.preflight.dataset_types import is_classification, make, type_of
 from kd_det.registry import MODELS
 
 FIELDS = {'student_embed', 'teacher_embed'}  # that need no label
@@ -24,17 +24,16 @@ def check_labels(runner: Runner) -> None:
     Raises:
         UserError: Naming what reads them, and what does without.
     """
-    for leaf in leaf_datasets(runner.cfg.train_dataloader['dataset']):
-        kind = type_of(leaf)
+    for leaf in RunData.of(runner).train.leaves:
         # ImageNet's test split has none whatever its config says
-        if not is_classification(kind) or getattr(
-            make(leaf, lazy=True), 'with_label', True
+        if not leaf.is_classification or getattr(
+            make(leaf.cfg, lazy=True), 'with_label', True
         ):
             continue
         readers = _readers(unwrap(runner.model))
         if readers:
             raise UserError(
-                f'The {kind.__name__} of train_dataloader has no labels '
+                f'The {leaf.kind.__name__} of train_dataloader has no labels '
                 f'(with_label=False), and {" and ".join(readers)} '
                 f'need{"s" * (len(readers) == 1)} them; give labels, such as '
                 "the teacher's predictions, or train an EmbeddingModel "

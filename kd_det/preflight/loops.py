@@ -41,28 +41,6 @@ def check_loops(cfg: Config, needed: str) -> None:
         _check_waiting(cfg)
 
 
-def held_out(cfg: Config, use: str) -> str:
-    """Return which split has images that are read without augmentation.
-
-    Args:
-        cfg: The run's config.
-        use: What they are for, for the message.
-
-    Returns:
-        ``'test'``, or ``'val'`` without a test loader.
-
-    Raises:
-        UserError: There are none.
-    """
-    for split in ('test', 'val'):
-        if cfg.get(f'{split}_dataloader'):
-            return split
-    raise UserError(
-        f'{use} needs a test_dataloader or val_dataloader, and the config has '
-        'none of both; add one.'
-    )
-
-
 def _fix(absent: list[str], split: str) -> str:
     if split == 'train':
         return 'give the config of a training'

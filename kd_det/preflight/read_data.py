@@ -3,6 +3,7 @@
 That is VOC's XML, and whatever a user's own class reads.
 """
 
+import json
 import os.path as osp
 import traceback
 import xml.etree.ElementTree as ET
@@ -11,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kd_det.datasets.types import is_coco, make, reads_as_coco
 from kd_det.errors import UserError, few, nearest
 from kd_det.preflight.box_table import BoxTable
 from kd_det.preflight.data_report import DataReport
-from kd_det.preflight.dataset_types import make
 from kd_det.preflight.image_files import check_images
 from kd_det.preflight.used_boxes import check_used
 
@@ -50,10 +51,10 @@ def reads_itself(kind: type) -> bool:
     Args:
         kind: The class.
     """
+    if is_coco(kind):
+        return not reads_as_coco(kind)
     names = [base.__name__ for base in kind.mro()]
     own = not kind.__module__.startswith(('mmdet.', 'mmpretrain.', 'kd_det.'))
-    if 'CocoDataset' in names:
-        return False
     return 'XMLDataset' in names or ('BaseDetDataset' in names and own)
 
 
@@ -95,6 +96,7 @@ def check_read(leaf: dict, classes: tuple[str, ...], split: str) -> DataReport:
     report = DataReport(split, path, {'images': len(infos)})
     check_images(table, dict(leaf, data_root='', data_prefix={}), report)
     _check_names(infos, labels, classes, path, split)
+    _check_order(dataset, classes)
     check_used(table, labels, {}, classes, dict(leaf, test_mode=True), report)
     return report
 
@@ -146,6 +148,23 @@ def _unreadable(error: Exception, path: str) -> Exception:
         + f', in {entry!r}' * bool(entry)
         + '); correct that file, or take it out of the list.'
     )
+
+
+def _check_order(dataset, classes: tuple[str, ...]) -> None:
+    """Stop if one that extends COCO's gives a class another's label."""
+    labels = getattr(dataset, 'cat2label', {})
+    if not labels or not is_coco(type(dataset)):
+        return
+    with open(dataset.ann_file) as file:
+        categories = json.load(file)['categories']
+    names = {category['id']: str(category['name']) for category in categories}
+    own = tuple(names.get(i) for i in sorted(labels, key=labels.get))
+    if own != classes:
+        raise UserError(
+            f'{type(dataset).__name__} gives the labels 0, 1, … of '
+            f'{dataset.ann_file!r} to ({few(own)}), and the classes are '
+            f'({few(classes)}); write classes={own}.'
+        )
 
 
 def _check_names(

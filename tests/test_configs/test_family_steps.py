@@ -15,7 +15,8 @@ from mmpretrain.structures import DataSample
 from write_configs import FAMILIES
 
 from kd_det.centroids import CentroidBank
-from kd_det.config import leaf_datasets, load_config
+from kd_det.config import load_config
+from kd_det.config_data import leaf_datasets
 from kd_det.models import FrozenTeacher, distill_model
 from kd_det.models.spec import read_spec
 from kd_det.registry import DATA_SAMPLERS, HOOKS, METRICS, MODELS

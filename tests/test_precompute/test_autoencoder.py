@@ -14,12 +14,12 @@ from torch.utils.data import BatchSampler
 
 from kd_det.api import launch
 from kd_det.connectors.autoencoder_file import load_auto_encoder
+from kd_det.datasets.run_data import RunData
 from kd_det.errors import UserError
 from kd_det.files import sha256_of
 from kd_det.losses.reconstruction import reconstruction
 from kd_det.precompute import autoencoder
 from kd_det.precompute.autoencoder import AutoEncoderStage, train_auto_encoders
-from kd_det.precompute.provenance import training_sha256
 
 CONFIG = 'iekd_resnet56_resnet20_short_cifar10'
 
@@ -204,7 +204,7 @@ def test_a_damaged_state_is_told(tmp_path, root, content):
     stage = AutoEncoderStage(epochs=1)
     asked = dict(
         distiller.identity(),
-        training_sha256=training_sha256(cfg),
+        training_sha256=RunData(cfg).train.sha256,
         **stage.settings,
     )
     if content is None:

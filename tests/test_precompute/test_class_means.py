@@ -20,10 +20,10 @@ from torch.nn.functional import pad
 
 from kd_det import random_state
 from kd_det.centroids import CentroidBank
+from kd_det.datasets.run_data import RunData
 from kd_det.errors import UserError
 from kd_det.files import sha256_of
 from kd_det.precompute.centroids import compute_bank, norm_table
-from kd_det.precompute.provenance import training_files, training_sha256
 from kd_det.testing import save_teacher
 
 SCALE = (96, 96)  # of images of 64 pixels: the boxes must follow
@@ -137,7 +137,7 @@ def test_round_trip(distiller, cfg, tmp_path):
         'x',
         classes=bank.classes,
         teacher_sha256=distiller.teacher.sha256,
-        annotation_sha256=training_sha256(cfg),
+        annotation_sha256=RunData(cfg).train.sha256,
         **distiller.expected_bank(),
     )
 
@@ -196,7 +196,9 @@ def test_wrappers(distiller, cfg, shapes, tmp_path):
     )
     bank = compute_bank(distiller, cfg)
     assert bank.counts.tolist() == expected.counts.tolist()
-    assert training_sha256(cfg) == expected.provenance['annotation_sha256']
+    assert (
+        RunData(cfg).train.sha256 == expected.provenance['annotation_sha256']
+    )
 
     def drop(table):
         del table['annotations'][10:]
@@ -208,12 +210,12 @@ def test_wrappers(distiller, cfg, shapes, tmp_path):
     )
     bank = compute_bank(distiller, cfg)
     assert bank.counts.sum() == 39 + 10
-    assert len(training_files(cfg)) == 2
-    before = training_sha256(cfg)
+    assert len(RunData(cfg).train.sources) == 2
+    before = RunData(cfg).train.sha256
     assert bank.provenance['annotation_sha256'] == before
-    with open(training_files(cfg)[1], 'a') as file:
+    with open(RunData(cfg).train.sources[1], 'a') as file:
         file.write('\n')
-    assert training_sha256(cfg) != before
+    assert RunData(cfg).train.sha256 != before
 
 
 def test_crowds_do_not_count(distiller, shapes, tmp_path):
@@ -249,7 +251,9 @@ def test_a_teacher_that_is_not_finite(shapes, teacher):
     distiller = build(pair_cfg(teacher)).distill['roi']
     head = distiller.teacher.model.roi_head.bbox_head
     head.shared_fcs[1].bias.data[3] = float('nan')
-    with pytest.raises(UserError, match="pth' gives embeddings .* finite"):
+    with pytest.raises(
+        UserError, match='pth.* class means numbers .*not finite'
+    ):
         compute_bank(distiller, run_cfg({}, shapes, ''))
 
 
@@ -267,3 +271,54 @@ def test_norm_table():
     assert first.split() == ['a', '2', '6.000', '1.000', '5.000']
     assert second.split() == 'b 0 no samples: no centroid'.split()
     assert third.split() == ['c', '1', '10.000', '0.000', '10.000']
+
+
+@pytest.mark.parametrize(
+    'wrapper',
+    [
+        dict(type='mmpretrain.KFoldDataset', num_splits=3, fold=1),
+        dict(type='mmpretrain.KFoldDataset', num_splits=3, test_mode=True),
+        dict(type='ClassBalancedDataset', oversample_thr=0.9),
+    ],
+)
+def test_what_a_wrapper_gives(distiller, cfg, wrapper):
+    """Its images, each once; another selection is another training set."""
+    leaf = cfg.train_dataloader.dataset
+    whole = RunData(cfg).train.sha256
+    cfg.train_dataloader.dataset = dict(wrapper, dataset=leaf)
+    bank = compute_bank(distiller, cfg)
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    images = {
+        dataset.get_data_info(index)['img_id']: dataset.get_data_info(index)
+        for index in range(len(dataset))
+    }
+    boxes = sum(len(info['instances']) for info in images.values())
+    assert bank.counts.sum() == boxes
+    same = bank.provenance['annotation_sha256'] == whole
+    assert same == (len(images) == 12)
+
+
+def test_images_that_are_mixed_in_training(distiller, cfg):
+    """The class means are those of the images as they are."""
+    expected = compute_bank(distiller, cfg)
+    leaf = cfg.train_dataloader.dataset
+    mosaic = dict(type='Mosaic', img_scale=SCALE)
+    cfg.train_dataloader.dataset = dict(
+        type='MultiImageMixDataset',
+        dataset=dict(leaf, pipeline=leaf.pipeline[:2]),
+        pipeline=[mosaic, *leaf.pipeline[2:]],
+    )
+    bank = compute_bank(distiller, cfg)
+    np.testing.assert_array_equal(bank.centroids, expected.centroids)
+    mixed = compute_bank(distiller, cfg, augmented=True)
+    assert mixed.counts.sum() > bank.counts.sum()
+    again = compute_bank(distiller, cfg, augmented=True)
+    np.testing.assert_array_equal(again.centroids, mixed.centroids)
+
+
+def test_no_test_data(distiller, cfg):
+    """The pipeline of the validation data does as well."""
+    expected = compute_bank(distiller, cfg)
+    cfg.val_dataloader = cfg.pop('test_dataloader')
+    bank = compute_bank(distiller, cfg)
+    np.testing.assert_array_equal(bank.centroids, expected.centroids)

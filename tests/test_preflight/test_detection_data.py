@@ -4,7 +4,8 @@ import copy
 import json
 
 import pytest
-from mmengine.registry import init_default_scope
+from mmdet.datasets import CocoDataset
+from mmengine.registry import DATASETS, init_default_scope
 from tiny import CLASSES, other_annotations, run_cfg
 
 from kd_det.errors import UserError
@@ -251,3 +252,68 @@ def test_images_that_are_not_there(check):
 
     message = "1 of the .* images of .* are not in .*train.*'lost.png'"
     refused(message, check, rename, kind=FileNotFoundError)
+
+
+@DATASETS.register_module(name='OwnOfTests', force=True)
+class Own(CocoDataset):
+    """A user's: other names by default."""
+
+    METAINFO = dict(classes=('cell',))
+
+
+@DATASETS.register_module(name='SortedOfTests', force=True)
+class Sorted(CocoDataset):
+    """A user's that numbers the classes by name."""
+
+    def load_data_list(self):
+        found = super().load_data_list()
+        places = sorted(self.cat2label, key=lambda i: CLASSES[i - 1])
+        labels = [self.cat2label[i] for i in places]
+        self.cat2label = {i: label for label, i in enumerate(places)}
+        for info in found:
+            for instance in info['instances']:
+                label = labels.index(instance['bbox_label'])
+                instance['bbox_label'] = label
+        return found
+
+
+KINDS = [
+    'CityscapesDataset',
+    'DeepFashionDataset',
+    'Objects365V1Dataset',
+    'Objects365V2Dataset',
+    'OwnOfTests',
+    Own,
+]
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_types_that_extend_that_of_coco(check, kind):
+    check(type=kind, splits=('train', 'val'))
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_swapped_names_of_a_type_that_extends_it(check, kind):
+    metainfo = dict(classes=(CLASSES[1], CLASSES[0], *CLASSES[2:]))
+    message = r"classes=\('circle', 'square'"
+    refused(message, check, type=kind, metainfo=metainfo)
+
+
+def test_labels_in_an_order_of_its_own(check):
+    """The data set is asked, not its file."""
+    message = r"Sorted gives the labels .*; write classes=\('circle', 'cross'"
+    refused(message, check, type='SortedOfTests')
+
+
+def test_classes_in_an_order_of_its_own(check):
+    metainfo = dict(classes=tuple(sorted(CLASSES)))
+    check(type='SortedOfTests', metainfo=metainfo)
+
+
+def test_categories_of_objects365_in_another_order(check):
+    """Its version 1 sorts them by id; MMDetection's COCO does not."""
+
+    def turn(table):
+        table['categories'].reverse()
+
+    check(turn, type='Objects365V1Dataset')

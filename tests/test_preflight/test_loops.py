@@ -7,10 +7,11 @@ from tiny import CLASSES, pair_cfg, run_cfg, tiny_spec
 
 from kd_det.api import launch
 from kd_det.api.export import export_student
+from kd_det.datasets.run_data import RunData
 from kd_det.errors import UserError
 from kd_det.models.spec import read_spec
 from kd_det.precompute.centroids import write_centroids
-from kd_det.preflight.loops import PARTS, check_loops, held_out
+from kd_det.preflight.loops import PARTS, check_loops
 from kd_det.testing import save_teacher
 
 
@@ -121,12 +122,12 @@ def test_hooks_that_a_config_takes_away(cfg):
 
 
 def test_images_without_augmentation(cfg):
-    assert held_out(cfg, 'X') == 'test'
+    assert RunData(cfg).held_out('X').name == 'test'
     cfg.test_dataloader = None
-    assert held_out(cfg, 'X') == 'val'
+    assert RunData(cfg).held_out('X').name == 'val'
     cfg.pop('val_dataloader')
     with pytest.raises(UserError, match='X needs a test_dataloader or val_da'):
-        held_out(cfg, 'X')
+        RunData(cfg).held_out('X')
 
 
 def without(cfg, *splits):

@@ -2,6 +2,7 @@
 
 from mmengine.hooks import Hook
 
+from kd_det.datasets.run_data import RunData
 from kd_det.models import require_pair
 from kd_det.models.unwrap import unwrap
 from kd_det.precompute.autoencoder import AutoEncoderStage, with_auto_encoder
@@ -42,4 +43,4 @@ class AutoEncoderHook(Hook):
         """Give every distiller its auto-encoder."""
         model = unwrap(runner.model)
         require_pair(self, model)
-        self.stage.provide_all(with_auto_encoder(model), runner.cfg)
+        self.stage.provide_all(with_auto_encoder(model), RunData.of(runner))

@@ -6,10 +6,11 @@ from mmengine.dist import barrier, get_rank
 from mmengine.hooks import Hook
 
 from kd_det.centroids import CentroidBank
+from kd_det.datasets.chosen import classes_of
+from kd_det.datasets.run_data import RunData
 from kd_det.models import require_pair
 from kd_det.models.unwrap import unwrap
 from kd_det.precompute.centroids import compute_bank
-from kd_det.precompute.provenance import training_files, training_sha256
 from kd_det.registry import HOOKS
 
 
@@ -56,12 +57,13 @@ class CentroidHook(Hook):
         file = distiller.centroid_file
         if not osp.isfile(file):
             source = self.source or distiller.default_source()
+            data = RunData.of(runner)
             runner.logger.info(
                 f'Centroid file {file!r} is missing: one pass of the teacher '
-                f'over {", ".join(training_files(runner.cfg))} ({source}) '
+                f'over {", ".join(data.train.sources)} ({source}) '
                 'makes it.'
             )
-            bank = compute_bank(distiller, runner.cfg, source, self.augmented)
+            bank = compute_bank(distiller, data, source, self.augmented)
             if get_rank() == 0:
                 bank.save(file)
             barrier()
@@ -70,14 +72,14 @@ class CentroidHook(Hook):
         distiller.set_bank(bank)
 
     def _verify(self, runner, distiller) -> None:
-        classes = tuple(runner.train_dataloader.dataset.metainfo['classes'])
+        classes = classes_of(runner.train_dataloader.dataset)
         rows = len(distiller.bank.counts)
         if rows == len(classes) + 1:
             classes += ('background',)
         distiller.bank.verify(
             distiller.centroid_file,
             classes=classes,
-            annotation_sha256=training_sha256(runner.cfg),
+            annotation_sha256=RunData.of(runner).train.sha256,
             **distiller.expected_bank(),
         )
         distiller.check_coverage()

@@ -9,6 +9,7 @@ import numpy as np
 from mmengine.dist import collect_results, is_main_process
 from mmengine.hooks import Hook
 
+from kd_det.datasets.run_data import RunData
 from kd_det.engine import run_facts
 from kd_det.engine.hooks import step_time_hook
 from kd_det.engine.run_record import FILE
@@ -117,9 +118,10 @@ class RunRecordHook(Hook):
 
     def _record(self, runner) -> dict:
         cfg = runner.cfg
-        data = dict(train=(cfg.train_dataloader, runner.train_dataloader))
+        found = RunData.of(runner)
+        data = dict(train=(found.train, runner.train_dataloader))
         if runner.val_loop is not None:
-            data['val'] = (cfg.val_dataloader, runner.val_loop.dataloader)
+            data['val'] = (found.val, runner.val_loop.dataloader)
         scores, times = {}, {}
         if step_time_hook.RECORD in runner.message_hub.runtime_info:
             times[step_time_hook.RECORD] = runner.message_hub.get_info(
@@ -137,8 +139,8 @@ class RunRecordHook(Hook):
             seed=runner.seed,
             **self._facts,
             data={
-                split: run_facts.data_facts(loader, built.dataset)
-                for split, (loader, built) in data.items()
+                name: run_facts.data_facts(split, built.dataset)
+                for name, (split, built) in data.items()
             },
             epochs=runner.epoch,
             iterations=runner.iter,
@@ -197,8 +199,13 @@ def _predictions(loop, samples: list[tuple]) -> Predictions | None:
         if getattr(metric, '_coco_api', None) is not None
     ]
     if lengths == {4} and coco:
+        images = {*coco[0]._coco_api.imgs}
+        shown = {sample[0] for sample in samples}
+        if not shown <= images or len(shown) < len(samples):
+            return None  # of several data sets, whose ids may be equal
         return boxes_of(coco[0], samples)
-    classes = (loop.evaluator.dataset_meta or {}).get('classes')
+    meta = loop.evaluator.dataset_meta or {}
+    classes = meta.get('classes') if isinstance(meta, dict) else None
     if lengths == {2} and classes:
         labels, true = np.array(samples).T
         return ClassPredictions(np.array(classes, dtype=str), labels, true)

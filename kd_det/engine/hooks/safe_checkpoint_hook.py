@@ -39,6 +39,15 @@ class SafeCheckpointHook(CheckpointHook):
             for folder in {self.out_dir, runner.work_dir}:
                 _remove_unfinished(Path(folder))
 
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Store one ``dataset_meta``, where parts of the data have each one.
+
+        MMDetection's ``init_detector`` reads the classes there.
+        """
+        found = checkpoint['meta'].get('dataset_meta')
+        if isinstance(found, list):
+            checkpoint['meta']['dataset_meta'] = found[0]
+
     def _save_checkpoint_with_step(self, runner, step, meta) -> None:
         outdated = []
         if self.max_keep_ckpts > 0:

@@ -5,9 +5,10 @@ from mmengine.hooks import Hook
 
 from kd_det import random_state
 from kd_det.checks import check_count
+from kd_det.datasets.run_data import RunData
 from kd_det.models import require_pair
 from kd_det.models.unwrap import unwrap
-from kd_det.precompute.centroids import training_loader
+from kd_det.precompute.training_images import training_loader
 from kd_det.progress import track
 from kd_det.registry import HOOKS
 
@@ -55,7 +56,7 @@ class StitchHook(Hook):
             return
         with random_state.isolated():
             images = training_loader(
-                runner.cfg, batch_size=BATCH, limit=self.num_images
+                RunData.of(runner), batch_size=BATCH, limit=self.num_images
             )
             images = track(images, 'Stitching', silent=get_rank() != 0)
             inherited.stitch(model.student, images)

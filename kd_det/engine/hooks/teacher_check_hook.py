@@ -9,14 +9,15 @@ from mmengine.config.utils import (
 )
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from mmengine.registry import DATASETS
 from mmengine.utils import get_installed_path
 
 from kd_det import random_state
-from kd_det.config_data import leaf_datasets
+from kd_det.datasets.chosen import classes_of
+from kd_det.datasets.run_data import RunData, Split
 from kd_det.distillers.class_match import ClassMatch, match_classes
 from kd_det.engine.teacher_score import Score, check_floor, warning_of
 from kd_det.errors import UserError, counted, few
+from kd_det.evaluation.some_images import score_only, some_of
 from kd_det.models import require_pair
 from kd_det.models.unwrap import unwrap
 from kd_det.progress import track
@@ -70,7 +71,7 @@ class TeacherCheckHook(Hook):
         """Check the classes, then the score."""
         model = unwrap(runner.model)
         require_pair(self, model)
-        ours = tuple(runner.train_dataloader.dataset.metainfo['classes'])
+        ours = classes_of(runner.train_dataloader.dataset)
         for teacher in model.teachers.values():
             match = match_classes(ours, teacher.classes)
             if match is not None and model.classes != ours:
@@ -102,7 +103,7 @@ class TeacherCheckHook(Hook):
         if match is not None and floor is not None:
             # the score averages over all classes of the run
             floor *= len(match.names) / len(ours)
-        sizes = _sizes_to_try(runner.cfg, teacher)
+        sizes = _sizes_to_try(RunData.of(runner).val, teacher)
         with random_state.isolated():
             scores = [
                 self._score(runner, teacher, match, own, len(sizes) > 1)
@@ -129,17 +130,17 @@ class TeacherCheckHook(Hook):
     ) -> Score:
         """Score the teacher at its own image size, or at that of the run."""
         scores, images, sizes = self._evaluate(runner, teacher, match, own)
-        value = next(
-            (v for k, v in scores.items() if k.endswith(self.metric)), None
-        )
-        if not scores:
-            value = 0.0  # MMDetection returns no score if there are no boxes
-        if value is None:
+        found = {k: v for k, v in scores.items() if k.endswith(self.metric)}
+        if not scores:  # MMDetection's answer to no box at all
+            found = {self.metric: 0.0}
+        if not found:
             raise UserError(
                 f'TeacherCheckHook: no metric ends in {self.metric!r}; the '
                 f'evaluator returns {", ".join(scores)}.'
             )
-        text = f'{self.metric} {value:.3f} on {images}'
+        name = min(found, key=found.get)  # the worst of several data sets
+        value, name = found[name], name if len(found) > 1 else self.metric
+        text = f'{name} {value:.3f} on {images}'
         if several:
             text += sizes if own else f" at the run's size{sizes}"
         return Score(value, text)
@@ -148,29 +149,20 @@ class TeacherCheckHook(Hook):
     def _evaluate(
         self, runner, teacher, match: ClassMatch | None, own: bool
     ) -> tuple[dict[str, float], str, str]:
-        cfg = _loader_cfg(runner.cfg, teacher if own else None)
-        dataset = DATASETS.build(cfg['dataset'])
-        if len(dataset) > self.num_images:
-            # a folder tree is sorted by class: the first images share one
-            # class
-            dataset.get_subset_(spread(len(dataset), self.num_images))
-        loader = runner.build_dataloader(
-            dict(cfg, dataset=dataset), seed=runner.seed
-        )
+        val = RunData.of(runner).val
         evaluator = runner.build_evaluator(
             copy.deepcopy(runner.cfg.val_evaluator)
         )
-        evaluator.dataset_meta = dataset.metainfo
-        for metric in evaluator.metrics:
-            if hasattr(metric, 'img_ids'):
-                # otherwise skipped images would count as missed
-                metric.img_ids = [
-                    dataset.get_data_info(i)['img_id']
-                    for i in range(len(dataset))
-                ]
-        leaf = next(leaf_datasets(cfg['dataset']))
+        pipeline = _pipeline_of(val, teacher if own else None)
+        change = (lambda _: copy.deepcopy(pipeline)) if own else None
+        dataset = val.build(change)
+        dataset = some_of(dataset, evaluator, self.num_images)
+        score_only(evaluator, dataset)
+        loader = runner.build_dataloader(
+            dict(val.loader, dataset=dataset), seed=runner.seed
+        )
         images = counted(len(dataset), 'validation image')
-        sizes = sizes_in(leaf['pipeline'])
+        sizes = sizes_in(pipeline)
         runner.logger.info(f'Checking the teacher on {images}{sizes}.')
         silent = get_rank() != 0
         for batch in track(loader, 'Teacher check', silent=silent):
@@ -181,24 +173,15 @@ class TeacherCheckHook(Hook):
         return evaluator.evaluate(len(dataset)), images, sizes
 
 
-def _loader_cfg(cfg, teacher) -> dict:
-    """Return the validation loader, with a teacher's own pipeline if given."""
-    loader = copy.deepcopy(cfg.val_dataloader)
-    own = teacher.cfg.get('test_dataloader') if teacher else None
-    for leaf in leaf_datasets(loader['dataset']):
-        if own:
-            source = next(leaf_datasets(own['dataset']))
-            leaf['pipeline'] = copy.deepcopy(source['pipeline'])
-    return loader
+def _pipeline_of(val: Split, teacher) -> list[dict]:
+    """Return a teacher's own test pipeline, or that of the run."""
+    own = RunData(teacher.cfg).test if teacher else None
+    return (own or val).pipeline
 
 
-def _sizes_to_try(cfg, teacher) -> tuple[bool, ...]:
-    """Return which pipelines to try: the teacher's own (True), the run's."""
-    pipelines = [
-        next(leaf_datasets(_loader_cfg(cfg, who)['dataset']))['pipeline']
-        for who in (teacher, None)
-    ]
-    own, ours = map(sizes_in, pipelines)
+def _sizes_to_try(val: Split, teacher) -> tuple[bool, ...]:
+    """Return whether to take its own pipeline, and then that of the run."""
+    own, ours = (sizes_in(_pipeline_of(val, who)) for who in (teacher, None))
     return (True,) if own == ours else (True, False)
 
 
@@ -218,11 +201,6 @@ def sizes_in(pipeline: list[dict]) -> str:
         if key in step
     ]
     return f', with {", ".join(found)}' * bool(found)
-
-
-def spread(length: int, count: int) -> list[int]:
-    """Return ``count`` indices evenly spaced over ``range(length)``."""
-    return [index * length // count for index in range(count)]
 
 
 def claimed_score(source: str) -> str:

@@ -14,8 +14,13 @@ from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from tiny import CLASSES, pair_cfg, run_cfg, tiny_spec
 
+from kd_det.api import launch
+from kd_det.checkpoint import load_checkpoint
+from kd_det.datasets import make_shapes
 from kd_det.engine.hooks.teacher_check_hook import claimed_score
+from kd_det.engine.run_record import load_record
 from kd_det.errors import UserError
+from kd_det.evaluation.some_images import score_only, some_of
 from kd_det.models import FrozenTeacher
 from kd_det.models.spec import read_spec
 from kd_det.testing import save_teacher
@@ -294,3 +299,116 @@ def test_a_teacher_that_predicts_no_box_scores_nothing(own, shapes, tmp_path):
         r'scores bbox_mAP 0\.000 .* below the floor',
         runner(pair_cfg(strict), shapes, tmp_path, HOOK | dict(floor=0.01)),
     )
+
+
+@pytest.fixture
+def second(tmp_path):
+    """Another folder of shapes, whose image ids are those of the first."""
+    folder = tmp_path / 'second'
+    return make_shapes(folder, num_train=2, num_val=4, image_size=64, seed=5)
+
+
+def two_sets(cfg, *folders):
+    """Validate on two folders, each by a metric of its own."""
+    leaf = cfg.val_dataloader.dataset
+    cfg.val_dataloader.dataset = dict(
+        type='ConcatDataset',
+        datasets=[dict(leaf, data_root=str(folder)) for folder in folders],
+    )
+    name = 'annotations/instances_val.json'
+    cfg.val_evaluator = dict(
+        type='MultiDatasetsEvaluator',
+        dataset_prefixes=['first', 'second'],
+        metrics=[
+            dict(type='CocoMetric', metric='bbox', ann_file=f'{folder}/{name}')
+            for folder in folders
+        ],
+    )
+
+
+def test_two_validation_sets(own, shapes, second, tmp_path):
+    """Each scores as it does alone; the worse one is told and stops."""
+    scores = []
+    for number, folder in enumerate((shapes, second)):
+        run = runner(
+            pair_cfg(own),
+            folder,
+            tmp_path / str(number),
+            dict(HOOK, num_images=10),
+            log_level='INFO',
+        )
+        draws_of_first_step(run)
+        scores += re.findall(r'bbox_mAP (0\.\d+) on', logged(run))
+    cfg = run_cfg(pair_cfg(own), shapes, tmp_path / 'both')
+    two_sets(cfg, shapes, second)
+    cfg.custom_hooks = [dict(HOOK, num_images=10, floor=0.9)]
+    cfg.log_level = 'INFO'
+    run = Runner.from_cfg(cfg)
+    worse = min(scores)
+    name = ('first', 'second')[scores.index(worse)]
+    refused(f'scores {name}/coco/bbox_mAP {worse} on 10 validation', run)
+
+
+def test_some_images_of_each_of_two_sets(own, shapes, second, tmp_path):
+    cfg = run_cfg(pair_cfg(own), shapes, tmp_path / 'both')
+    two_sets(cfg, shapes, second)
+    run = Runner.from_cfg(cfg)
+    evaluator = run.build_evaluator(cfg.val_evaluator)
+    dataset = run.build_dataloader(cfg.val_dataloader).dataset
+    for count, sizes in ((1, [1, 2]), (5, [3, 5]), (99, [6, 10])):
+        some = some_of(dataset, evaluator, count)
+        assert some.metainfo['cumulative_sizes'] == sizes
+        score_only(evaluator, some)
+        found = [len(metric.img_ids) for metric in evaluator.metrics]
+        assert found == [sizes[0], sizes[1] - sizes[0]]
+
+
+def test_a_run_with_two_validation_sets(own, shapes, second, tmp_path):
+    """From the check of the teacher to the record of the run."""
+    cfg = run_cfg(pair_cfg(own), shapes, tmp_path / 'run')
+    two_sets(cfg, shapes, second)
+    cfg.custom_hooks = [HOOK]
+    cfg.dump(tmp_path / 'run.py')
+    launch.train(launch.prepare(str(tmp_path / 'run.py')), seed=0)
+    record = load_record(tmp_path / 'run')
+    assert {'first/coco/bbox_mAP', 'second/coco/bbox_mAP'} <= {
+        *record['logged']
+    }
+    assert record['data']['val']['images'] == 10
+    assert len(record['data']['val']['annotations']) == 2
+
+
+def test_training_data_that_differ_in_a_palette(own, shapes, tmp_path):
+    """MMDetection's ConcatDataset has a list of metainfo then."""
+    cfg = run_cfg(pair_cfg(own), shapes, tmp_path / 'run')
+    leaf = cfg.train_dataloader.dataset
+    colour = dict(leaf, metainfo=dict(classes=CLASSES, palette=[(1, 2, 3)]))
+    cfg.train_dataloader.dataset = dict(
+        type='ConcatDataset', datasets=[colour, leaf]
+    )
+    cfg.custom_hooks = [HOOK]
+    hook = dict(type='kd_det.SafeCheckpointHook')
+    cfg.default_hooks = dict(checkpoint=hook)
+    cfg.dump(tmp_path / 'run.py')
+    launch.train(launch.prepare(str(tmp_path / 'run.py')), seed=0)
+    state = load_checkpoint(tmp_path / 'run/epoch_1.pth')
+    assert state['meta']['dataset_meta']['classes'] == CLASSES
+    assert load_record(tmp_path / 'run')['data']['train']['images'] == 24
+
+
+@pytest.mark.parametrize(
+    'wrapper',
+    [
+        dict(type='RepeatDataset', times=2),
+        dict(type='mmpretrain.KFoldDataset', num_splits=2, test_mode=True),
+    ],
+)
+def test_a_wrapped_validation_set(own, shapes, tmp_path, wrapper):
+    cfg = run_cfg(pair_cfg(own), shapes, tmp_path, log_level='INFO')
+    inner = cfg.val_dataloader.dataset
+    cfg.val_dataloader.dataset = dict(wrapper, dataset=inner)
+    cfg.custom_hooks = [dict(HOOK, num_images=10)]
+    run = Runner.from_cfg(cfg)
+    draws_of_first_step(run)
+    count = 6 if 'times' in wrapper else 3
+    assert f'on {count} validation images' in logged(run)

@@ -1,5 +1,6 @@
 """What names a training set: where it lies does not, what it holds does."""
 
+import copy
 import hashlib
 import json
 
@@ -7,9 +8,13 @@ import pytest
 from cifar_toy import write_set
 from image_folders import loader_cfg, write_cub, write_tree
 from mmengine.registry import DATASETS, init_default_scope
+from mmengine.runner import Runner
+from tiny import run_cfg, tiny_spec
 
+from kd_det.datasets import SHAPES_CLASSES
 from kd_det.datasets.cifar_files import CIFAR10_LAYOUT
-from kd_det.precompute.provenance import training_files, training_sha256
+from kd_det.datasets.run_data import RunData
+from kd_det.models.spec import read_spec
 
 CLASSES = ('dress', 'hat')
 
@@ -20,11 +25,11 @@ def scope():
 
 
 def sha(*leaves):
-    return training_sha256(loader_cfg(*leaves))
+    return RunData(loader_cfg(*leaves)).train.sha256
 
 
 def files(*leaves):
-    return training_files(loader_cfg(*leaves))
+    return RunData(loader_cfg(*leaves)).train.sources
 
 
 def tree(root, **kwargs):
@@ -135,3 +140,67 @@ def test_pipelines_and_wrappers_do_not_count(tmp_path):
         dataset=tree(tmp_path, pipeline=pipeline, lazy_init=True),
     )
     assert sha(wrapped) == expected
+
+
+def test_what_is_left_out_counts(tmp_path):
+    """A fold, a subset and a user's wrapper are other training sets."""
+    write_tree(tmp_path / 'train', CLASSES)
+    whole = tree(tmp_path)
+    folds = [
+        dict(type='KFoldDataset', dataset=whole, num_splits=4, fold=fold)
+        for fold in (0, 1)
+    ]
+    found = [*map(sha, (whole, *folds))]
+    found.append(sha(dict(folds[0], test_mode=True)))
+    found.append(sha(tree(tmp_path, indices=3)))
+    assert len({*found}) == 5
+    assert sha(folds[0]) == found[1]
+
+
+def test_indices_of_a_detection_set(shapes):
+    leaf = run_cfg({}, shapes, '').train_dataloader.dataset
+    leaf.type = 'mmdet.CocoDataset'
+    parts = [dict(leaf, indices=indices) for indices in (4, [4, 5])]
+    assert len({sha(leaf), *map(sha, parts)}) == 3
+    mixed = dict(
+        type='mmdet.MultiImageMixDataset',
+        dataset=leaf,
+        pipeline=[dict(type='NoSuchTransform')],
+    )
+    assert sha(mixed) == sha(leaf)
+
+
+def test_a_runner_has_its_data_looked_up_once(shapes, tmp_path):
+    cfg = run_cfg(tiny_spec(), shapes, tmp_path)
+    cfg.model = read_spec(cfg.model, 'student')[0]
+    runner = Runner.from_cfg(cfg)
+    data = RunData.of(runner)
+    assert RunData.of(runner) is data is RunData.of(data)
+    assert data.train.leaves[0] is data.train.leaves[0]
+    assert data.train.sources == [f'{shapes}/annotations/instances_train.json']
+    assert data.val.classes == SHAPES_CLASSES
+    assert [metric['type'] for metric in data.val.metrics] == ['CocoMetric']
+    cfg.pop('val_dataloader')
+    assert RunData(cfg).val is None
+
+
+def test_other_pipelines(shapes):
+    """Wherever they are; images are not mixed then."""
+    init_default_scope('mmdet')
+    cfg = run_cfg({}, shapes, '')
+    leaf = cfg.train_dataloader.dataset
+    cfg.train_dataloader.dataset = dict(
+        type='RepeatDataset',
+        times=2,
+        dataset=dict(
+            type='MultiImageMixDataset',
+            dataset=dict(leaf, pipeline=leaf.pipeline[:2]),
+            pipeline=[dict(type='Mosaic'), *leaf.pipeline[2:]],
+        ),
+    )
+    before = copy.deepcopy(cfg.to_dict())
+    dataset = RunData(cfg).train.build(lambda own: own[:1])
+    assert len(dataset) == 24
+    assert dataset[13]['img'].shape == (64, 64, 3)
+    assert 'inputs' in RunData(cfg).train.build()[0]
+    assert cfg.to_dict() == before

@@ -2,7 +2,16 @@
 
 from mmengine.registry import DATASETS
 
+from kd_det.config_data import parts_of
 from kd_det.errors import UserError, nearest
+
+# Wrappers of MMEngine and MMDetection that leave nothing out.
+WHOLE = (
+    'ClassBalancedDataset',
+    'ConcatDataset',
+    'MultiImageMixDataset',
+    'RepeatDataset',
+)
 
 
 def type_of(leaf: dict) -> type:
@@ -36,8 +45,44 @@ def is_classification(kind: type) -> bool:
     )
 
 
+def keeps_all(dataset: dict) -> bool:
+    """Return whether a config gives every sample of its annotation files.
+
+    Wrappers of another type than those known to do so, and data sets with
+    ``indices``, may leave some out.
+
+    Args:
+        dataset: The config of a data set, perhaps a wrapper.
+    """
+    children = parts_of(dataset)
+    if not children:
+        return dataset.get('indices') is None
+    kind = type_of(dataset)
+    known = kind.__module__.startswith(('mmengine.', 'mmdet.'))
+    return known and kind.__name__ in WHOLE and all(map(keeps_all, children))
+
+
+def is_coco(kind: type) -> bool:
+    """Return whether a data set class is, or extends, that of COCO."""
+    return any(base.__name__ == 'CocoDataset' for base in kind.mro())
+
+
+def reads_as_coco(kind: type) -> bool:
+    """Return whether a class reads COCO json as MMDetection's own does.
+
+    Some that extend it have images in other places, or labels in another
+    order.
+    """
+    for base in kind.mro():
+        if base.__name__ == 'CocoDataset':
+            return True
+        if {'load_data_list', 'parse_data_info'} & {*vars(base)}:
+            return False
+    return False
+
+
 def make(leaf: dict, lazy: bool):
-    """Make a classification data set without its pipeline.
+    """Make a data set without its pipeline.
 
     Args:
         leaf: Its config.

@@ -1,0 +1,111 @@
+"""Do metrics compare with the annotations of the images they are shown?"""
+
+import json
+import os.path as osp
+from collections.abc import Sequence
+
+from kd_det.config_data import leaf_datasets, parts_of
+from kd_det.datasets.run_data import Leaf, Split
+from kd_det.errors import UserError
+from kd_det.files import sha256_of
+
+SEVERAL = 'MultiDatasetsEvaluator'
+
+
+def check_metrics(split: Split) -> None:
+    """Stop if a metric of COCO's would score other images than it is shown.
+
+    Args:
+        split: Validation or test data.
+
+    Raises:
+        UserError: A metric reads the annotations of something else, or of
+            one of several data sets; or there is no metric for one of them.
+    """
+    if not all(leaf.is_coco for leaf in split.leaves):
+        return
+    evaluator = split.evaluator
+    if str(getattr(evaluator, 'get', dict().get)('type')).endswith(SEVERAL):
+        _check_each(split, evaluator)
+        return
+    for metric in split.metrics:
+        path = metric.get('ann_file')
+        if not path:
+            _check_truth(split, metric)
+        if len(split.leaves) > 1:
+            _check_of_all(split, path)
+        elif path:
+            _check_same(split, path, split.leaves[0])
+
+
+def _check_truth(split: Split, metric: dict) -> None:
+    """Stop if a metric without a file gets no boxes with the images."""
+    kind = str(metric.get('type'))
+    keys = [
+        key for step in split.pipeline for key in step.get('meta_keys', ())
+    ]
+    if kind.endswith('CocoMetric') and 'instances' not in keys:
+        raise UserError(
+            f'The {kind} of {split.name}_evaluator has no ann_file to compare '
+            f'with; write ann_file={split.leaves[0].file!r}.'
+        )
+
+
+def _check_same(split: Split, path: str, leaf: Leaf) -> None:
+    if _same(path, leaf.file):
+        return
+    raise UserError(
+        f'A metric of the {split.name} data compares with {path!r}, and the '
+        f'images are those of {leaf.file!r}; write ann_file={leaf.file!r} in '
+        f'{split.name}_evaluator.'
+    )
+
+
+def _same(path: str, other: str) -> bool:
+    """Return whether two paths are of one file, or of equal ones."""
+    if osp.realpath(path) == osp.realpath(other):
+        return True
+    both = osp.isfile(path) and osp.isfile(other)
+    return both and sha256_of(path) == sha256_of(other)
+
+
+def _check_of_all(split: Split, path: str | None) -> None:
+    files = [leaf.file for leaf in split.leaves]
+    advice = (
+        f'; write {split.name}_evaluator=dict(type={SEVERAL!r}, metrics=[…], '
+        'dataset_prefixes=[…]) with a metric for each data set.'
+    )
+    if path and any(_same(path, file) for file in files):
+        raise UserError(
+            f'A metric of the {split.name} data compares with {path!r} and is '
+            f'shown the images of {len(files)} data sets' + advice
+        )
+    if path:
+        return  # of all, merged
+    ids: set = set()
+    for file in files:
+        own = {i['id'] for i in json.loads(open(file).read())['images']}
+        if own & ids:
+            raise UserError(
+                f'The {split.name} data sets have image ids in common (such '
+                f'as {min(own & ids)!r} in {file!r}), and a metric without '
+                'ann_file takes their boxes for those of one image' + advice
+            )
+        ids |= own
+
+
+def _check_each(split: Split, evaluator: dict) -> None:
+    parts = parts_of(split.loader['dataset'])
+    names: Sequence = evaluator.get('dataset_prefixes') or ()
+    counts = len(parts), len(split.metrics), len(names)
+    if len({*counts}) > 1:
+        raise UserError(
+            f'{split.name}_evaluator is a {SEVERAL} with {counts[1]} metrics '
+            f'and {counts[2]} dataset_prefixes for {counts[0]} data sets; one '
+            'of each for every data set is needed, in their order.'
+        )
+    for part, metric in zip(parts, split.metrics):
+        leaves = [*map(Leaf, leaf_datasets(part))]
+        path = metric.get('ann_file')
+        if path and len(leaves) == 1:
+            _check_same(split, path, leaves[0])
