@@ -28,6 +28,8 @@ def check(shapes, tmp_path):
         cfg = run_cfg({}, folder, '')
         for split in splits:
             cfg[f'{split}_dataloader'].dataset.update(dataset)
+        if 'val' in splits and 'ann_file' in dataset:
+            cfg.val_evaluator.ann_file = str(folder / dataset['ann_file'])
         return check_data(cfg, splits)
 
     return run
