@@ -77,8 +77,8 @@ def resume(
         done = state['epoch'], state['error']
     except (KeyError, RuntimeError, ValueError):
         raise UserError(
-            f'{file!r} does not match its settings; delete it to start stage '
-            '1 again.'
+            f'The state {file!r} of an interrupted stage 1 does not match its '
+            'settings; delete it to start again.'
         ) from None
     say(f'Resumed after epoch {done[0]} from {file!r}.')
     return done
