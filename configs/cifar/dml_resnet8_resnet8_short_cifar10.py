@@ -1,6 +1,6 @@
 """DML: ResNet-8 and ResNet-8 on 480 images of CIFAR-10."""
 
-_base_ = ['_base_/dml_short.py', '_base_/recipe_short_cifar10.py']
+_base_ = ['_base_/dml.py', '_base_/recipe_short_cifar10.py']
 model = _base_.pop('method')
 model.peers = dict(
     one=dict(cfg='{{ fileDirname }}/baseline_resnet8_short_cifar10.py'),

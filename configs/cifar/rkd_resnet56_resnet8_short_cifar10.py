@@ -1,4 +1,4 @@
 """RKD: ResNet-56 -> ResNet-8 on 480 images of CIFAR-10."""
 
-_base_ = ['_base_/rkd_short.py', '_base_/resnet56_resnet8_short_cifar10.py']
+_base_ = ['_base_/rkd.py', '_base_/resnet56_resnet8_short_cifar10.py']
 model = _base_.pop('method')
