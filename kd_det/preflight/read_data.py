@@ -92,13 +92,27 @@ def check_read(leaf: dict, classes: tuple[str, ...], split: str) -> DataReport:
             f'(filter_cfg={leaf.get("filter_cfg")}); give a file with at '
             'least one that passes the filter.'
         )
-    table, labels = _table(infos, path)
     report = DataReport(split, path, {'images': len(infos)})
+    if not _have_boxes(infos):  # but segments, texts or tracks
+        return report
+    table, labels = _table(infos, path)
     check_images(table, dict(leaf, data_root='', data_prefix={}), report)
     _check_names(infos, labels, classes, path, split)
     _check_order(dataset, classes)
     check_used(table, labels, {}, classes, dict(leaf, test_mode=True), report)
     return report
+
+
+def _have_boxes(infos: list[dict]) -> bool:
+    """Return whether entries are as MMDetection's own box data sets have."""
+    return all(
+        {'img_path', 'width', 'height', 'instances'} <= info.keys()
+        and all(
+            'bbox_label' in entry and len(entry.get('bbox', ())) == 4
+            for entry in info['instances']
+        )
+        for info in infos
+    )
 
 
 def _table(infos: list[dict], path: str) -> tuple[ReadTable, np.ndarray]:

@@ -202,6 +202,15 @@ class OwnBoxes(BaseDetDataset):
     ],
 )
 def test_a_class_of_the_user(shapes, boxes, message):
+    if message is None:
+        [report] = check_own(shapes, boxes)
+        assert report.facts['objects used'] == 2
+        return
+    with pytest.raises(UserError, match=message):
+        check_own(shapes, boxes)
+
+
+def check_own(shapes, boxes):
     init_default_scope('mmdet')
     leaf = dict(
         type='OwnBoxesOfTests',
@@ -209,9 +218,10 @@ def test_a_class_of_the_user(shapes, boxes, message):
         boxes=boxes,
         pipeline=[dict(type='LoadImageFromFile')],
     )
-    if message is None:
-        [report] = check_data(loader_cfg(leaf), ('train',))
-        assert report.facts['objects used'] == 2
-        return
-    with pytest.raises(UserError, match=message):
-        check_data(loader_cfg(leaf), ('train',))
+    return check_data(loader_cfg(leaf), ('train',))
+
+
+def test_a_class_of_the_user_without_plain_boxes(shapes):
+    """Rotated boxes, say; they are not MMDetection's."""
+    [report] = check_own(shapes, [[3, 4, 20, 9, 0.5]])
+    assert report.facts == {'images': 2}
