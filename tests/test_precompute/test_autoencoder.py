@@ -211,7 +211,7 @@ def test_a_damaged_state_is_told(tmp_path, root, content):
         torch.save(dict(asked=asked, state_dict={}), partial)
     else:
         partial.write_bytes(content)
-    with pytest.raises(UserError, match='delete.* start stage 1 again'):
+    with pytest.raises(UserError, match='delete.* start again'):
         stage.provide(distiller, cfg)
 
 
