@@ -185,13 +185,12 @@ class ConfigFile:
         readers = [file for file in before if name in file.reads]
         if not readers or not any(name in file.sets for file in before):
             return False
+        if given or name not in self.files[last].reads:
+            return True
         # to read it again where it is set is MMEngine's way of using it; our
-        # own bases are made to be told
-        return (
-            given
-            or name not in self.files[last].reads
-            or all(map(_is_our_base, readers))
-        )
+        # own bases are made to be told, but of a value changed in place
+        plain = self.files[last].sets[name]
+        return plain and all(map(_is_our_base, readers))
 
     def _last(self, name: str) -> int:
         """Return the index of the file that sets a name last."""

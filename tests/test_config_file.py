@@ -300,3 +300,16 @@ def test_the_config_of_a_student(tmp_path):
     message = "The student config '.*': it sets 'wdth', .* mean 'width'"
     with pytest.raises(UserError, match=message):
         read_spec(dict(cfg=str(path)), 'student')
+
+
+def test_a_pipeline_changed_in_place_and_handed_on(tmp_path):
+    """MMEngine's way of changing a step; its value is read by the file."""
+    (tmp_path / 'child.py').write_text(
+        "_base_ = 'kd_det::detection/baseline_frcnn_lite0_slim_folder.py'\n"
+        'train_pipeline = _base_.train_pipeline\n'
+        "train_pipeline[2]['scale'] = (64, 48)\n"
+        'train_dataloader = dict(dataset=dict(pipeline=train_pipeline))\n'
+    )
+    cfg = load_config(str(tmp_path / 'child.py'))
+    assert cfg.train_dataloader.dataset.pipeline[2].scale == (64, 48)
+    assert cfg.val_dataloader.dataset.pipeline[1].scale != (64, 48)

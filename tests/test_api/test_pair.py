@@ -191,7 +191,7 @@ def test_bad_input(new, room, tmp_path, shapes):
     refused("student config 'no.py'", student='no.py')
     refused('does not fit|no weight', teacher='gfl_teacher.py')
     refused('no annotations/instances_train.json', data=str(tmp_path))
-    refused('is a ImageClassifier; an MMDetection detector', student='classifier.py')
+    refused('ImageClassifier; an MMDetection det', student='classifier.py')
     refused("no method 'stich'.*did you mean 'stitch", method='stich')
     refused("Class 'dog' is not among", classes=('dog',))
     assert not [*Path('mine').glob('new_*')]

@@ -318,7 +318,7 @@ def test_alone_in_a_run(shapes, teacher, tmp_path):
     model = trained.runner.model
     calls = count_calls(model.teacher.model.backbone)
     trained.runner.train()
-    assert len(calls) == 3  # of the check before the first step
+    assert len(calls) == 6  # of the check, at both image sizes
     assert model.teacher.model is None and not model.teacher.kept
     assert model.teacher.classes == CLASSES
     expected = load_checkpoint(teacher['ckpt'])['state_dict']

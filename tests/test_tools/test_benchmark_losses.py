@@ -115,7 +115,7 @@ def test_a_wrong_gradient_is_caught(factor):
         compare('', variants, rounds=1)
     del variants['wrong']
     assert 0 < compare('', variants, rounds=1)[1].error < 2e-6
-    with pytest.raises(RuntimeError, match='where 0e\\+00 is accepted'):
+    with pytest.raises(RuntimeError, match='but 0e\\+00 is accepted'):
         compare('', variants, rounds=1, tolerance=0)
 
 

@@ -95,7 +95,7 @@ def test_the_way_of_a_user(folder, teacher, shapes):
         (
             'analyze_features.py',
             ['pair.py', 'x.pth', '--num-images', '3'],
-            '--num-images 3, --minibatch 0; 4 or more',
+            '--num-images 3, --minibatch 0; at least 4',
         ),
     ],
 )
