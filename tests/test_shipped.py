@@ -29,9 +29,9 @@ def test_load_config_takes_a_name(name):
 @pytest.mark.parametrize('name', [PAIR, RELATIVE, DEEP])
 def test_a_config_elsewhere_inherits_by_name(name, tmp_path):
     child = tmp_path / 'child.py'
-    child.write_text(f"_base_ = 'kd_det::{name}'\nfound = 1\n")
+    child.write_text(f"_base_ = 'kd_det::{name}'\nwork_dir = 'w'\n")
     cfg = load_config(str(child)).to_dict()
-    assert cfg.pop('found') == 1
+    assert cfg.pop('work_dir') == 'w'
     assert cfg == load_config(str(CONFIGS / name)).to_dict()
 
 
