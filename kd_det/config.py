@@ -60,6 +60,8 @@ def load_config(path: str | Config, options: dict | None = None) -> Config:
             "'kd_det::nd_frcnn_r101_r18.py'."
         )
     _make_names_plain(cfg)
+    if not path.endswith('.py'):
+        _make_tuples(cfg)
     if mmrazor.is_named([*cfg.values()]):
         mmrazor.ensure_importable()
     _carry_preprocessor(cfg, file)
@@ -83,6 +85,25 @@ def _make_names_plain(cfg: Config) -> None:
             place = f'{split}_dataloader.dataset'
             make_plain(leaf, f'{place}.classes')
             make_plain(leaf.get('metainfo'), f'{place}.metainfo.classes')
+
+
+def _make_tuples(cfg: Config) -> None:
+    """Give transforms the tuples that YAML and JSON do not have."""
+    for split in SPLITS:
+        if cfg.get(f'{split}_dataloader'):
+            loader = cfg[f'{split}_dataloader']
+            loader['dataset'] = _with_tuples(loader['dataset'])
+
+
+def _with_tuples(value: object) -> object:
+    """Return a value whose lists of numbers are tuples."""
+    if isinstance(value, dict):
+        return type(value)({k: _with_tuples(v) for k, v in value.items()})
+    if not isinstance(value, list):
+        return value
+    items = [_with_tuples(item) for item in value]
+    numbers = all(isinstance(item, (int, float)) for item in items)
+    return tuple(items) if items and numbers else items
 
 
 def _with_options(

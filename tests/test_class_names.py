@@ -82,14 +82,16 @@ def test_numbers_in_a_data_set(folder):
     check_text(load_config(cfg))
 
 
-@pytest.mark.parametrize('kind', [str, int])
-def test_a_pair_trains_on_them(folder, tmp_path, kind):
+@pytest.mark.parametrize('kind, suffix', [(str, '.py'), (int, '.json')])
+def test_a_pair_trains_on_them(folder, tmp_path, kind, suffix):
     """The teacher's checkpoint has numbers too, as plain MMDetection wrote."""
     teacher = save_teacher(tiny_spec(50), tmp_path / 'teacher.pth', NUMBERS)
     cfg = run_cfg(
         pair_cfg(teacher), folder(kind), tmp_path / 'run', classes=NUMBERS
     )
-    runner = launch.train(launch.prepare(written(cfg, tmp_path / 'run.py')))
+    runner = launch.train(
+        launch.prepare(written(cfg, tmp_path / f'run{suffix}'))
+    )
     assert runner.model.classes == runner.model.teacher.classes == NAMES
     assert runner.model.distill['roi'].match is None
     dataset = runner.train_dataloader.dataset

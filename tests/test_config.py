@@ -2,10 +2,12 @@
 
 import pytest
 from mmengine.config import Config
+from tiny import run_cfg, tiny_spec
 
 from kd_det.config import load_config, set_num_classes
 from kd_det.config_data import leaf_datasets
 from kd_det.errors import UserError
+from kd_det.models.spec import read_spec
 
 HEADS = """
 heads = dict(
@@ -233,3 +235,31 @@ def test_an_option_that_nothing_reads(plain):
         load_config(plain, {'data_rot': 'x'})
     cfg = load_config(plain, {'load_from': 'x.pth', 'resume': True})
     assert cfg.load_from == 'x.pth'
+
+
+YAML = """
+_base_: {base}
+train_dataloader:
+  dataset:
+    pipeline:
+      - {{type: LoadImageFromFile}}
+      - {{type: LoadAnnotations, with_bbox: true}}
+      - {{type: RandomChoiceResize, scales: [[64, 48], [80, 64]]}}
+      - {{type: PackDetInputs}}
+"""
+
+
+@pytest.mark.parametrize('suffix', ['.yaml', '.json'])
+def test_sizes_in_yaml_and_json(tmp_path, suffix):
+    """They have no tuples, and transforms take nothing else."""
+    base = tmp_path / f'base{suffix}'
+    cfg = run_cfg(read_spec(tiny_spec(), 'student')[0], tmp_path, '')
+    cfg.val_dataloader.dataset.pipeline[1].scale = [64, 64]
+    cfg.dump(base)
+    child = tmp_path / 'child.yaml'
+    child.write_text(YAML.format(base=base))
+    found = load_config(str(child))
+    step = found.train_dataloader.dataset.pipeline[2]
+    assert step.scales == [(64, 48), (80, 64)]
+    assert found.val_dataloader.dataset.pipeline[1].scale == (64, 64)
+    assert found.model.neck.in_channels == list(found.model.neck.in_channels)
