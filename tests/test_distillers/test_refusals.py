@@ -52,7 +52,7 @@ def pair(folder, kind, losses, student='faster_rcnn', teacher=None, **kwargs):
     ids=repr,
 )
 def test_scales(kind, scales):
-    message = f'{kind.__name__}: scales=.*the first is 1'
+    message = f'{kind.__name__}: scales=.*start with 1'
     refused(
         message,
         kind,

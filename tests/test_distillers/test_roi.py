@@ -264,7 +264,7 @@ def test_no_two_stage_detector(teacher):
         backbone=dict(init_cfg=None),
     )
     refused(
-        'the student RetinaNet has none with a class layer',
+        'the student RetinaNet has none with a classif',
         teacher,
         student=student,
     )

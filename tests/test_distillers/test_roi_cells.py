@@ -191,7 +191,7 @@ def test_refusals(tmp_path):
     for kwargs, message in (
         (dict(cells='gap'), "does not end in global.*'align' or 'pool'"),
         (dict(cells='quarters'), "cells='quarters'; accepted are 'align'"),
-        (dict(scales=(2, 1)), 'the first is 1'),
+        (dict(scales=(2, 1)), 'start with 1'),
     ):
         with pytest.raises(UserError, match=message):
             build(tmp_path, **kwargs)
@@ -288,7 +288,7 @@ def _listed(value):
 
 def test_a_student_without_a_box_head_is_told_what_fits(tmp_path):
     for student, teacher, fits in (
-        ('gfl', 'gfl', 'there is DenseDistiller'),
+        ('gfl', 'gfl', 'use DenseDistiller'),
         ('gfl', 'faster_rcnn', 'FeatureDistiller'),
         ('detr', 'faster_rcnn', 'FeatureDistiller'),
     ):
