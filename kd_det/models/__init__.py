@@ -1,4 +1,4 @@
-"""The pair of networks as one MMEngine model."""
+"""Student and teacher as one MMEngine model."""
 
 from kd_det.models import backbones  # noqa: F401  registers them
 from kd_det.models.distill_model import DistillModel, require_pair

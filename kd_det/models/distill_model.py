@@ -24,37 +24,37 @@ from kd_det.taps import FeatureTap
 
 @MODELS.register_module()
 class DistillModel(StandIn, BaseModel):
-    """Train a student with its own losses and what distillers add.
+    """Train a student with its own losses plus those of distillers.
 
-    ``loss`` runs the student's untouched loss, then the distillers;
-    ``predict`` and ``tensor`` are the student alone. At a given seed the
-    student is initialised, and draws at random, exactly as without teacher.
-    A checkpoint of this model is a checkpoint of the student: its own keys,
-    unprefixed; connectors and schedule state stand under ``distill.``, the
-    teacher is not in it.
+    ``loss`` runs the student's unchanged loss, then the distillers;
+    ``predict`` and ``tensor`` run the student alone. At a given seed, the
+    student is initialised and draws random numbers exactly as without a
+    teacher. A checkpoint of this model is a checkpoint of the student with its
+    own, unprefixed keys; connectors and schedule state are stored under
+    ``distill.``; the teacher is not stored.
 
-    To parts of other packages it is the student: an attribute that it lacks
-    is the student's, and ``named_modules``, ``named_parameters`` and
-    ``named_buffers`` use the names of the checkpoint.
+    To code of other packages it looks like the student: attributes that it
+    lacks are the student's, and ``named_modules``, ``named_parameters`` and
+    ``named_buffers`` use the names in the checkpoint.
 
-    Several teachers have names, ``teacher=dict(a=dict(cfg=…, ckpt=…),
-    b=…)``, and each distiller says whom it listens to, ``teacher='a'``.
+    Several teachers are named, ``teacher=dict(a=dict(cfg=…, ckpt=…), b=…)``,
+    and each distiller selects one with ``teacher='a'``.
 
-    With ``inherit`` the student begins with the teacher's weights, see
-    :class:`Inheritance`: ``init_weights`` copies them over those that plain
-    training draws, and a checkpoint that is loaded later replaces them.
+    With ``inherit`` the student is initialised with weights of the teacher,
+    see :class:`Inheritance`: ``init_weights`` copies them over the student's
+    own initialisation; a checkpoint loaded later replaces them.
 
     Args:
-        student: ``dict(cfg=..., **overrides)`` or a full model config; with
-            ``inherit``, the names of the sub-modules to begin with,
-            ``inherit_from``, the name of the teacher where there are
-            several, and ``stitch``, True or False.
-        teacher: The same with ``ckpt``, see :class:`FrozenTeacher`; or name
-            -> such a config.
+        student: ``dict(cfg=..., **overrides)`` or a full model config; may
+            contain ``inherit``, names of submodules to copy from the teacher,
+            ``inherit_from``, the name of that teacher if there are several,
+            and ``stitch`` (default: False).
+        teacher: As the student, with ``ckpt``, see :class:`FrozenTeacher`; or
+            a dict of name -> such a config.
         distillers: Name -> config of a :class:`Distiller`. The losses are
             logged as ``<name>.<loss>``. May be empty with ``inherit``; the
             teacher is then freed before the first step.
-        classes: The student's class names in label order, by which the
+        classes: The student's class names in label order, to which the
             teachers' are matched; the tools fill them in from the data.
     """
 
@@ -70,9 +70,9 @@ class DistillModel(StandIn, BaseModel):
         for key in ('inherit_from', 'stitch'):
             if not parts and student.get(key):
                 raise UserError(
-                    f'student.{key}={student[key]!r} without student.inherit '
-                    'takes nothing over; name the parts, e.g. '
-                    "inherit=('neck', 'bbox_head'), or leave it out."
+                    f'student.{key}={student[key]!r} has no effect without '
+                    "student.inherit; name the parts, e.g. inherit=('neck', "
+                    "'bbox_head'), or leave it out."
                 )
         stitch = student.get('stitch', False)
         check_choice('student', 'stitch', stitch, (True, False))
@@ -99,11 +99,11 @@ class DistillModel(StandIn, BaseModel):
         if unheard:
             first = min(unheard, key=str)
             raise UserError(
-                f'No distiller listens to the teacher {first!r}; write '
-                f'teacher={first!r} in one, or take the teacher out.'
+                f'No distiller uses the teacher {first!r}; write '
+                f'teacher={first!r} in one, or remove the teacher.'
             )
-        # The student is built first and the rest draws on its own: the
-        # generators then stand where plain training has them.
+        # The student is built first, and the rest in isolation, so that the
+        # random generators are in the same state as in plain training.
         network = MODELS.build(model_cfg)
         with random_state.isolated():
             frozen = {
@@ -128,14 +128,14 @@ class DistillModel(StandIn, BaseModel):
             )
         )
         self.classes = classes
-        # in a dict, no sub-modules: no optimiser and no checkpoint must see
-        # them
+        # in a plain dict, not as submodules, to keep them out of optimisers
+        # and checkpoints
         self.teachers = frozen
         self.listens_to = {name: who for name, (who, _) in chosen.items()}
-        self.heard = heard  # names of the teachers that must run
+        self.heard = heard  # names of the teachers that are run
         self.inheritance = inheritance or None  # until the first step
-        self._checked = False  # that gradients reach the student
-        self.student = network  # what is set from here on may be meant for it
+        self._checked = False  # whether gradients reach the student
+        self.student = network  # from here on, attributes may be set on it
         self.distill = nn.ModuleDict(built)
         for name, distiller in built.items():
             own = frozen[self.listens_to[name]]
@@ -148,7 +148,7 @@ class DistillModel(StandIn, BaseModel):
 
     @property
     def teacher(self) -> FrozenTeacher:
-        """The teacher, where there is one."""
+        """The teacher, if there is exactly one."""
         (teacher,) = self.teachers.values()
         return teacher
 
@@ -161,7 +161,7 @@ class DistillModel(StandIn, BaseModel):
         prefix: str = '',
         remove_duplicate: bool = True,
     ) -> Iterator[tuple[str, nn.Module]]:
-        """Walk the modules by the names that a checkpoint gives them."""
+        """Iterate over the modules by their names in a checkpoint."""
         found = super().named_modules(memo, prefix, remove_duplicate)
         start = f'{prefix}.' if prefix else ''
         for name, module in found:
@@ -171,19 +171,21 @@ class DistillModel(StandIn, BaseModel):
             yield name, module
 
     def get_layer_depth(self, name: str) -> tuple[int, int]:
-        """Return the depth of a weight, for decay by layer, and the most.
+        """Return a weight's depth and the maximum, for layer-wise decay.
 
         Args:
-            name: Of a parameter; those of distillers count as the head.
+            name: Name of a parameter; those of distillers count as part of the
+                head.
 
         Raises:
-            UserError: The student has no such order of its layers.
+            UserError: The student does not define the depth of its layers.
         """
         if not hasattr(self.student, 'get_layer_depth'):
             raise UserError(
-                f'The student {type(self.student).__name__} cannot tell how '
-                'deep its layers lie (get_layer_depth), which a learning rate '
-                'by layer needs; leave optim_wrapper.constructor out.'
+                f'The student {type(self.student).__name__} does not define '
+                'the depth of its layers (get_layer_depth), which '
+                'layer-wise learning rates need; leave '
+                'optim_wrapper.constructor out.'
             )
         return self.student.get_layer_depth(name.removeprefix('student.'))
 
@@ -200,7 +202,7 @@ class DistillModel(StandIn, BaseModel):
         return super()._apply(fn, recurse)
 
     def _set_device(self, device: torch.device) -> None:
-        # MMEngine tells preprocessors this way where to put images
+        # how MMEngine sets the device of preprocessors
         super()._set_device(device)
         for teacher in self.teachers.values():
             for module in teacher.modules():
@@ -214,7 +216,7 @@ class DistillModel(StandIn, BaseModel):
         mode: str = 'tensor',
         teacher_inputs: dict[str, Tensor] | None = None,
     ):
-        """Return losses for ``mode='loss'``, else what the student does."""
+        """Return losses for ``mode='loss'``, else the student's output."""
         if mode != 'loss':
             return self.student(inputs, data_samples, mode=mode)
         own = teacher_inputs or {}
@@ -227,7 +229,7 @@ class DistillModel(StandIn, BaseModel):
         data_samples: list,
         teacher_inputs: dict[str, Tensor],
     ) -> dict[str, Tensor]:
-        """Return the student's losses and those of the distillers."""
+        """Return the losses of the student and of the distillers."""
         if self.inheritance is not None:
             self._end_inheritance()
         with ExitStack() as stack:
@@ -262,10 +264,10 @@ class DistillModel(StandIn, BaseModel):
         return losses
 
     def _end_inheritance(self) -> None:
-        """Free what only the beginning of a run needs."""
+        """Free what is needed only at the start of a run."""
         if self.inheritance.unstitched:
             raise UserError(
-                'student.stitch=True, but nothing has fitted the layers; add '
+                'student.stitch=True, but no hook has fitted the layers; add '
                 "dict(type='kd_det.StitchHook') to custom_hooks."
             )
         teacher = self.inheritance.teacher
@@ -275,10 +277,10 @@ class DistillModel(StandIn, BaseModel):
             teacher.release()
 
     def learner(self, peer: None = None) -> tuple[nn.Module, dict]:
-        """Return the student, and the distillation losses by their keys.
+        """Return the student and the distillation losses by key.
 
         Args:
-            peer: Of a ``MutualModel``; here there are none.
+            peer: Unused; as in ``MutualModel``.
         """
         losses = {
             f'{name}.{key}': loss
@@ -295,9 +297,9 @@ class DistillModel(StandIn, BaseModel):
         ]
 
     def _listen(self, teacher: str, stack: ExitStack) -> dict[str, dict]:
-        """Open the taps that a teacher's distillers have in it."""
-        # made anew: a tap kept would be copied when the pair is, and listen
-        # to copies of the teacher's layers
+        """Open the taps that its distillers have in a teacher."""
+        # created anew: a stored tap would be copied with the pair and hook
+        # copies of the teacher's layers
         model = self.teachers[teacher].model
         return {
             name: stack.enter_context(
@@ -313,7 +315,7 @@ def _is_theirs(field: str) -> bool:
 
 
 def learns(network: nn.Module) -> bool:
-    """Return whether a step can move anything of a network."""
+    """Return whether any parameter of a network is trainable."""
     return torch.is_grad_enabled() and any(
         weight.requires_grad for weight in network.parameters()
     )
@@ -323,7 +325,7 @@ def teacher_specs(teacher: dict) -> dict[str, dict]:
     """Return name -> config of each teacher; a single one is ``teacher``.
 
     Args:
-        teacher: As :class:`DistillModel` takes it.
+        teacher: As for :class:`DistillModel`.
     """
     several = isinstance(teacher, dict) and all(
         isinstance(spec, dict) and {'cfg', 'ckpt', 'type'} & {*spec}
@@ -333,9 +335,9 @@ def teacher_specs(teacher: dict) -> dict[str, dict]:
 
 
 def _teacher_of(name: str, cfg: dict, teachers: dict) -> tuple[str, dict]:
-    """Return whom a distiller listens to, and the rest of its config."""
+    """Return the name of a distiller's teacher, and the rest of its config."""
     if not isinstance(cfg, dict):
-        return next(iter(teachers)), cfg  # refused with the others
+        return next(iter(teachers)), cfg  # rejected with the others
     cfg = dict(cfg)
     who = cfg.pop('teacher', None)
     if who is None and len(teachers) == 1:
@@ -362,7 +364,7 @@ def _source_of(student: dict, teachers: dict) -> str:
 
 
 def require_pair(hook: object, model: nn.Module) -> None:
-    """Raise a UserError unless a hook of the pair is given a pair."""
+    """Raise a UserError unless the model is a ``DistillModel``."""
     if not isinstance(model, DistillModel):
         raise UserError(
             f'{type(hook).__name__} is for a DistillModel, but the model is '
@@ -384,7 +386,7 @@ def _add_prefix(module, state_dict, prefix, *_) -> None:
 
 
 def rename_keys(state_dict: dict, old: str, new: str) -> None:
-    """Give keys that begin with ``old`` another beginning, in place."""
+    """Replace the prefix ``old`` of keys by ``new``, in place."""
     for table in (state_dict, getattr(state_dict, '_metadata', {})):
         for key in [k for k in table if k.startswith(old)]:
             table[new + key[len(old) :]] = table.pop(key)

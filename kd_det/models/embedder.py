@@ -1,4 +1,4 @@
-"""EmbeddingModel: a backbone whose output is a vector, not classes."""
+"""EmbeddingModel: a backbone that outputs an embedding instead of classes."""
 
 import torch
 from mmengine.model import BaseModel
@@ -12,17 +12,19 @@ from kd_det.registry import MODELS
 
 
 class EmbeddingHead(nn.Module):
-    """From the last feature map to an embedding.
+    """Turn the last feature map into an embedding.
 
     Args:
-        in_channels: Entries of what is pooled; needed with ``embed_dims``.
-        embed_dims: Width of a linear layer with bias behind the pooling; no
-            layer without it.
-        normalize: Divide each embedding by its norm.
-        pool: Average over the map; else its cells stand side by side.
+        in_channels: Channels of the pooled features; required with
+            ``embed_dims``.
+        embed_dims: Width of a linear layer with bias after the pooling; None
+            (default) for no layer.
+        normalize: Whether to L2-normalise embeddings.
+        pool: Whether to average over the feature map; otherwise it is
+            flattened.
 
     Raises:
-        UserError: A linear layer is wanted and its width is not known.
+        UserError: ``embed_dims`` is given without ``in_channels``.
     """
 
     def __init__(
@@ -49,33 +51,33 @@ class EmbeddingHead(nn.Module):
             self.fc = nn.Linear(in_channels, embed_dims)
 
     def forward(self, feats: tuple) -> Tensor:
-        """Return embeddings (N, D) of what a backbone returned."""
+        """Return embeddings (N, D) of the backbone's features."""
         x = feats[-1] if isinstance(feats, (tuple, list)) else feats
         if self.pool and x.ndim == 4:
             x = x.mean((2, 3))
         x = self.fc(x.flatten(1))
         if self.normalize:
-            # in float32 at least: norms overflow float16
+            # at least float32, since norms overflow float16
             x = safe_normalize(x if x.dtype == torch.float64 else x.float())
         return x
 
 
 @MODELS.register_module()
 class EmbeddingModel(BaseModel):
-    """A network that maps images to points, near where they are alike.
+    """A network that maps similar images to nearby embeddings.
 
-    ``tensor`` gives embeddings (N, D), ``predict`` data samples with
-    ``pred_embed``, ``loss`` what ``loss`` makes of embeddings and labels.
-    Without one it is for a student that learns from its teacher alone.
+    ``tensor`` returns embeddings (N, D), ``predict`` data samples with
+    ``pred_embed``, and ``loss`` the loss of embeddings and labels. Leave the
+    loss out for a student that learns only from its teacher.
 
     Args:
-        backbone: Its config; the last map or vector counts.
+        backbone: Config of the backbone; its last output is used.
         in_channels: See :class:`EmbeddingHead`.
         embed_dims: See :class:`EmbeddingHead`.
         normalize: See :class:`EmbeddingHead`.
         pool: See :class:`EmbeddingHead`.
-        loss: Config of a module of embeddings (N, D) and labels (N,), such
-            as :class:`TripletLoss` or :class:`PrototypeLoss`.
+        loss: Config of a loss of embeddings (N, D) and labels (N,), such as
+            :class:`TripletLoss` or :class:`PrototypeLoss`.
         data_preprocessor: As in MMPretrain.
 
     Example:
@@ -106,7 +108,7 @@ class EmbeddingModel(BaseModel):
         self.task = MODELS.build(loss) if loss else None
 
     def extract_feat(self, inputs: Tensor) -> tuple:
-        """Return what the backbone makes of images (N, C, H, W)."""
+        """Return the backbone's features of images (N, C, H, W)."""
         return self.backbone(inputs)
 
     def forward(
@@ -119,7 +121,7 @@ class EmbeddingModel(BaseModel):
 
         Args:
             inputs: Images (N, C, H, W), normalised.
-            data_samples: With ``gt_label``, needed for a loss.
+            data_samples: Data samples with ``gt_label``, required for a loss.
             mode: ``'tensor'``, ``'predict'`` or ``'loss'``.
         """
         embeddings = self.head(self.extract_feat(inputs))
@@ -143,12 +145,12 @@ def labels_of(samples: list | None) -> Tensor:
     """Return the labels (N,) of data samples with one ``gt_label`` each.
 
     Raises:
-        UserError: There is none, or one has no label.
+        UserError: There are no samples, or one has no label.
     """
     if not samples or any('gt_label' not in sample for sample in samples):
         raise UserError(
             'The loss of EmbeddingModel needs data samples with gt_label; '
-            'give train_dataloader a data set with classes, and a pipeline '
+            'give train_dataloader a data set with classes and a pipeline '
             'that ends with PackInputs.'
         )
     return torch.cat([sample.gt_label for sample in samples])

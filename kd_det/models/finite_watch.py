@@ -1,4 +1,4 @@
-"""FiniteWatch: are outputs finite? Told without waiting for a GPU."""
+"""FiniteWatch: check that outputs are finite without waiting for a GPU."""
 
 from collections import deque
 
@@ -10,22 +10,21 @@ from kd_det.functional._common import holds
 
 
 class FiniteWatch:
-    """Tell which outputs are not finite, or too large to be squared.
+    """Find outputs that are not finite, or too large to be squared.
 
-    On a CPU the answer is that of the call itself. On a GPU nothing waits:
-    each call tells what the device has found out by then, most often about
-    the call before.
+    On a CPU, a call returns its own result. A GPU is not waited for: each call
+    returns what is known so far, usually the result of the previous call.
     """
 
     def __init__(self) -> None:
         self._asked: deque = deque()
 
     def look(self, outputs: dict[str, Tensor | tuple]) -> list[str]:
-        """Return the names of outputs that are known to be wrong.
+        """Return the names of outputs known to be bad.
 
         Args:
-            outputs: Name -> tensor, or tensors; those without entries are
-                right.
+            outputs: Name -> tensor, or tuple of tensors; empty tensors are
+                accepted.
         """
         found = {
             name: torch.stack([tensor.float().norm() for tensor in tensors])

@@ -1,4 +1,4 @@
-"""Inheritance: a student begins with the weights of its teacher."""
+"""Inheritance: initialise a student with weights of its teacher."""
 
 import logging
 from collections.abc import Iterable
@@ -15,28 +15,29 @@ from kd_det.models.stitch import stitch
 from kd_det.models.teacher import FrozenTeacher, inside
 
 Shapes = dict[str, torch.Size]
-POOR_FIT = 0.3  # mean R², below which a backbone is taken for untrained
+POOR_FIT = 0.3  # mean R² below which a backbone is assumed to be untrained
 
 
 class Inheritance:
-    """What a student takes over from its teacher before it is trained.
+    """The weights a student copies from its teacher before training.
 
-    A weight or buffer is taken where the teacher has one of the same name
-    and shape. Where the class lists differ, the rows of class layers are
-    matched by class name; the rows of a class that the teacher does not know
-    keep the student's own initial values.
+    A weight or buffer is copied if the teacher has one with the same name and
+    shape. If the class lists differ, the rows of classification layers are
+    matched by class name; rows of a class unknown to the teacher keep the
+    student's own initial values.
 
     Args:
-        parts: Sub-modules to take, such as ``('neck', 'bbox_head')``.
+        parts: Submodules to copy, such as ``('neck', 'bbox_head')``.
         student: The student network.
-        spec: Its config, to find out which layers depend on the classes.
-        teacher: Built with ``keep=parts``.
-        classes: The student's class names in label order; () if not known.
-        stitch: Whether :meth:`stitch` must follow.
+        spec: The student's config, used to find layers that depend on the
+            number of classes.
+        teacher: The teacher, built with ``keep=parts``.
+        classes: The student's class names in label order; () if unknown.
+        stitch: Whether :meth:`stitch` must be called later.
 
     Raises:
-        UserError: A part is missing from the student or the teacher, or
-            nothing of it fits.
+        UserError: A part is missing from the student or the teacher, or none
+            of its tensors can be copied.
     """
 
     def __init__(
@@ -50,22 +51,22 @@ class Inheritance:
     ) -> None:
         self.teacher = teacher
         self.parts = parts
-        self.unstitched = stitch  # until it is done
+        self.unstitched = stitch  # until done
         self.match = match_classes(classes, teacher.classes)
         grown = {} if self.match is None else _grown(spec, len(classes))
         #: name -> rows of the student and of the teacher; None for all
         self.taken: dict[str, tuple[Tensor, Tensor] | None] = {}
-        #: name of what is not taken -> why
+        #: name of a tensor that is not copied -> reason
         self.refused: dict[str, str] = {}
         self._lines = []
         for part in parts:
             self._plan(part, student, grown)
 
     def __deepcopy__(self, memo: dict) -> 'Inheritance':
-        return self  # copies of the pair share it, as they do the teacher
+        return self  # shared between copies of the pair, like the teacher
 
     def _plan(self, part: str, student: nn.Module, grown: Shapes) -> None:
-        """Find out what fits of a part; note it for the table."""
+        """Find the tensors of a part to copy; add them to the table."""
         state = student.state_dict()
         for side, names in (
             ('student', state),
@@ -74,9 +75,9 @@ class Inheritance:
             if not any(inside(name, (part,)) for name in names):
                 parts = dict.fromkeys(name.partition('.')[0] for name in names)
                 raise UserError(
-                    f'student.inherit names {part!r}, and the {side} has no '
-                    f'weights of that name; it has {", ".join(parts)}'
-                    f'{_meant(part, names) or "."}'
+                    f'student.inherit names {part!r}, but the {side} has no '
+                    'weights of that name; it has '
+                    f'{", ".join(parts)}{_meant(part, names) or "."}'
                 )
         own = {k: v.shape for k, v in state.items() if inside(k, (part,))}
         taken, refused = {}, {}
@@ -88,14 +89,14 @@ class Inheritance:
         if not taken:
             raise UserError(
                 f'student.inherit names {part!r}, of which nothing can be '
-                f'taken: {"; ".join(_reasons(part, refused, 3))}; take it '
-                'out of inherit, or give both networks a part of the same '
-                'widths.'
+                f'copied: {"; ".join(_reasons(part, refused, 3))}; remove it '
+                'from inherit, or give the part the same widths in both '
+                'networks.'
             )
         sizes = {name: shape.numel() for name, shape in own.items()}
         share = sum(sizes[k] for k in taken) / max(sum(sizes.values()), 1)
         by_class = [name for name, rows in taken.items() if rows is not None]
-        notes = [f'not taken: {line}' for line in _reasons(part, refused)]
+        notes = [f'not copied: {line}' for line in _reasons(part, refused)]
         if by_class:
             layers = ', '.join(_layers(part, by_class))
             notes.append(f'rows matched by class name: {layers}')
@@ -114,26 +115,26 @@ class Inheritance:
     def _rows(
         self, name: str, shape: torch.Size, grown: torch.Size
     ) -> tuple[Tensor, Tensor] | None:
-        """Return the rows to copy in the student and in the teacher.
+        """Return the rows to copy, in the student and in the teacher.
 
         Args:
-            name: Of a weight or buffer.
-            shape: In the student.
-            grown: In the same student with one class more.
+            name: Name of a weight or buffer.
+            shape: Its shape in the student.
+            grown: Its shape in the student with one more class.
 
         Returns:
-            None where the whole tensor is copied.
+            None if the whole tensor is copied.
 
         Raises:
-            _Refused: It cannot be taken, and why.
+            _Refused: It cannot be copied, with the reason.
         """
         if name not in self.teacher.kept:
             raise _Refused('absent from the teacher')
         theirs = self.teacher.kept[name].shape
-        if grown != shape:  # a class layer
+        if grown != shape:  # a classification layer
             rows = class_rows(name, shape, grown, self.match)
             if rows is None:
-                raise _Refused('class layer of an unknown layout')
+                raise _Refused('classification layer with an unknown layout')
             ours, from_theirs, expected = rows
             if theirs != expected:
                 raise _Refused(_sizes(shape, theirs))
@@ -144,7 +145,7 @@ class Inheritance:
 
     @torch.no_grad()
     def apply(self, student: nn.Module) -> None:
-        """Copy the weights into the student and log the table."""
+        """Copy the weights into the student, and log the table."""
         state = student.state_dict()
         for name, rows in self.taken.items():
             source = self.teacher.kept[name].to(state[name].device)
@@ -156,10 +157,10 @@ class Inheritance:
         print_log(str(self), 'current')
 
     def stitch(self, student: nn.Module, batches: Iterable[dict]) -> None:
-        """Fit the layers that read the backbone and log how well that went.
+        """Fit the layers that read the backbone, and log how well they fit.
 
         Args:
-            student: It has inherited.
+            student: The student, after :meth:`apply`.
             batches: See :func:`kd_det.models.stitch.stitch`.
         """
         found = stitch(student, self.teacher, self.parts, batches)
@@ -170,10 +171,10 @@ class Inheritance:
         mean = sum(found.values()) / len(found)
         if mean < POOR_FIT:
             print_log(
-                f'The features of the student explain {mean:.0%} of what the '
-                "teacher's layers give, those of a pretrained backbone over "
-                f'{POOR_FIT:.0%}: give the backbone pretrained weights, or '
-                'take student.stitch out.',
+                f"The student's features explain {mean:.0%} of the variance "
+                "of the teacher's layer outputs; those of a pretrained "
+                f'backbone explain over {POOR_FIT:.0%}: give the backbone '
+                'pretrained weights, or remove student.stitch.',
                 'current',
                 logging.WARNING,
             )
@@ -182,7 +183,7 @@ class Inheritance:
         width = max(len(line[0]) for line in (('part',), *self._lines))
         count = max(len(line[1]) for line in (('', 'tensors'), *self._lines))
         text = [
-            'The student begins with weights of the teacher '
+            'The student is initialised with weights of the teacher '
             f'{self.teacher.ckpt!r}, unless a checkpoint replaces them:',
             f'  {"part":<{width}}  {"tensors":>{count}}  values',
         ]
@@ -193,31 +194,31 @@ class Inheritance:
 
 
 class _Refused(Exception):
-    """Why a tensor is not taken."""
+    """The reason why a tensor is not copied."""
 
 
 def class_rows(
     name: str, shape: torch.Size, grown: torch.Size, match: ClassMatch
 ) -> tuple[Tensor, Tensor, torch.Size] | None:
-    """Return which rows of a class layer belong to which of the teacher's.
+    """Match the rows of a classification layer to the teacher's.
 
-    A layer has as many rows a class as one class more adds. They lie class
-    by class in the box layer ``fc_reg`` of a box head, and anchor by anchor
-    elsewhere; a row that is left over is the background's, the last.
+    The number of rows per class is how many one more class adds. They are
+    grouped by class in the box regression layer ``fc_reg`` of a box head, and
+    by anchor elsewhere; a remaining last row is the background's.
 
     Args:
-        name: Of the weight or bias.
-        shape: In the student.
-        grown: In the same student with one class more.
-        match: The class lists of both.
+        name: Name of the weight or bias.
+        shape: Its shape in the student.
+        grown: Its shape in the student with one more class.
+        match: The matched class lists.
 
     Returns:
-        Rows of the student, rows of the teacher and the shape that the
-        teacher's must have; None for a layout that is not known.
+        Rows of the student, rows of the teacher and the shape required of the
+        teacher's tensor; None for an unknown layout.
     """
     if len(shape) != len(grown) or shape[1:] != grown[1:]:
         return None
-    count = grown[0] - shape[0]  # rows a class
+    count = grown[0] - shape[0]  # rows per class
     rest = shape[0] - count * match.counts['student']
     if count < 1 or rest not in (0, count):
         return None
@@ -237,7 +238,7 @@ def class_rows(
 
 
 def _grown(spec: dict, num_classes: int) -> Shapes:
-    """Return the shapes of the student's tensors with one class more."""
+    """Return the shapes of the student's tensors with one more class."""
     larger = dict(spec, num_classes=num_classes + 1)
     network = MODELS.build(read_spec(larger, 'student')[0])
     return {k: v.shape for k, v in network.state_dict().items()}
@@ -248,14 +249,14 @@ def check_parts(parts: tuple[str, ...] | list[str]) -> tuple[str, ...]:
     fine = isinstance(parts, (tuple, list))
     if not fine or not all(isinstance(part, str) and part for part in parts):
         raise UserError(
-            f'student.inherit={parts!r}; a tuple of names of sub-modules is '
+            f'student.inherit={parts!r}; a tuple of submodule names is '
             "accepted, e.g. ('neck', 'rpn_head', 'roi_head')."
         )
     return tuple(parts)
 
 
 def _meant(part: str, names: Iterable[str]) -> str:
-    """Return which sub-module a wrong name may mean, for a sentence."""
+    """Return a hint at the submodule a wrong name may mean, or ''."""
     paths = {}
     for name in names:
         words = name.split('.')
@@ -267,7 +268,7 @@ def _meant(part: str, names: Iterable[str]) -> str:
 def _reasons(
     part: str, refused: dict[str, list[str]], limit: int = 8
 ) -> list[str]:
-    """Return what is not taken and why, layers of one reason together."""
+    """Return which layers are not copied and why, grouped by reason."""
     lines = [
         f'{few(_layers(part, names), 4)} ({reason})'
         for reason, names in refused.items()
@@ -279,7 +280,7 @@ def _reasons(
 
 
 def _layers(part: str, names: list[str]) -> list[str]:
-    """Return the layers that tensors belong to, relative to their part."""
+    """Return the layers of tensors, relative to their part."""
     layers = (name.rpartition('.')[0] or name for name in names)
     return [*dict.fromkeys(n.removeprefix(f'{part}.') for n in layers)]
 

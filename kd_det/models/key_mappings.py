@@ -1,10 +1,9 @@
-"""Key mappings: weights of other code bases under the names of ours.
+"""Key mappings: rename the weights of other code bases.
 
-A mapping takes a ``state_dict`` and returns one in the layout of an
-mmpretrain ``ImageClassifier``: ``backbone.…`` and ``head.fc.…``; those of
-mmrazor return one network of a pair in its own layout, detectors too. Keys
-that a mapping does not know stay as they are, so that a strict load can name
-them.
+A mapping takes a ``state_dict`` and returns one in the layout of an mmpretrain
+``ImageClassifier``: ``backbone.…`` and ``head.fc.…``; those of mmrazor return
+one network of a pair in its own layout, for detectors too. Keys unknown to a
+mapping are kept, so that a strict load can name them.
 """
 
 import re
@@ -20,7 +19,7 @@ Rule = tuple[str, str | Callable[[re.Match], str]]
 
 
 def _renaming(name: str, rules: tuple[Rule, ...]) -> Mapping:
-    """Make a mapping in which the first rule whose pattern fits decides."""
+    """Make a mapping that applies the first rule whose pattern matches."""
 
     def rename(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
         renamed = {}
@@ -33,8 +32,8 @@ def _renaming(name: str, rules: tuple[Rule, ...]) -> Mapping:
             if new in renamed:
                 raise UserError(
                     f'Key mapping {name!r} gives two weights the name '
-                    f'{new!r}, the second of them {key!r}; the file is of '
-                    'another layout.'
+                    f'{new!r}, the second of them {key!r}; the file has a '
+                    'different layout.'
                 )
             renamed[new] = value
         return renamed
@@ -43,14 +42,14 @@ def _renaming(name: str, rules: tuple[Rule, ...]) -> Mapping:
 
 
 def _vgg_unit(match: re.Match) -> str:
-    # convolution, norm and activation in turn, the units after each other
+    # units in order, each of convolution, norm and activation
     stage, index = match[1], int(match[2])
     part = ('conv', 'bn')[index % 3]
     return f'backbone.block{stage}.{index // 3}.{part}.'
 
 
 def _mobilenet_v1_part(match: re.Match) -> str:
-    # one row of units, the stem first; those at 1, 4, 6 and 12 begin a stage
+    # one list of units, stem first; those at 1, 4, 6 and 12 start a stage
     index, part = int(match[1]), int(match[2])
     name = f'{("conv", "bn")[part % 3]}{part // 3 + 1}.'
     if index == 0:
@@ -59,16 +58,16 @@ def _mobilenet_v1_part(match: re.Match) -> str:
     return f'backbone.layer{len(begins)}.{index - begins[-1]}.{name}'
 
 
-# where timm's networks have their class layer
+# names of the classification layer in timm's networks
 TIMM_CLASSIFIERS = ('classifier', 'fc', 'head', 'head.fc', 'last_linear')
 
-# what a distillation of mmrazor saves: the student, the teacher, and the
+# prefixes in mmrazor's checkpoints: the student, the teacher, and the
 # connectors and losses
 MMRAZOR = ('architecture.', 'teacher.', 'distiller.')
 
 
 def _part_of_mmrazor(prefix: str) -> Mapping:
-    """Make a mapping that takes one network out of mmrazor's pair."""
+    """Make a mapping that extracts one network from mmrazor's pair."""
 
     def take(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
         bare = {k.removeprefix('module.'): v for k, v in state_dict.items()}
@@ -115,7 +114,7 @@ _OLD_DETR = _renaming(
 
 
 def _mmdet2(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    # MMCV's EMAHook keeps the running weights in buffers without dots, and
+    # MMCV's EMAHook stores the current weights in buffers without dots, and
     # the averaged ones in their place
     return _OLD_DETR(
         {
@@ -134,12 +133,12 @@ def _timm(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     for bare, value in state.items():
         layer, _, entry = bare.rpartition('.')
         if layer in TIMM_CLASSIFIERS:
-            # some are convolutions of one cell
+            # some are 1x1 convolutions
             cell = getattr(value, 'shape', ())[2:] == (1, 1)
             renamed[f'head.fc.{entry}'] = value.flatten(1) if cell else value
         elif bare.startswith('head.'):
-            # a layer between the pooling and the class layer, for which there
-            # is no place
+            # a layer between the pooling and the classification layer, which
+            # has no counterpart
             renamed[bare] = value
         else:
             renamed[f'backbone.timm_model.{bare}'] = value
@@ -186,7 +185,7 @@ KEY_MAPPINGS: dict[str, Mapping] = {
             (r'^block(\d)\.([0134])\.', _vgg_unit),
             # MobileNetV1
             (r'^model\.(\d+)\.([0134])\.', _mobilenet_v1_part),
-            # what has our names: ResNets, ShuffleNets, MobileNetV2
+            # same names as ours: ResNets, ShuffleNets, MobileNetV2
             (r'^((?:conv[12]|bn[12]|layer\d|blocks)\.)', r'backbone.\1'),
         ),
     ),
@@ -228,9 +227,9 @@ KEY_MAPPINGS: dict[str, Mapping] = {
     'mmrazor': _part_of_mmrazor('architecture.'),
     'mmrazor_teacher': _part_of_mmrazor('teacher.'),
 }
-# Those that take one network out of a file, if there are several in it.
+# Mappings that extract one network from a file with several.
 OF_PAIRS = ('mmrazor', 'mmrazor_teacher')
-# Those that a file without keys=… is tried with, in turn.
+# Mappings tried in order for a file without keys=…
 FOUND_BY_ITSELF = (
     'torchvision',
     'timm',

@@ -1,4 +1,4 @@
-"""Load a checkpoint into a network whose weights are exactly those."""
+"""Load a checkpoint that matches a network exactly."""
 
 import logging
 
@@ -19,7 +19,7 @@ from kd_det.models.readings import (
     readings,
 )
 
-PLAIN = ('', 'state_dict.')  # places that need no word
+PLAIN = ('', 'state_dict.')  # places that are not logged
 
 
 def stored_classes(checkpoint: dict) -> tuple[str, ...]:
@@ -40,33 +40,34 @@ def load_exactly(
     keys: str | None = None,
     entry: str | None = None,
 ) -> Reading:
-    """Load a checkpoint whose keys and shapes are exactly the model's.
+    """Load a checkpoint whose keys and shapes match the model exactly.
 
-    The weights may stand anywhere in the file, below any prefix, in a layout
-    that is known, or in one that the network itself knows how to load: what
-    fits in all keys and shapes is found, and told in the log. Of running and
-    averaged weights the averaged ones are taken. A checkpoint of a distilled
-    student loads as the plain network it is.
+    The weights may be anywhere in the file, under any prefix, in a known
+    layout or in one that the network itself can convert: the entry that
+    matches in all keys and shapes is found and logged. Averaged (EMA) weights
+    are preferred to the current ones. A checkpoint of a distilled student
+    loads as the plain network.
 
     Args:
         model: The network.
-        checkpoint: With a ``state_dict``, or one itself.
-        path: Where it comes from, for the message.
-        side: What to call the network in the message.
-        keys: Name of a key mapping, for a file of another code base.
-        entry: Dotted place of the weights in the file.
+        checkpoint: A checkpoint dict with a ``state_dict``, or a state dict
+            itself.
+        path: Its path, for messages.
+        side: Name of the network in messages.
+        keys: Name of a key mapping, for a file from another code base.
+        entry: Dotted path of the weights in the file.
 
     Returns:
         How the file was read.
 
     Raises:
-        UserError: Naming the first keys missing, unexpected or of another
-            shape or kind, or one with NaN or infinity; nothing has been
-            loaded then.
+        UserError: Keys are missing, unexpected or of another shape or kind, or
+            a tensor has NaN or infinity. The first keys are named, and nothing
+            is loaded.
     """
     if keys is not None and keys not in KEY_MAPPINGS:
         raise UserError(
-            f'keys={keys!r} is no key mapping; accepted are '
+            f'keys={keys!r} is not a key mapping; accepted are '
             f'{", ".join(sorted(KEY_MAPPINGS))}{nearest(keys, KEY_MAPPINGS)}'
         )
     own = get_state_dict(model)
@@ -77,8 +78,8 @@ def load_exactly(
         raise _misfit(model, own, checkpoint, path, side, keys, place)
     best = choose(found, file, path, place)
     _check_finite(own, best, path, side)
-    # with the counters that old files lack, and as of today: a network that
-    # knows how to load older files must find nothing to do
+    # add the counters that old files lack, and mark the state as current, so
+    # that the network does not convert it again
     counters = {key: own[key] for key in own if COUNTER in key}
     state = type(own)({**counters, **best.state})
     state._metadata = getattr(own, '_metadata', {})
@@ -96,7 +97,7 @@ def load_exactly(
 
 
 def _tell(reading: Reading, path: str, side: str, keys: str | None) -> None:
-    """Say what of a file was taken, unless that is plain."""
+    """Log which entry of a file was loaded, unless that is obvious."""
     said = []
     if reading.entry not in PLAIN:
         said.append(f'those under {reading.entry.removesuffix(".")!r}')
@@ -104,9 +105,9 @@ def _tell(reading: Reading, path: str, side: str, keys: str | None) -> None:
         others = [repr(o.removesuffix('.') or '.') for o in reading.others]
         said.append(f'not those under {", ".join(others)}')
     if reading.keys and not keys:
-        said.append(f'renamed by keys={reading.keys!r}')
+        said.append(f'renamed with keys={reading.keys!r}')
     if reading.changed:
-        said.append(f'made to fit by the network ({few(reading.changed, 3)})')
+        said.append(f'converted by the network ({few(reading.changed, 3)})')
     if said:
         print_log(
             f'The weights of the {side}, from {path!r}, are '
@@ -124,13 +125,14 @@ def _misfit(
     keys: str | None,
     place: str,
 ) -> UserError:
-    """Return the error of a file that no reading makes fit."""
+    """Return the error for a file that matches in no way."""
     file = File(checkpoint, object)
     if place and not any(key.startswith(place) for key in file.tensors):
         tops = [p[:-1] for p in file.places(1) if 0 < p.count('.') < 3]
         return UserError(
             f'entry={place[:-1]!r}: checkpoint {path!r} has nothing there, '
-            f'but under {few(tops)}{nearest(place[:-1], tops) or "."}'
+            'but has entries under '
+            f'{few(tops)}{nearest(place[:-1], tops) or "."}'
         )
     best = nearest_reading(own, file, keys, place)
     state = best and best.state
@@ -161,7 +163,8 @@ def _misfit(
 
 def _check_finite(own: dict, reading: Reading, path: str, side: str) -> None:
     for key, value in reading.state.items():
-        # a buffer may hold infinity by design: then the model's own does
+        # a buffer may contain infinity by design: then the model's own does
+        # too
         if value.isfinite().all() or not own[key].isfinite().all():
             continue
         fix = 'give one from before the training diverged'

@@ -1,10 +1,10 @@
-"""What keeps the weights of a file from being a network's, in words."""
+"""Describe why the weights of a file do not fit a network."""
 
 from torch import Tensor
 
 from kd_det.errors import counted
 
-COUNTER = 'num_batches_tracked'  # absent from old files, used by no eval
+COUNTER = 'num_batches_tracked'  # absent from old files, not used in eval mode
 
 
 def differences(
@@ -13,13 +13,13 @@ def differences(
     classes: tuple[str, ...] = (),
     count: int | None = None,
 ) -> list[str]:
-    """Return what keeps a state dict from being a network's, in words.
+    """Describe why a state dict does not fit a network.
 
     Args:
         own: The network's own state dict.
         state: The one to load.
-        classes: Class names stored with it, or ().
-        count: Classes that the network's head is for, where that is known.
+        classes: Class names stored in the file, or ().
+        count: Number of classes of the network's head, if known.
     """
     wrong = {
         key: (_shape(state[key]), _shape(value))
@@ -49,7 +49,7 @@ def differences(
 
 
 def other_kinds(own: dict, state: dict) -> list[str]:
-    """Return which weights are integers where the network's are not, so on.
+    """Return which weights differ from the network's in kind of dtype.
 
     Args:
         own: The network's own state dict.
@@ -69,47 +69,49 @@ def other_kinds(own: dict, state: dict) -> list[str]:
 def _why(
     wrong: dict[str, tuple], classes: tuple[str, ...], count: int | None
 ) -> list[str]:
-    """Return what it means that only shapes differ, and what to do."""
+    """Explain why only shapes differ, and what to do."""
     if all('pos' in key for key in wrong):
         return [
-            'these are position embeddings of another image size: give the '
-            "backbone the img_size of the file's training"
+            'these are position embeddings for another image size: give the '
+            'backbone the img_size that the file was trained with'
         ]
     if not all(_rows_differ(*shapes) for shapes in wrong.values()):
         return []
     if not classes:
         return [
-            'if only class layers differ, the class lists do; name those of '
-            'the file in teacher.classes'
+            'if only classification layers differ, the class lists differ; '
+            'write those of the file as teacher.classes'
         ]
     theirs = count and _class_count(wrong, count)
     if theirs and theirs != len(classes):
         return [
-            f'the file names {len(classes)} classes, but its class layers are '
-            f'of {theirs}: write the names of these in teacher.classes'
+            f'the file names {len(classes)} classes, but its classification '
+            f'layers have {theirs}: write the names of these as '
+            'teacher.classes'
         ]
     return [
-        'if only class layers differ, the class lists do: the file has '
-        f'{len(classes)} classes'
+        'if only classification layers differ, the class lists differ: the '
+        f'file has {len(classes)} classes'
     ]
 
 
 def _rows_differ(theirs: tuple | str, ours: tuple | str) -> bool:
-    """Return whether two shapes differ in the first number alone."""
+    """Return whether two shapes differ only in the first dimension."""
     both = theirs and ours and not isinstance(theirs, str)
     return bool(both) and theirs[1:] == ours[1:]
 
 
 def _class_count(wrong: dict[str, tuple], count: int) -> int | None:
-    """Return of how many classes a file's layers are, if that is plain.
+    """Return the number of classes of a file's layers, if unambiguous.
 
     Args:
-        wrong: Key -> shape in the file, and in the model.
-        count: Classes that the model's layers are for.
+        wrong: Key -> shape in the file and in the model.
+        count: Number of classes of the model's layers.
     """
     possible = None
     for theirs, ours in wrong.values():
-        # with a background beside the classes, or several rows a class
+        # with a background in addition to the classes, or several rows per
+        # class
         here = {theirs[0] - ours[0] + count, theirs[0] * count / ours[0]}
         possible = here if possible is None else possible & here
     counts = [int(n) for n in possible or () if n > 0 and n == int(n)]

@@ -1,4 +1,4 @@
-"""MutualModel: peers that train together and teach each other."""
+"""MutualModel: peers that are trained together and teach each other."""
 
 from contextlib import ExitStack
 
@@ -24,37 +24,37 @@ from kd_det.models.preprocessor import PairPreprocessor, check_colours
 from kd_det.registry import MODELS
 from kd_det.taps import FeatureTap
 
-OTHERS = 'distill.peers.'  # where a checkpoint keeps all peers but the first
+OTHERS = 'distill.peers.'  # prefix in a checkpoint of all peers but the first
 
 
 @MODELS.register_module()
 class MutualModel(BaseModel):
-    """Two or more networks that learn from labels and from each other: DML.
+    """Two or more networks that learn from labels and each other (DML).
 
-    In each step one peer after another runs its own, untouched loss and what
-    the distillers add, with every other peer as its teacher, as that stands
-    after its own step; the distillers' losses are averaged over the others.
-    Each peer has its own optimiser, see ``PeerOptimWrapperConstructor``. A
-    teacher is shown the images without a gradient, by the statistics of the
-    batch, which leave no trace.
+    In each step, one peer after another runs its own, unchanged loss plus the
+    distillers, with every other peer as a teacher in its current state; the
+    distillers' losses are averaged over the other peers. Each peer has its own
+    optimiser, see ``PeerOptimWrapperConstructor``. Teachers run without
+    gradient and in train mode, with the statistics of the batch, but do not
+    update their running statistics.
 
-    The first peer is what validation and test see. A checkpoint of this
-    model is a checkpoint of that peer: its own keys, unprefixed; the others
-    stand under ``distill.peers.``, and ``PeerHook`` writes each as a plain
-    file. At a given seed the first peer begins as in plain training.
+    Validation and test use the first peer. A checkpoint of this model is a
+    checkpoint of that peer with its own, unprefixed keys; the others are
+    stored under ``distill.peers.``, and ``PeerHook`` writes each to a plain
+    file. At a given seed the first peer is initialised as in plain training.
 
     Args:
-        peers: Name -> ``dict(cfg=..., **overrides)``, as for a student; two
-            at least.
-        distillers: Name -> config of a :class:`Distiller` of each peer. Its
-            ``taps`` may be peer -> points. The losses are logged as
+        peers: Name -> ``dict(cfg=..., **overrides)``, as for a student; at
+            least two.
+        distillers: Name -> config of each peer's :class:`Distiller`. Its
+            ``taps`` may be a dict of peer -> points. The losses are logged as
             ``<peer>.<name>.<loss>``.
-        classes: Class names in label order.
+        classes: Class names in label order; default: ().
 
     Paper: https://arxiv.org/abs/1706.00384
 
-    Differs from the authors' code: for more than two peers the divergences
-    are averaged, as the paper has it, not added.
+    Differs from the authors' code: for more than two peers the divergences are
+    averaged, as in the paper, not added.
     """
 
     def __init__(
@@ -63,8 +63,8 @@ class MutualModel(BaseModel):
         check_peers(peers, distillers)
         names = [*peers]
         first = names[0]
-        # The first is built first and the rest draws on its own: the
-        # generators then stand where plain training has them.
+        # The first peer is built first, and the rest in isolation, so that the
+        # random generators are in the same state as in plain training.
         built = {first: build_peer(first, peers[first])}
         with random_state.isolated():
             built |= {n: build_peer(n, peers[n]) for n in names[1:]}
@@ -94,7 +94,7 @@ class MutualModel(BaseModel):
             for name in own
         }
         self._bind(pairs)
-        self._unchecked = {*names}  # that gradients reach the peer
+        self._unchecked = {*names}  # peers not yet checked for gradients
         self._register_state_dict_hook(_lay_out)
         self.register_load_state_dict_pre_hook(_lay_back)
 
@@ -106,7 +106,7 @@ class MutualModel(BaseModel):
         self._pairs = {pair: [*own] for pair, own in pairs.items()}
         with random_state.isolated():
             for (one, other), own in pairs.items():
-                # coders of different peers are not to begin alike
+                # initialise the coders of different peers differently
                 torch.manual_seed(int(torch.randint(2**31, ())))
                 for name, distiller in own.items():
                     distiller.match_up(self.classes, seen[other])
@@ -125,7 +125,7 @@ class MutualModel(BaseModel):
         self._seen = seen
 
     def parts(self) -> dict[str, nn.Module]:
-        """Return of each peer what its optimiser trains."""
+        """Return for each peer the modules that its optimiser trains."""
         return {
             name: nn.ModuleList(
                 [model]
@@ -140,7 +140,7 @@ class MutualModel(BaseModel):
         }
 
     def init_weights(self) -> None:
-        """Initialise the peers, the first as plain training does."""
+        """Initialise the peers, the first as in plain training."""
         for peer in self.peers.values():
             if hasattr(peer, 'init_weights'):
                 peer.init_weights()
@@ -153,14 +153,15 @@ class MutualModel(BaseModel):
         teacher_inputs: dict[str, Tensor] | None = None,
         peer: str | None = None,
     ):
-        """Return a peer's losses for ``mode='loss'``, else what it does.
+        """Return a peer's losses for ``mode='loss'``, else its output.
 
         Args:
-            inputs: Images as the first peer wants them.
-            data_samples: Of the images.
+            inputs: Images preprocessed for the first peer.
+            data_samples: Data samples of the images.
             mode: As in MMEngine.
-            teacher_inputs: Images of peers that want them otherwise.
-            peer: Its name; the one that is shown without it.
+            teacher_inputs: Name -> images, for peers with different
+                preprocessing.
+            peer: Its name; None (default) for the first.
         """
         peer = peer or self.shown
         own = teacher_inputs or {}
@@ -172,12 +173,12 @@ class MutualModel(BaseModel):
     def loss(
         self, inputs: dict[str, Tensor], data_samples: list, peer: str
     ) -> dict[str, Tensor]:
-        """Return a peer's losses and those of its distillers.
+        """Return the losses of a peer and its distillers.
 
         Args:
-            inputs: The images, as each peer wants them.
-            data_samples: Of the images.
-            peer: Who learns.
+            inputs: Name -> images preprocessed for each peer.
+            data_samples: Data samples of the images.
+            peer: Name of the peer that learns.
         """
         others = {
             other: {
@@ -200,7 +201,7 @@ class MutualModel(BaseModel):
         for other, own in others.items():
             seen, feats = self._look(other, own, inputs[other], data_samples)
             for name, distiller in own.items():
-                # a teacher's head must leave no trace in it either
+                # a teacher's head must not change its state either
                 with statistics_kept(self.peers[other]):
                     knowledge = distiller.read(
                         records[other, name], seen[name], feats, data_samples
@@ -217,12 +218,12 @@ class MutualModel(BaseModel):
         return losses
 
     def learner(self, peer: str | None = None) -> tuple[nn.Module, dict]:
-        """Return a peer, and its distillation losses by their keys.
+        """Return a peer and its distillation losses by key.
 
-        Of the same loss towards several peers it is the last.
+        For the same loss towards several peers, the last is returned.
 
         Args:
-            peer: Its name; the one that is shown without it.
+            peer: Its name; None (default) for the first.
         """
         peer = peer or self.shown
         losses = {
@@ -239,7 +240,7 @@ class MutualModel(BaseModel):
     def _look(
         self, other: str, own: dict, inputs: Tensor, samples: list
     ) -> tuple[dict, tuple]:
-        """Return what a peer shows: the taps' records, the features."""
+        """Run a peer as teacher; return its tap records and features."""
         model = self.peers[other]
         with ExitStack() as stack, torch.no_grad():
             seen = {
@@ -259,20 +260,20 @@ class MutualModel(BaseModel):
         optim_wrapper: OptimWrapperDict,
         through: nn.Module | None = None,
     ) -> dict[str, Tensor]:
-        """Let each peer take its step, one after the other.
+        """Update the peers one after the other.
 
         Args:
-            data: A batch as the loader collates it.
+            data: A batch from the data loader.
             optim_wrapper: One a peer, by its name.
-            through: What the losses are asked of; a wrapper that joins the
-                gradients of several processes, else this model.
+            through: The module called for the losses: a wrapper that averages
+                gradients over processes; default: this model.
 
         Returns:
-            The losses for the log, ``<peer>.<loss>``; ``loss`` is the sum of
-            all peers'.
+            The losses for the log, ``<peer>.<loss>``; ``loss`` is the sum over
+            all peers.
 
         Raises:
-            UserError: The optimisers are not those of the peers.
+            UserError: The optimisers do not match the peers.
         """
         self.check_optimizers(optim_wrapper)
         data = self.data_preprocessor(data, True)
@@ -289,29 +290,31 @@ class MutualModel(BaseModel):
         return dict(loss=total, **logs)
 
     def check_optimizers(self, optim_wrapper: OptimWrapperDict) -> None:
-        """Stop unless each peer has an optimiser.
+        """Raise unless each peer has an optimiser.
 
         Args:
             optim_wrapper: One a peer, by its name.
 
         Raises:
-            UserError: One lacks, or there is one for all.
+            UserError: An optimiser is missing, or there is a single one for
+                all peers.
         """
         several = isinstance(optim_wrapper, OptimWrapperDict)
         if not several or {*self.peers} - {*optim_wrapper.keys()}:
             found = [*optim_wrapper.keys()] if several else 'a single one'
             raise UserError(
-                'MutualModel trains each peer with its own optimiser, and '
-                f'there is {found} for {[*self.peers]}; write optim_wrapper='
-                "dict(constructor='kd_det.PeerOptimWrapperConstructor', …)."
+                'MutualModel trains each peer with its own optimiser, but '
+                f'there is {found} for {[*self.peers]}; write '
+                'optim_wrapper=dict('
+                "constructor='kd_det.PeerOptimWrapperConstructor', …)."
             )
 
     def val_step(self, data: dict) -> list:
-        """Return the predictions of the peer that is shown."""
+        """Return the predictions of the first peer."""
         return self.peers[self.shown].val_step(data)
 
     def test_step(self, data: dict) -> list:
-        """Return the predictions of the peer that is shown."""
+        """Return the predictions of the first peer."""
         return self.peers[self.shown].test_step(data)
 
 

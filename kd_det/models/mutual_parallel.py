@@ -1,4 +1,4 @@
-"""MutualDataParallel: peers that train in several processes."""
+"""MutualDataParallel: train peers in several processes."""
 
 import torch
 from mmengine.model import MMDistributedDataParallel
@@ -12,13 +12,13 @@ from kd_det.registry import MODEL_WRAPPERS
 class MutualDataParallel(MMDistributedDataParallel):
     """Average the gradients of a ``MutualModel`` over processes.
 
-    Peers take their steps one after the other, and in each the weights of
-    the others have no gradient, which is looked for. The tools choose this
-    by themselves.
+    Peers are updated one after the other, so at each update the other peers'
+    weights have no gradient; they are searched for as unused parameters. The
+    tools choose this wrapper automatically.
 
     Args:
         module: The model, on its device.
-        device_ids: That device, or None.
+        device_ids: The device, or None.
 
     Example:
         >>> model_wrapper_cfg = dict(type='kd_det.MutualDataParallel')
@@ -37,5 +37,5 @@ class MutualDataParallel(MMDistributedDataParallel):
     def train_step(
         self, data: dict, optim_wrapper: OptimWrapperDict
     ) -> dict[str, torch.Tensor]:
-        """Let each peer take its step; see ``MutualModel.train_step``."""
+        """Update the peers; see ``MutualModel.train_step``."""
         return self.module.train_step(data, optim_wrapper, through=self)

@@ -1,4 +1,4 @@
-"""The peers of a MutualModel, and what each learns from each other."""
+"""Build the peers of a MutualModel and their distillers."""
 
 from torch import nn
 
@@ -13,14 +13,14 @@ Pairs = dict[tuple[str, str], dict[str, Distiller]]
 
 
 def check_peers(peers: dict, distillers: dict) -> None:
-    """Stop at what cannot be the config of a ``MutualModel``.
+    """Check the config of a ``MutualModel``.
 
     Args:
-        peers: As the model takes them.
-        distillers: As the model takes them.
+        peers: As for the model.
+        distillers: As for the model.
 
     Raises:
-        UserError: There are too few, or a name is none.
+        UserError: There are fewer than two peers, or a name is not accepted.
     """
     if not isinstance(peers, dict) or len(peers) < 2:
         raise UserError(
@@ -45,21 +45,21 @@ def check_peers(peers: dict, distillers: dict) -> None:
 
 
 def check_counts(peers: dict[str, nn.Module]) -> None:
-    """Stop if peers have heads for different numbers of classes.
+    """Raise if peers have heads for different numbers of classes.
 
     Args:
         peers: Name -> network.
 
     Raises:
-        UserError: Two differ: they learn from the same labels.
+        UserError: The numbers of two peers differ.
     """
     counts = {name: class_count(model) for name, model in peers.items()}
     known = {name: count for name, count in counts.items() if count}
     if len({*known.values()}) > 1:
         raise UserError(
-            f'The peers have heads of {known} classes and learn from the same '
-            'labels; give each as many with num_classes=… in its dict, or '
-            'name the classes of the data, which the tools hand on.'
+            f'The peers have heads of {known} classes but learn from the '
+            'same labels; set the same num_classes=… in the dict of each, '
+            'or give the data set class names, which the tools pass on.'
         )
 
 
@@ -74,14 +74,14 @@ def build_peer(name: str, spec: dict) -> nn.Module:
 
 
 def build_pairs(names: list[str], distillers: dict) -> Pairs:
-    """Build what each peer has towards each other one.
+    """Build the distillers of each pair of peers.
 
     Args:
-        names: Of the peers.
+        names: Names of the peers.
         distillers: Name -> config.
 
     Returns:
-        (who learns, who teaches) -> name -> distiller.
+        (learning peer, teaching peer) -> name -> distiller.
     """
     return {
         (one, other): {
@@ -95,11 +95,11 @@ def build_pairs(names: list[str], distillers: dict) -> Pairs:
 
 
 def _distiller(name: str, cfg: dict, one: str, other: str) -> Distiller:
-    """Build a distiller of one peer with another as its teacher."""
+    """Build a distiller with one peer as student, another as teacher."""
     if isinstance(cfg, dict) and 'auto_encoder' in cfg:
         raise UserError(
-            f'distillers.{name} names an auto_encoder, which peers train '
-            "themselves; write type='MutualFactorDistiller' without it."
+            f'distillers.{name} names an auto_encoder, but peers train their '
+            "own; write type='MutualFactorDistiller' without it."
         )
     taps = cfg.get('taps') if isinstance(cfg, dict) else None
     if isinstance(taps, (list, tuple)):
@@ -109,8 +109,8 @@ def _distiller(name: str, cfg: dict, one: str, other: str) -> Distiller:
         if absent:
             raise UserError(
                 f'distillers.{name} has taps of {", ".join(map(str, taps))}, '
-                f'none of the peer {absent[0]!r}; points of every peer are '
-                'accepted, or one list for all.'
+                f'but none for the peer {absent[0]!r}; points for every peer '
+                'are accepted, or one list for all.'
             )
         points = dict(student=taps[one], teacher=taps[other])
         cfg = dict(cfg, taps=points)

@@ -1,4 +1,4 @@
-"""PairPreprocessor: each network gets the image normalised its own way."""
+"""PairPreprocessor: preprocess the images for each network."""
 
 import torch
 from mmengine.model import BaseDataPreprocessor
@@ -10,18 +10,18 @@ from kd_det.models.stand_in import StandIn
 
 
 class PairPreprocessor(StandIn, BaseDataPreprocessor):
-    """Run the student's preprocessor, and a teacher's where it differs.
+    """Run the student's preprocessor, and a teacher's if it differs.
 
-    When both make the same tensor of the same image, one tensor serves both
-    and that teacher has nothing in ``teacher_inputs``, a dict by name.
+    If both give the same tensor for an image, it is shared, and that teacher
+    has no entry in the dict ``teacher_inputs``.
 
     Args:
         student: The student's data preprocessor.
         teachers: Name of a teacher -> its data preprocessor.
 
     Raises:
-        UserError: The student mixes or resizes images that the teacher
-            would see as they were.
+        UserError: The student mixes or resizes images, but the teacher would
+            get the unchanged ones.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class PairPreprocessor(StandIn, BaseDataPreprocessor):
         teachers: dict[str, BaseDataPreprocessor],
     ) -> None:
         super().__init__()
-        # in dicts: each is already a sub-module of its own network
+        # in plain dicts, since each is already a submodule of its network
         self.differing = {
             name: teacher
             for name, teacher in teachers.items()
@@ -43,16 +43,16 @@ class PairPreprocessor(StandIn, BaseDataPreprocessor):
         return vars(self).get('_own', {}).get('student')
 
     def check_mixing(self, augments, where: str | None = None) -> None:
-        """Stop at mixed images that a teacher would see as they were.
+        """Raise if a teacher would get images without the student's mixing.
 
         Args:
-            augments: What the student does to the images of a batch; None
-                for nothing.
-            where: What asks for it; the student's config without it.
+            augments: The student's batch augmentations; None for none.
+            where: The setting they come from, for the message; default: the
+                student's config.
         """
         if not (self.differing and augments):
             return
-        # MMPretrain takes its own from train_cfg, MMDetection lists them
+        # MMPretrain builds its own from train_cfg, MMDetection lists them
         listed = isinstance(augments, nn.ModuleList)
         key = (
             'data_preprocessor.batch_augments'
@@ -60,11 +60,11 @@ class PairPreprocessor(StandIn, BaseDataPreprocessor):
             else 'train_cfg.augments'
         )
         raise UserError(
-            f'The student mixes or resizes the images of a batch '
-            f'({where or key}), and the teacher normalises them differently, '
-            'so it would see other images; give both the same '
-            'data_preprocessor, or take '
-            f'{"it" if where else key} out of the student.'
+            'The student mixes or resizes the images of a batch '
+            f'({where or key}), but the teacher normalises them differently, '
+            'so it would get different images; give both the same '
+            f'data_preprocessor, or remove {"it" if where else key} from the '
+            'student.'
         )
 
     def forward(self, data: dict, training: bool = False) -> dict:
@@ -78,20 +78,20 @@ class PairPreprocessor(StandIn, BaseDataPreprocessor):
         for name, teacher in self.differing.items():
             if teacher.device != self.device:
                 teacher.to(self.device)
-            # without samples: theirs are the student's, set by its own call
+            # without samples: they share the student's, set by its own call
             own = teacher(dict(inputs=data['inputs'], data_samples=None))
             batch['teacher_inputs'][name] = own['inputs']
         return batch
 
 
 def check_colours(networks: dict[str, nn.Module]) -> None:
-    """Stop if some networks take grey images and others colour images.
+    """Raise if some networks take greyscale images and others colour images.
 
     Args:
-        networks: All that are given the same images, by name.
+        networks: Name -> network, all with the same input images.
 
     Raises:
-        UserError: Naming one of each.
+        UserError: There are both kinds; one of each is named.
     """
     by_channels = {
         colours(network): name for name, network in networks.items()
@@ -111,7 +111,7 @@ def check_colours(networks: dict[str, nn.Module]) -> None:
 def _agree(
     student: BaseDataPreprocessor, teacher: BaseDataPreprocessor
 ) -> bool:
-    # an odd size shows padding, distinct channels show order and statistics
+    # an odd size reveals padding, distinct channels order and statistics
     probe = torch.arange(3 * 37 * 53) % 251
     probe = probe.to(torch.uint8).reshape(3, 37, 53)
     outputs = [

@@ -1,4 +1,4 @@
-"""Prototypical networks: a class is the mean of a few of its embeddings."""
+"""Prototypical networks: classify by class means of a few embeddings."""
 
 import torch
 from torch import Tensor, nn
@@ -11,16 +11,16 @@ from kd_det.registry import MODELS
 
 
 def prototype_logits(support: Tensor, queries: Tensor) -> Tensor:
-    r"""Negative squared distances to class means, up to a constant.
+    r"""Return negative squared distances to class means, up to a constant.
 
     .. math::
         z_{qc} = -\|x_q - p_c\|^2 + \|x_q\|^2, \qquad
         p_c = \frac{1}{K} \sum_k x_{ck}
 
-    The constant of each query changes no softmax and no maximum.
+    The constant of each query does not affect softmax or argmax.
 
     Args:
-        support: Embeddings (C, K, D): K of each of C classes.
+        support: Embeddings (C, K, D): K for each of C classes.
         queries: Embeddings (Q, D).
 
     Returns:
@@ -38,15 +38,16 @@ class PrototypeLoss(nn.Module):
         L = -\frac{1}{Q} \sum_q \log \frac{\exp(-\|x_q - p_{y_q}\|^2)}
         {\sum_c \exp(-\|x_q - p_c\|^2)}
 
-    A batch is an episode, as ``EpisodeBatchSampler`` draws it: the same
-    number of images of each class. The first ``shots`` of a class are its
-    support, the others its queries.
+    A batch is an episode drawn by ``EpisodeBatchSampler``, with the same
+    number of images per class. The first ``shots`` of a class are its support
+    set, the others its queries.
 
     Args:
-        shots: Images of a class that make its mean.
+        shots: Support images per class.
 
     Raises:
-        UserError: ``shots`` is no integer above 0, or a batch is no episode.
+        UserError: ``shots`` is not an integer above 0, or a batch is not an
+            episode.
 
     Paper: https://arxiv.org/abs/1703.05175
     """
@@ -56,7 +57,7 @@ class PrototypeLoss(nn.Module):
         self.shots = check_count(self, 'shots', shots, 1)
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of an episode as a scalar.
+        """Return the scalar loss of an episode.
 
         Args:
             embeddings: Shape (N, D).
@@ -75,15 +76,15 @@ class PrototypeLoss(nn.Module):
         return F.cross_entropy(logits, own.repeat_interleave(queries.shape[1]))
 
     def _by_class(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Return (C, n, D); within a class in the order of the batch."""
+        """Return (C, n, D), in batch order within each class."""
         counts = labels.unique(return_counts=True)[1].tolist()
         least, most = min(counts, default=0), max(counts, default=0)
         if least != most or least <= self.shots or len(counts) < 2:
             raise UserError(
                 f'PrototypeLoss got {len(counts)} classes with {least} to '
-                f'{most} images each; two or more classes with one number of '
-                f'images, above shots={self.shots}, are accepted: set '
-                'train_dataloader.batch_sampler=dict('
+                f'{most} images each; two or more classes with the same '
+                f'number of images, above shots={self.shots}, are accepted: '
+                'set train_dataloader.batch_sampler=dict('
                 "type='kd_det.EpisodeBatchSampler', …)."
             )
         order = labels.argsort(stable=True)

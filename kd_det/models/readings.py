@@ -1,4 +1,4 @@
-"""Where the weights of a network stand in a file, and under which names."""
+"""Find the place and key layout of a network's weights in a file."""
 
 import copy
 import re
@@ -15,10 +15,10 @@ from kd_det.models.key_mappings import (
 )
 from kd_det.models.misfit import COUNTER, differences, other_kinds
 
-DEPTH = 6  # of dicts within dicts; no code base writes more
+DEPTH = 6  # levels of nested dicts; no known code base uses more
 AVERAGED = re.compile(r'(?:^|[._])(?:ema|swa|averaged)(?:[._]|$)')
-# where MMEngine's EMAHook keeps the running weights, and its count of steps:
-# it has put the averaged ones in their place
+# MMEngine's EMAHook stores the current weights and its step count here, and
+# the averaged weights in their place
 RUNNING = 'ema_state_dict.'
 
 
@@ -26,11 +26,11 @@ class Reading(NamedTuple):
     """One way to read a file as the weights of a network.
 
     Attributes:
-        entry: Dotted place of the weights in the file, '' for all of it.
+        entry: Dotted path of the weights in the file, '' for the top level.
         keys: Name of the key mapping, or None.
-        state: The weights by the network's own names.
+        state: The weights under the network's own names.
         others: Other places with weights of this network.
-        changed: What the network itself has made of the file, in words.
+        changed: Descriptions of what the network itself converted.
     """
 
     entry: str
@@ -41,11 +41,11 @@ class Reading(NamedTuple):
 
 
 class File:
-    """The tensors of a checkpoint by their dotted place in it.
+    """The tensors of a checkpoint by dotted path.
 
     Args:
-        checkpoint: Dicts in dicts, with tensors.
-        kind: Of the values that count.
+        checkpoint: Nested dicts with tensors.
+        kind: Type of the values to collect; default: Tensor.
     """
 
     def __init__(self, checkpoint: dict, kind: type = Tensor) -> None:
@@ -64,10 +64,10 @@ class File:
                 self.tensors[f'{place}{key}'] = value
 
     def places(self, least: int) -> list[str]:
-        """Return the beginnings that at least some tensors share.
+        """Return the path prefixes that enough tensors share.
 
         Args:
-            least: How many.
+            least: Minimum number of tensors.
         """
         count = Counter({'': len(self.tensors)})
         for key in self.tensors:
@@ -75,7 +75,7 @@ class File:
         return [place for place, number in count.items() if number >= least]
 
     def under(self, place: str) -> 'OrderedDict[str, Tensor]':
-        """Return the tensors at a place, but for a distillation's own."""
+        """Return the tensors at a place, without those of distillers."""
         state = OrderedDict(
             (key[len(place) :], value)
             for key, value in self.tensors.items()
@@ -93,18 +93,17 @@ class File:
 def readings(
     model: nn.Module, own: dict, file: File, keys: str | None, entry: str
 ) -> list[Reading]:
-    """Return the ways in which a file has exactly a network's weights.
+    """Return the ways to read a file that match a network exactly.
 
-    Without ``keys`` the network's own names are tried first, then the
-    layouts that are known. A network that knows how to load older files
-    itself does so, on a copy.
+    Without ``keys`` the network's own names are tried first, then the known
+    layouts. A network that can convert older files itself does so, on a copy.
 
     Args:
-        model: The network; left as it is.
+        model: The network; not changed.
         own: Its state dict.
         file: The file.
-        keys: Name of a key mapping.
-        entry: Place in which there must be one of them, '' for any.
+        keys: Name of a key mapping, or None.
+        entry: Path prefix that one of them must have, '' for any.
     """
     places = file.places(len(own) // 2)
     for name in [keys] if keys else [None, *FOUND_BY_ITSELF]:
@@ -115,7 +114,7 @@ def readings(
         ]
         if any(reading.entry.startswith(entry) for reading in found):
             break
-    # what a mapping takes out of a whole, it finds within it too
+    # a mapping that matches a place also matches places inside it
     return [
         one
         for one in found
@@ -143,25 +142,27 @@ def _read(
 
 
 def _renamed(state: dict, keys: str | None) -> dict | None:
-    """Return a state dict by another's names, or None of another layout."""
+    """Return a state dict with mapped keys, or None if it does not match."""
     if not keys:
         return state
     try:
         renamed = KEY_MAPPINGS[keys](state)
     except UserError:
         return None
-    # one network of a pair has no pair in it
+    # a single network is not a pair
     return None if keys in OF_PAIRS and {*renamed} == {*state} else renamed
 
 
 def _loaded_by_itself(
     model: nn.Module, state: dict
 ) -> tuple[dict, tuple, tuple[str, ...]] | None:
-    """Return what a network's own loading makes of a state dict, if it can."""
+    """Return a state dict as converted by the network itself, or None."""
     scratch = copy.deepcopy(model)
     try:
         scratch.load_state_dict(state, strict=True)
-    except Exception:  # whatever it does to a file that it does not know
+    except (
+        Exception
+    ):  # any error that its conversion raises for an unknown file
         return None
     made = scratch.state_dict()
     renamed = [k for k in made if k not in state and COUNTER not in k]
@@ -176,12 +177,12 @@ def _loaded_by_itself(
 def nearest_reading(
     own: dict, file: File, keys: str | None, entry: str
 ) -> Reading | None:
-    """Return what in a file is most like a network's weights, or None.
+    """Return the reading of a file closest to a network's weights, or None.
 
     Args:
         own: The network's state dict.
         file: The file.
-        keys: Name of a key mapping.
+        keys: Name of a key mapping, or None.
         entry: Only the places within this one, '' for all.
     """
     best, most = None, 0
@@ -226,16 +227,16 @@ def averages_left(
 
 
 def choose(found: list[Reading], file: File, path: str, entry: str) -> Reading:
-    """Return the reading to take, of several the averaged weights.
+    """Return the reading to use; averaged weights are preferred.
 
     Args:
         found: Readings of one file.
         file: The file.
-        path: Its name, for the message.
+        path: Its path, for the message.
         entry: Only the places within this one, '' for all.
 
     Raises:
-        UserError: There are several and none is plainly the better one.
+        UserError: There are several, and no clear choice.
     """
     good = [r for r in found if r.entry.startswith(entry)]
     if len(good) > 1 and f'{RUNNING}steps' in file.tensors:
@@ -247,7 +248,7 @@ def choose(found: list[Reading], file: File, path: str, entry: str) -> Reading:
         raise UserError(
             f'Checkpoint {path!r} has weights of this network in '
             f'{len(names)} places ({", ".join(map(repr, names))}); write '
-            f'which to take: entry={names[0]!r}.'
+            f'which to use: entry={names[0]!r}.'
         )
     (best,) = good
     others = tuple(r.entry for r in found if r is not best)

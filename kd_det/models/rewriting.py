@@ -1,4 +1,4 @@
-"""How a teacher is run: its cheaper forms, each proven before it is used."""
+"""Cheaper ways to run a teacher, each verified before use."""
 
 import copy
 import logging
@@ -19,12 +19,12 @@ DTYPES = {'float16': torch.float16, 'bfloat16': torch.bfloat16}
 
 @dataclass
 class Running:
-    """A network with the way in which its features are computed.
+    """A network and how its features are computed.
 
     Attributes:
         model: The network.
-        memory_format: Of what goes into its backbone.
-        dtype: Of its backbone and neck; None for that of the weights.
+        memory_format: Memory format of its backbone's input.
+        dtype: dtype of its backbone and neck; None for that of the weights.
     """
 
     model: nn.Module
@@ -33,22 +33,22 @@ class Running:
 
     @torch.no_grad()
     def extract_feat(self, inputs: Tensor) -> tuple:
-        """Return what the heads read, in the weights' type."""
+        """Return the inputs of the heads, in the weights' dtype."""
         inputs = inputs.to(memory_format=self.memory_format)
         with torch.autocast(
             inputs.device.type, self.dtype, enabled=self.dtype is not None
         ):
-            # the class's own: that of the instance may lead here
+            # the class's own method: the instance's may call this one
             feats = type(self.model).extract_feat(self.model, inputs)
         return _plain(feats, next(self.model.parameters()).dtype)
 
 
 def _plain(feats, dtype: torch.dtype):
-    if isinstance(feats, (tuple, list)):  # a token model's are nested
+    if isinstance(feats, (tuple, list)):  # nested for token models
         return tuple(_plain(feat, dtype) for feat in feats)
-    if feats is None:  # an auxiliary output that is off
+    if feats is None:  # a disabled auxiliary output
         return None
-    # contiguous: the compiled RoIAlign reads channels_last maps wrongly
+    # contiguous: the compiled RoIAlign misreads channels_last feature maps
     return feats.to(dtype).contiguous()
 
 
@@ -70,18 +70,18 @@ def _in_half(running: Running, dtype: str) -> Running:
     return replace(running, dtype=DTYPES[dtype])
 
 
-# In the order in which they are applied.
+# In order of application.
 REWRITINGS: dict[str, Callable[[Running, object], Running]] = {
     'fuse_conv_bn': _fold,
     'channels_last': _lay_out,
     'dtype': _in_half,
 }
-# Largest accepted change of an output, as a share of its norm.
+# Largest accepted change of an output, relative to its norm.
 TOLERANCES = {True: 1e-3, 'float16': 0.02, 'bfloat16': 0.1}
 
 
 def check_switches(switches: dict) -> None:
-    """Raise a UserError at a value that a rewriting does not have.
+    """Raise a UserError if a rewriting does not accept its value.
 
     Args:
         switches: Name of a rewriting -> value.
@@ -97,10 +97,9 @@ def check_switches(switches: dict) -> None:
 
 
 def is_fast_in(dtype: str) -> bool:
-    """Return whether the device has instructions for a half type.
+    """Return whether the device has instructions for a half-precision dtype.
 
-    A CPU without them computes in it all the same, up to 17 times slower
-    than in float32.
+    A CPU without them still runs it, up to 17 times slower than float32.
 
     Args:
         dtype: One of ``DTYPES``.
@@ -113,16 +112,17 @@ def is_fast_in(dtype: str) -> bool:
 
 
 def rewritten(model: nn.Module, switches: dict, name: str) -> Running:
-    """Return a network in the cheaper form that is asked for.
+    """Return a network with the requested rewritings.
 
-    Each rewriting is tried on a probe. One that fails there, or changes an
-    output by more than its tolerance, is left out with a warning; so is a
-    half type that would be slower here, with a line in the log.
+    Each rewriting is tried on a probe image. One that fails, or changes an
+    output by more than its tolerance, is skipped with a warning; a
+    half-precision dtype that would be slower on this machine is skipped with a
+    log message.
 
     Args:
-        model: The network as it was loaded, in eval mode, on the CPU.
-        switches: Name of a rewriting -> value; False and None ask for none.
-        name: Of the teacher, for the log.
+        model: The loaded network, in eval mode, on the CPU.
+        switches: Name of a rewriting -> value; False and None disable it.
+        name: Name of the teacher, for the log.
     """
     running = Running(model)
     asked = [key for key in REWRITINGS if switches.get(key)]
@@ -135,7 +135,7 @@ def rewritten(model: nn.Module, switches: dict, name: str) -> Running:
         )
     if not asked:
         return running
-    # where it will run: kernels of another device say nothing
+    # on its final device, since kernels differ between devices
     model.to(get_device())
     witness = Witness(running)
     for key in asked:
@@ -144,16 +144,16 @@ def rewritten(model: nn.Module, switches: dict, name: str) -> Running:
         try:
             candidate = REWRITINGS[key](running, value)
             change, part = witness.compare(candidate)
-        except Exception as error:  # whatever a layer says to it
+        except Exception as error:  # any error a layer raises
             reason = f'{type(error).__name__}: {" ".join(str(error).split())}'
-            reason = f'it does not run so ({reason[:200]})'
+            reason = f'it fails that way ({reason[:200]})'
         else:
             if change <= accepted:
                 running = candidate
                 continue
             reason = (
-                f'what {part} gives would change by {change:.2g} of its norm, '
-                f'and {accepted:g} is accepted'
+                f'the output of {part} would change by {change:.2g} of its '
+                f'norm, but at most {accepted:g} is accepted'
             )
         print_log(
             f'Teacher {name!r} runs without {key}={value!r}, since {reason}.',

@@ -1,4 +1,4 @@
-"""From the few lines of a config to the full config of one network."""
+"""Resolve the short spec of a network to its full config."""
 
 import copy
 import inspect
@@ -15,7 +15,7 @@ from kd_det.config_file import ConfigFile
 from kd_det.errors import UserError, nearest
 from kd_det.shipped import config_path
 
-# Keys of a student's spec that say how it begins; DistillModel reads them.
+# Keys of a student's spec about its initialisation, read by DistillModel.
 BEGINS = ('inherit', 'inherit_from', 'stitch')
 EXAMPLE = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 
@@ -27,27 +27,27 @@ def read_spec(
 
     ``cfg`` names a config of an installed package
     (``'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'``, or one of
-    ``kd_det::``) or a file; what
-    else stands in ``spec`` overrides its ``model``. A part of another type
-    keeps the arguments of the old one if it takes them all, else none of
-    them, as with ``_delete_``. Without ``cfg`` the spec is itself the model.
-    What a student inherits is no part of its network and is left out.
+    ``kd_det::``) or a file; the other keys of ``spec`` override its ``model``.
+    A part with a new type keeps the old arguments if it accepts all of them,
+    otherwise none, as with ``_delete_``. Without ``cfg`` the spec is itself
+    the model config. A student's ``inherit`` keys are not part of its network
+    and are left out.
 
     Args:
         spec: The config of one side of the pair.
         side: ``'student'`` or ``'teacher'``, for messages.
-        reads: Keys that the caller has taken out of ``spec``, for messages.
+        reads: Keys that the caller has removed from ``spec``, for messages.
 
     Returns:
-        The model config, ready to build, and the whole config it is from
+        The model config, ready to build, and the whole config it comes from
         (empty without ``cfg``).
 
     Raises:
         UserError: The config does not exist or has no model, or a key is
-            none that it reads.
+            unknown.
     """
     check_spec(spec, side)
-    # a deep copy: merging takes the _delete_ keys out of what it is given
+    # a deep copy, since merging removes the _delete_ keys from its input
     overrides = copy.deepcopy(dict(spec))
     if side == 'student':
         overrides = {k: v for k, v in overrides.items() if k not in BEGINS}
@@ -86,11 +86,11 @@ def read_spec(
 
 
 def check_spec(spec: dict, side: str) -> None:
-    """Raise a UserError unless ``spec`` is a dict and its ``cfg`` a name."""
+    """Raise a UserError unless ``spec`` is a dict with a string ``cfg``."""
     if not isinstance(spec, dict):
         raise UserError(
-            f'The {side} is {spec!r}; dict(cfg=…) or a dict with the type '
-            'of a model is accepted.'
+            f'The {side} is {spec!r}; dict(cfg=…) or a dict with a model '
+            'type is accepted.'
         )
     source = spec.get('cfg')
     if source is not None and not isinstance(source, str):
@@ -101,10 +101,10 @@ def check_spec(spec: dict, side: str) -> None:
 
 
 def _drop_strangers(overrides: dict, old: dict, scope: str) -> None:
-    """Write ``_delete_`` where a part's new type has other arguments.
+    """Add ``_delete_`` if a part's new type takes other arguments.
 
-    The user's own ``_delete_`` is used up when a config inherits, if its
-    parent has overrides at the same place.
+    The user's own ``_delete_`` is consumed when a config inherits from a
+    parent with overrides at the same place.
     """
     for key, new in overrides.items():
         part = old.get(key)
@@ -119,7 +119,7 @@ def _drop_strangers(overrides: dict, old: dict, scope: str) -> None:
 
 
 def _arguments(kind: type) -> set[str]:
-    """Return the arguments of a class and, by ``**kwargs``, of its bases."""
+    """Return the arguments of a class and, via ``**kwargs``, of its bases."""
     names = set()
     for base in inspect.getmro(kind):
         if '__init__' in vars(base):
@@ -142,12 +142,12 @@ def _takes_any(parameters: Mapping[str, inspect.Parameter]) -> bool:
 def _check_keys(
     model: dict, keys: set[str], side: str, accepted: tuple[str, ...]
 ) -> None:
-    """Stop at a key that is no argument of the model."""
+    """Raise if a key is not an argument of the model."""
     if not keys:
         return
     kind = _class_of(model['type'], model['_scope_'])
     if kind is None:
-        return  # told when it is built
+        return  # reported when it is built
     parameters = inspect.signature(kind).parameters
     if _takes_any(parameters):
         return
@@ -166,7 +166,7 @@ def _load(source: str, side: str) -> Config:
         return get_config(source) if is_package else ConfigFile(source).cfg
     except UserError as error:
         raise UserError(f'The {side} config {source!r}: {error}') from None
-    except (Exception, SystemExit) as error:  # a config is a program
+    except (Exception, SystemExit) as error:  # a config can raise anything
         if CUSTOM_IMPORT in str(error):
             raise  # kd_det.preflight.explain explains it
         where = (

@@ -1,18 +1,18 @@
-"""StandIn: a module that other packages may take for one inside it."""
+"""StandIn: a module that looks like one inside it to other packages."""
 
 from torch import nn
 
 
 class StandIn(nn.Module):
-    """Answers for a module inside it, wherever it has no answer itself.
+    """Forwards attributes that it lacks to a module inside it.
 
-    Hooks, optimiser constructors and loops of other packages reach into
+    Hooks, optimiser constructors and loops of other packages access
     ``runner.model`` as if it were a plain network. An attribute that this
-    module lacks is read from, and set on, the one that it stands for.
+    module lacks is read from, and set on, the inner module.
     """
 
     def _stands_for(self) -> nn.Module | None:
-        """Return the module that is meant; None while this one is made."""
+        """Return the inner module; None during construction."""
         raise NotImplementedError
 
     def __getattr__(self, name: str):

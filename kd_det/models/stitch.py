@@ -1,4 +1,4 @@
-"""Stitching: fit the layers by which inherited parts read a backbone."""
+"""Stitching: fit the layers of inherited parts that read the backbone."""
 
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -14,22 +14,22 @@ from kd_det.models.teacher import FrozenTeacher, inside
 from kd_det.taps import FeatureTap
 
 RIDGE = 1e-3
-LIMIT = 5120  # inputs of a layer; 512 maps under a 3 x 3 kernel are 4608
+LIMIT = 5120  # inputs of a layer; 512 channels with a 3 x 3 kernel are 4608
 SHAPE = 'kernel_size', 'stride', 'padding', 'dilation', 'groups'
 
 
 class RidgeRegression:
-    r"""Least squares with a small penalty, from batches of samples.
+    r"""Ridge regression from batches of samples.
 
     .. math:: \min_{W, b} \sum_i \lVert W x_i + b - y_i \rVert^2
         + \lambda \lVert W \rVert^2
 
-    where :math:`\lambda` is ``ridge`` times the mean of the squared inputs,
-    summed over the samples. The bias is not penalised. Sums are in float64.
+    where :math:`\lambda` is ``ridge`` times the mean squared input, summed
+    over the samples. The bias is not penalised. Sums are in float64.
 
     Args:
-        ridge: Relative size of the penalty.
-        bias: Fit ``b``; otherwise it is 0.
+        ridge: Relative strength of the penalty.
+        bias: Whether to fit ``b``; otherwise it is 0.
     """
 
     def __init__(self, ridge: float = RIDGE, bias: bool = True) -> None:
@@ -67,7 +67,7 @@ class RidgeRegression:
 
 @dataclass
 class Joint:
-    """A layer that reads the backbone, on both sides."""
+    """A layer that reads the backbone, in student and teacher."""
 
     name: str
     student: nn.Conv2d | nn.Linear
@@ -77,7 +77,7 @@ class Joint:
         self.fit = RidgeRegression(bias=self.student.bias is not None)
 
     def update(self, x: Tensor, y: Tensor) -> None:
-        """Add what the student's layer reads and the teacher's gives."""
+        """Add inputs of the student's layer and outputs of the teacher's."""
         if isinstance(self.student, nn.Conv2d):
             layer = self.student
             x = F.unfold(
@@ -90,8 +90,8 @@ class Joint:
             x, y = x.transpose(1, 2), y.flatten(2).transpose(1, 2)
         if x.shape[:-1] != y.shape[:-1]:
             raise UserError(
-                f'student.stitch: {self.name} gives a map of another size in '
-                'the teacher; choose stages of the same strides in both '
+                f'student.stitch: {self.name} has a different output size in '
+                'the teacher; choose stages with the same strides in both '
                 'backbones.'
             )
         self.fit.update(x.flatten(0, -2), y.flatten(0, -2))
@@ -102,8 +102,8 @@ class Joint:
         weight, bias, explained = self.fit.solve()
         if not (weight.isfinite().all() and bias.isfinite().all()):
             raise UserError(
-                f'student.stitch: {self.name} reads or gives numbers that '
-                "are not finite; check both networks' weights."
+                f'student.stitch: {self.name} has inputs or outputs that are '
+                "not finite; check both networks' weights."
             )
         layer = self.student
         layer.weight.copy_(weight.reshape(layer.weight.shape))
@@ -121,22 +121,22 @@ def stitch(
 ) -> dict[str, float]:
     """Fit each layer between the backbone and the inherited parts.
 
-    Such a layer cannot be copied, since the teacher's reads other features.
-    Its weights are those with which it comes nearest to the output of the
-    teacher's layer on the same images, by :class:`RidgeRegression`.
+    Such a layer cannot be copied, since the teacher's reads different
+    features. Its weights are fitted to the output of the teacher's layer on
+    the same images, by :class:`RidgeRegression`.
 
     Args:
-        student: The network; it has inherited ``parts``.
-        teacher: Where they are from.
-        parts: Names of sub-modules.
-        batches: Of the training set, as a data loader gives them.
+        student: The student, with ``parts`` already inherited.
+        teacher: The teacher they come from.
+        parts: Names of submodules.
+        batches: Batches of the training set, from a data loader.
 
     Returns:
         Name of each layer -> R² of its fit.
 
     Raises:
-        UserError: No layer reads the backbone, or one differs in more than
-            its inputs.
+        UserError: No layer reads the backbone, or one differs in more than its
+            number of inputs.
     """
     modes = {module: module.training for module in student.modules()}
     student.eval()
@@ -156,15 +156,15 @@ def stitch(
 def find_joints(
     names: list[str], student: nn.Module, teacher: FrozenTeacher
 ) -> list[Joint]:
-    """Return both sides of the layers that read the backbone.
+    """Pair up the student's and teacher's layers that read the backbone.
 
     Args:
         names: From :func:`find_readers`.
-        student: The network.
-        teacher: Built with ``keep`` of the inherited parts.
+        student: The student.
+        teacher: The teacher, built with ``keep`` of the inherited parts.
 
     Raises:
-        UserError: One of them cannot be fitted.
+        UserError: A layer cannot be fitted.
     """
     return [_joint(name, student, teacher) for name in names]
 
@@ -180,13 +180,13 @@ def look(
 
     Args:
         joints: From :func:`find_joints`.
-        student: In eval mode.
+        student: The student, in eval mode.
         teacher: The teacher.
-        ours: The images, as the student wants them.
-        theirs: The same, as the teacher wants them.
+        ours: Images preprocessed for the student.
+        theirs: The same images preprocessed for the teacher.
 
     Raises:
-        UserError: A layer gives a map of another size in the teacher.
+        UserError: A layer has a different output size in the teacher.
     """
     names = [joint.name for joint in joints]
     with (
@@ -201,8 +201,8 @@ def look(
 
 
 def _run(network: nn.Module, inputs: Tensor) -> None:
-    """Run a detector up to its heads, a classifier to its end."""
-    if hasattr(network, 'with_bbox'):  # one of MMDetection
+    """Run a detector up to its heads, or a whole classifier."""
+    if hasattr(network, 'with_bbox'):  # an MMDetection detector
         network.extract_feat(inputs)
     else:
         network(inputs, mode='tensor')
@@ -211,15 +211,15 @@ def _run(network: nn.Module, inputs: Tensor) -> None:
 def find_readers(
     student: nn.Module, parts: tuple[str, ...], inputs: Tensor
 ) -> list[str]:
-    """Return the layers of ``parts`` that read what is not of ``parts``.
+    """Return the layers of ``parts`` that read outputs of other parts.
 
     Args:
-        student: In eval mode.
-        parts: Names of sub-modules.
-        inputs: Images (N, 3, H, W) to show it.
+        student: The student, in eval mode.
+        parts: Names of submodules.
+        inputs: Images (N, 3, H, W) to run it on.
 
     Raises:
-        UserError: There is none.
+        UserError: No layer does.
     """
     outside, found = [], []
 
@@ -249,7 +249,7 @@ def find_readers(
     if not found:
         raise UserError(
             f'student.stitch=True, but no layer of {", ".join(parts)} reads '
-            'the backbone; inherit the neck too, or take stitch out.'
+            'the backbone; inherit the neck too, or remove stitch.'
         )
     return found
 
@@ -282,13 +282,13 @@ def _joint(name: str, student: nn.Module, teacher: FrozenTeacher) -> Joint:
         )
     if own.weight[0].numel() > LIMIT:
         raise UserError(
-            f'student.stitch: {name} has {own.weight[0].numel()} inputs, and '
-            f'at most {LIMIT} can be fitted; take stitch out.'
+            f'student.stitch: {name} has {own.weight[0].numel()} inputs, but '
+            f'at most {LIMIT} can be fitted; remove stitch.'
         )
     weight = teacher.kept.get(f'{name}.weight')
     if weight is None or not torch.equal(weight.cpu(), theirs.weight.cpu()):
         raise UserError(
             f'student.stitch: batch norm is folded into {name} of the '
-            'teacher; take teacher.fuse_conv_bn out.'
+            'teacher; remove teacher.fuse_conv_bn.'
         )
     return Joint(name, own, theirs)

@@ -1,4 +1,4 @@
-"""FrozenTeacher: a network held still, with checked weights."""
+"""FrozenTeacher: a frozen network with verified weights."""
 
 import hashlib
 import os.path as osp
@@ -20,7 +20,7 @@ from kd_det.models.loading import load_exactly, stored_classes
 from kd_det.models.rewriting import REWRITINGS, check_switches, rewritten
 from kd_det.models.spec import check_spec, read_spec
 
-# Keys of its spec that say how it is run; the others are the network's.
+# Keys of its spec about how it is run; the others are the network's.
 OWN = (
     'ckpt',
     'keys',
@@ -34,36 +34,36 @@ BOOL = (True, False)
 
 
 class FrozenTeacher(nn.Module):
-    """A network in eval mode for ever, without gradients.
+    """A network that stays in eval mode, without gradients.
 
-    Its owner keeps it outside its own sub-modules, so that no parameter of
-    it reaches an optimiser or a checkpoint.
+    Its owner does not register it as a submodule, so that its parameters do
+    not reach an optimiser or a checkpoint.
 
     Args:
-        spec: Config of the network, see :func:`read_spec`, and of how it is
-            run: ``ckpt`` (file, URL or
-            ``pip://NAME``, needed), ``keys`` (key mapping of a
-            file of another code base), ``trust_pickle``, ``dtype``
+        spec: Config of the network, see :func:`read_spec`, and how it is run:
+            ``ckpt`` (file, URL or ``pip://NAME``, required), ``keys`` (key
+            mapping for a file from another code base), ``entry`` (dotted path
+            of the weights in the file), ``trust_pickle``, ``dtype``
             (``'float16'`` or ``'bfloat16'`` for the backbone and neck),
-            ``channels_last``, ``fuse_conv_bn``; ``classes``, where the
-            checkpoint names none or other ones.
-        run_classes: Class names of the run. They count the teacher's, where
-            neither the spec nor the checkpoint does.
-        keep: Sub-modules of which a student takes the weights.
+            ``channels_last``, ``fuse_conv_bn``; ``classes``, if the checkpoint
+            has no class names or different ones.
+        run_classes: Class names of the run. Their number is used if neither
+            the spec nor the checkpoint gives the number of classes.
+        keep: Submodules whose weights a student copies.
 
     Attributes:
         model: The network.
-        cfg: The whole config it comes from: its own pipelines.
+        cfg: The whole config it comes from, with its pipelines.
         source: Name of that config, or ''.
-        classes: Its class names in label order, or () if not known.
-        sha256: Of the checkpoint file.
-        names: Of all its weights and buffers.
-        kept: Those of ``keep`` by name, batch norm not folded.
+        classes: Its class names in label order, or () if unknown.
+        sha256: SHA-256 of the checkpoint file.
+        names: Names of all its weights and buffers.
+        kept: Submodules of ``keep`` by name, without folded batch norm.
 
     Raises:
-        FileNotFoundError: No such checkpoint.
-        UserError: The checkpoint is missing from the config, damaged, holds
-            code, or does not fit the network key by key.
+        FileNotFoundError: The checkpoint does not exist.
+        UserError: The config has no checkpoint, or the checkpoint is damaged,
+            contains code or does not match the network key by key.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class FrozenTeacher(nn.Module):
         entry = own.get('entry')
         if entry is not None and not isinstance(entry, str):
             raise UserError(
-                f'teacher.entry={entry!r}; the dotted place of the weights in '
+                f'teacher.entry={entry!r}; the dotted path of the weights in '
                 "the file is accepted, such as 'state_dict_ema'."
             )
         self.source = spec.get('cfg', '')
@@ -118,45 +118,47 @@ class FrozenTeacher(nn.Module):
             self.check_names()
         self._watch = FiniteWatch()
         self.sha256 = sha256_of(Path(ckpt).expanduser())
-        if reading.others:  # not the only weights in it
+        if reading.others:  # other weights in it match, too
             own = f'{self.sha256} {reading.entry}'.encode()
             self.sha256 = hashlib.sha256(own).hexdigest()
-        # the tensors of the network itself; folding makes others
+        # the network's own tensors; folding creates new ones
         state = self.model.state_dict()
         self.names = tuple(state)
         self.kept = {k: v for k, v in state.items() if inside(k, keep)}
         self.running = rewritten(self.model.eval(), switches, ckpt)
         self.model = self.running.model
-        # every path takes it, also the network's own predict
+        # used by every path, including the network's own predict
         self.model.extract_feat = self.extract_feat
         self.eval().requires_grad_(False)
 
     def check_names(self) -> None:
-        """Stop if there are more or fewer class names than classes.
+        """Raise if the numbers of class names and classes differ.
 
         Raises:
-            UserError: The file, or the config, names others than the head's.
+            UserError: The file's or config's class names do not match the
+                head.
         """
         count = class_count(self.model)
         if self.classes and count and count != len(self.classes):
             raise UserError(
                 f'The teacher {self.ckpt!r} has the names of '
-                f'{len(self.classes)} classes ({few(self.classes, 3)}) and a '
-                f'head for {count}; write the names of these, in their order, '
-                'in teacher.classes.'
+                f'{len(self.classes)} classes ({few(self.classes, 3)}) but a '
+                f'head for {count}; write the names of these, in label '
+                'order, as teacher.classes.'
             )
 
     def check_finite(self, outputs: dict, reader: str) -> None:
-        """Stop at outputs that are not finite, or too large to be squared.
+        """Raise if outputs are not finite, or too large to be squared.
 
-        On a GPU it may be a later call that stops: see :class:`FiniteWatch`.
+        On a GPU the error may come from a later call: see
+        :class:`FiniteWatch`.
 
         Args:
-            outputs: Name -> tensor, or tensors.
-            reader: Who reads them, for the message.
+            outputs: Name -> tensor, or tuple of tensors.
+            reader: What reads them, for the message.
 
         Raises:
-            UserError: There is one.
+            UserError: There is such an output.
         """
         wrong = self._watch.look(outputs)
         if wrong:
@@ -173,34 +175,34 @@ class FrozenTeacher(nn.Module):
         return super().train(False)
 
     def release(self) -> None:
-        """Free the memory of the network, which nothing will run again."""
+        """Free the memory of the network, which will not be run again."""
         self.model = self.running = None
 
     def __deepcopy__(self, memo: dict) -> 'FrozenTeacher':
-        return self  # nothing in it changes: copies of the pair share it
+        return self  # immutable: shared between copies of the pair
 
     def extract_feat(self, inputs: Tensor) -> tuple:
-        """Return what the heads read, in the weights' type.
+        """Return the inputs of the heads, in the weights' dtype.
 
-        That is a tuple of feature maps, or of whatever a classifier's
-        backbone and neck give.
+        This is a tuple of feature maps, or of the outputs of a classifier's
+        backbone and neck.
         """
         return self.running.extract_feat(inputs)
 
 
 def inside(name: str, parts: tuple[str, ...]) -> bool:
-    """Return whether a weight belongs to one of some sub-modules."""
+    """Return whether a weight belongs to one of the submodules."""
     return any(name.startswith(f'{part}.') for part in parts)
 
 
 def _where(ckpt: str, keys: str | None, source: str) -> str:
-    """Return the sentence that says how to get a teacher's checkpoint."""
+    """Return a sentence on how to get a missing teacher checkpoint."""
     if keys is not None:
         how = f'{PAGE} ("Load a public teacher") says where it comes from'
     elif source and '::' not in source:
         how = (
-            f'train it first, with {osp.normpath(source)!r} or a config of '
-            'your own that inherits from it'
+            f'train it first, with {osp.normpath(source)!r} or your own '
+            'config that inherits from it'
         )
     else:
         how = 'give the path of a .pth file'

@@ -1,4 +1,4 @@
-"""The network itself, where a runner has wrapped it."""
+"""Unwrap the network from a runner's wrapper."""
 
 from mmengine.model import is_model_wrapper
 from torch import nn

@@ -1,4 +1,4 @@
-"""Witness: what a network computes, to hold a rewritten one against it."""
+"""Witness: a network's outputs, to compare a rewritten network with."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ SIDES = 128, 224, 320, 384, 512  # of the probe, in pixels
 
 
 class Call(NamedTuple):
-    """A call of a part: what went in, and what came out."""
+    """A call of a part: its inputs and outputs."""
 
     part: str
     args: tuple
@@ -24,14 +24,14 @@ class Call(NamedTuple):
 
 
 class Witness:
-    """Knows what a network's features and heads make of a probe.
+    """The outputs of a network's features and heads for a probe image.
 
-    The probe is a made-up image, by the network's own preprocessor. Heads
-    are compared on the features of the network as it was, so that what a
-    change of a score does to a selection of boxes does not matter.
+    The probe is a synthetic image, preprocessed by the network. Heads are
+    compared on the original network's features, so that the effect of score
+    changes on box selection does not matter.
 
     Args:
-        running: The network, with ``extract_feat``; left as it was.
+        running: The network, with ``extract_feat``; not changed.
     """
 
     def __init__(self, running) -> None:
@@ -39,14 +39,14 @@ class Witness:
         self._calls: list[Call] | None = None
 
     def compare(self, other) -> tuple[float, str]:
-        """Return the largest change of an output, and the part it is of.
+        """Return the largest change of an output, and its part.
 
         Args:
             other: A rewritten network.
 
         Returns:
-            The norm of the change divided by that of the output; infinity
-            where something is not finite.
+            The norm of the change divided by that of the output (infinity for
+            non-finite values), and the part's name.
         """
         if self._calls is None:
             self._calls = _record(self._running)
@@ -73,13 +73,13 @@ def _distance(ours: Tensor, theirs: Tensor) -> float:
 
 
 def _record(running) -> list[Call]:
-    """Return what features and heads make of a probe."""
+    """Return the calls of features and heads for a probe image."""
     with random_state.isolated(), torch.no_grad():
         for side in SIDES[:-1]:
             try:
                 return _run(running, side)
             except (AssertionError, RuntimeError, ValueError):
-                continue  # a network of images of one size, or of large ones
+                continue  # a network for a fixed or large image size
         return _run(running, SIDES[-1])
 
 
@@ -98,7 +98,7 @@ def _run(running, side: int) -> list[Call]:
             scale_factor=(1.0, 1.0),
         )
     )
-    # the heads alone
+    # only the heads
     model.extract_feat = lambda *args, **kwargs: feats
     handles = _listen(model, calls)
     try:
@@ -111,7 +111,7 @@ def _run(running, side: int) -> list[Call]:
 
 
 def _listen(model: nn.Module, calls: list[Call]) -> list:
-    """Note the outermost calls of the parts of a network."""
+    """Record the outermost calls of a network's parts."""
     opened = []
 
     def enter(module: nn.Module, args: tuple, kwargs: dict) -> None:
@@ -137,7 +137,7 @@ def _listen(model: nn.Module, calls: list[Call]) -> list:
 
 
 def _images(model: nn.Module, side: int) -> Tensor:
-    """Return a made-up image as the network's preprocessor gives it."""
+    """Return a synthetic image, preprocessed by the network."""
     torch.manual_seed(0)
     coarse = torch.rand(1, colours(model), side // 8, side // 8)
     image = nn.functional.interpolate(coarse, (side, side), mode='bilinear')

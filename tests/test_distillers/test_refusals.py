@@ -231,4 +231,4 @@ def test_a_teacher_that_nobody_hears():
         teacher=dict(a=dict(spec, ckpt='a.pth'), b=dict(spec, ckpt='b.pth')),
         distillers=dict(roi=roi),
     )
-    refused("No distiller listens to the teacher 'b'", MODELS.build, cfg)
+    refused("No distiller uses the teacher 'b'", MODELS.build, cfg)

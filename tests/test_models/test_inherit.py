@@ -286,7 +286,7 @@ def test_the_table(tmp_path):
     assert re.search(rf'^  neck +12 of 16 +{share:.0%}$', text, re.M)
     assert re.search(r'^  rpn_head +6 of 6 +100%$', text, re.M)
     assert (
-        'not taken: lateral_convs.3.conv (16x64x1x1, in the teacher '
+        'not copied: lateral_convs.3.conv (16x64x1x1, in the teacher '
         '16x256x1x1)' in text
     )
     assert 'class name: bbox_head.fc_cls, bbox_head.fc_reg' in text
@@ -365,7 +365,7 @@ def test_several_teachers(teacher, tmp_path):
     teachers = dict(a=copy.deepcopy(teacher), b=other)
     student = dict(tiny_spec(), inherit=('rpn_head',), inherit_from='b')
     cfg = pair(student, teachers, classes=CLASSES)
-    with pytest.raises(UserError, match="listens to the teacher 'a'"):
+    with pytest.raises(UserError, match="uses the teacher 'a'"):
         build(cfg)
     losses = dict(loss_kd=dict(type='KDLoss'))
     cfg.distillers = dict(
@@ -389,24 +389,33 @@ def change(**student):
 @pytest.mark.parametrize(
     ('student', 'message'),
     [
-        (change(inherit='neck'), "student.inherit='neck'; a tuple of names"),
-        (change(inherit=''), "student.inherit=''; a tuple of names"),
-        (change(inherit=False), 'student.inherit=False; a tuple of names'),
-        (change(inherit_from='a'), "inherit_from='a' without student.inherit"),
+        (
+            change(inherit='neck'),
+            "student.inherit='neck'; a tuple of submodule names",
+        ),
+        (change(inherit=''), "student.inherit=''; a tuple of submodule names"),
+        (
+            change(inherit=False),
+            'student.inherit=False; a tuple of submodule names',
+        ),
+        (change(inherit_from='a'), "inherit_from='a' has no effect"),
         (
             change(inherit=('neck',), inherit_from=['teacher']),
             r"student.inherit_from=\['teacher'\]; accepted are teacher",
         ),
-        (change(inherit=(3,)), r'student.inherit=\(3,\); a tuple of names'),
+        (
+            change(inherit=(3,)),
+            r'student.inherit=\(3,\); a tuple of submodule names',
+        ),
         (
             change(inherit=('bbox_head',)),
-            "names 'bbox_head', and the student has no weights of that name; "
+            "names 'bbox_head', but the student has no weights of that name; "
             'it has backbone, neck, rpn_head, roi_head; did you mean '
             "'roi_head.bbox_head'",
         ),
         (
             change(inherit=('nek',)),
-            "names 'nek', and the student.*did you mean 'neck'",
+            "names 'nek', but the student.*did you mean 'neck'",
         ),
         (
             change(inherit=('neck',), inherit_from='b'),
@@ -431,7 +440,7 @@ def test_a_part_of_which_nothing_fits(teacher):
     student = dict(spec, inherit=('rpn_head.rpn_conv', 'neck'))
     with pytest.raises(
         UserError,
-        match=r"'rpn_head.rpn_conv', of which nothing can be taken: .* "
+        match=r"'rpn_head.rpn_conv', of which nothing can be copied: .* "
         r'\(4x16x3x3, in the teacher 16x16x3x3\)',
     ):
         build(pair(student, teacher, classes=CLASSES))
@@ -442,7 +451,7 @@ def test_a_part_that_the_teacher_lacks(teacher):
     cfg = pair(dict(student, inherit=('bbox_head',)), teacher, classes=CLASSES)
     with pytest.raises(
         UserError,
-        match="'bbox_head', and the teacher has no weights of that name",
+        match="'bbox_head', but the teacher has no weights of that name",
     ):
         build(cfg)
 

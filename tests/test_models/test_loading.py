@@ -141,8 +141,8 @@ def test_the_other_weights_may_be_asked_for(layout, tmp_path, said):
 def test_an_entry_that_is_not_there(tmp_path):
     file = written(LAYOUTS['timm'][0](small(1), small(2)), tmp_path)
     message = (
-        "entry='ema': checkpoint 'file.pth' has nothing there, but under "
-        'state_dict, .*state_dict_ema'
+        "entry='ema': checkpoint 'file.pth' has nothing there, but has "
+        'entries under state_dict, .*state_dict_ema'
     )
     with pytest.raises(UserError, match=message):
         load_exactly(small(), file, 'file.pth', entry='ema')
@@ -158,7 +158,7 @@ def test_two_networks_alike_are_not_guessed_between(tmp_path):
     with pytest.raises(
         UserError,
         match=r"in 2 places \('state_dict.student', 'state_dict.teacher'\); "
-        "write which to take: entry='state_dict.student'",
+        "write which to use: entry='state_dict.student'",
     ):
         load_exactly(model, file, 'file.pth')
     assert holds(model, before)
@@ -247,7 +247,7 @@ def test_which_weights_of_a_file_belongs_to_who_the_teacher_is(tmp_path):
     key = 'backbone.conv1.weight'
     for teacher, state in zip(teachers, (states[1], states[1], states[0])):
         assert torch.equal(teacher.model.state_dict()[key], state[key])
-    with pytest.raises(UserError, match='teacher.entry=3; the dotted place'):
+    with pytest.raises(UserError, match='teacher.entry=3; the dotted path'):
         FrozenTeacher(dict(spec, entry=3))
 
 
@@ -272,7 +272,7 @@ def test_a_head_of_an_early_mmdetection(said):
     weight = network.bbox_head.conv_cls.weight
     assert torch.equal(weight, state['bbox_head.fcos_cls.weight'])
     assert 'bbox_head.conv_cls.weight' in reading.changed
-    assert 'made to fit by the network (bbox_head.conv_cls' in said[-1]
+    assert 'converted by the network (bbox_head.conv_cls' in said[-1]
 
 
 def token_network(kind: str, side: int, **extra) -> nn.Module:
@@ -342,7 +342,7 @@ def test_a_file_of_timm(tmp_path, said):
     ours = timm_classifier('test_efficientnet', theirs.num_features)
     reading = load_exactly(ours, file, 'timm.pth')
     assert (reading.entry, reading.keys) == ('state_dict_ema.', 'timm')
-    assert "not those under 'state_dict', renamed by keys='timm'" in said[-1]
+    assert "not those under 'state_dict', renamed with keys='timm'" in said[-1]
     images = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(ours(images, mode='tensor'), theirs(images))
@@ -432,7 +432,7 @@ def test_torchvision_is_found_by_itself(said):
     )
     reading = load_exactly(ours, theirs.state_dict(), 'tv.pth')
     assert reading.keys == 'torchvision'
-    assert "are renamed by keys='torchvision'." in said[-1]
+    assert "are renamed with keys='torchvision'." in said[-1]
     assert torch.equal(ours.head.fc.weight, theirs.fc.weight)
 
 
@@ -475,13 +475,13 @@ def test_more_names_than_classes(tmp_path):
         # the names count: the network is made for 80
         (
             {},
-            'the file names 80 classes, but its class layers are of 7: write '
-            'the names of these in teacher.classes',
+            'the file names 80 classes, but its classification layers have 7: '
+            'write the names of these as teacher.classes',
         ),
         (
             dict(num_classes=len(CLASSES)),
-            r"t.pth' has the names of 80 classes \(thing 0, .*\) and a head "
-            'for 7; write the names of these, in their order, in teacher.clas',
+            r"t.pth' has the names of 80 classes \(thing 0, .*\) but a head "
+            'for 7; write the names of these, in label order, as teacher.clas',
         ),
     ):
         own = {k: v for k, v in spec.items() if k != 'num_classes'}
@@ -493,7 +493,7 @@ def test_more_names_than_classes(tmp_path):
     pair = pair_cfg(dict(spec, num_classes=7, classes=('a', 'b')))
     pair.distillers = dict(maps=maps)
     with pytest.raises(
-        UserError, match='names of 2 classes .a, b. and a head'
+        UserError, match='names of 2 classes .a, b. but a head'
     ):
         build(pair)
     assert FrozenTeacher(dict(spec, classes=CLASSES)).classes == CLASSES

@@ -302,7 +302,7 @@ def test_predicts_as_the_peer_that_is_shown():
                     factor=dict(FACTOR['factor'], taps=dict(a=[toy.POINT]))
                 )
             ),
-            "none of the peer 'b'",
+            "none for the peer 'b'",
         ),
         (
             dict(

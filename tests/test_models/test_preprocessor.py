@@ -145,7 +145,7 @@ def test_resized_images_need_one_preprocessing(tmp_path):
         batch_augments=[RESIZE], mean=[1.0] * 3
     )
     teacher = save_teacher(tiny_spec(50), tmp_path / 't.pth')
-    message = r'\(data_preprocessor.batch_augments\).* take data_prep.* out of'
+    message = r'\(data_preprocessor.batch_augments\).* remove data_prep.* from'
     with pytest.raises(UserError, match=message):
         build(pair_cfg(teacher, student=student))
 

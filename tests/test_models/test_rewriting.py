@@ -87,7 +87,7 @@ def test_activations_inside_a_batch_norm_are_not_lost(warned):
     asked = dict(fuse_conv_bn=True, channels_last=True)
     running = rewritten(network, asked, 'lite.pth')
     (line,) = warned()
-    assert "'lite.pth' runs without fuse_conv_bn=True, since what" in line
+    assert "'lite.pth' runs without fuse_conv_bn=True, since the out" in line
     assert 'and 0.001 is accepted' in line and '\n' not in line
     # the other stays on
     assert running.memory_format == torch.channels_last
@@ -101,7 +101,7 @@ def test_a_convolution_that_several_norms_share(warned):
     network = lived(MODELS.build(model))
     running = rewritten(network, dict(fuse_conv_bn=True), 'r.pth')
     (line,) = warned()
-    assert 'what bbox_head.' in line and 'gives would change by' in line
+    assert 'the output of bbox_head.' in line and 'would change by' in line
     assert running.model is network
 
 
@@ -137,7 +137,7 @@ def test_a_layer_that_cannot_read_a_layout(warned):
     network.backbone, network.neck, network.head = Flat(), None, None
     running = rewritten(network, dict(channels_last=True), 'n.pth')
     (line,) = warned()
-    assert 'without channels_last=True, since it does not run so (Runt' in line
+    assert 'without channels_last=True, since it fails that way (Runt' in line
     assert running.memory_format == torch.preserve_format
     weight = running.model.backbone.conv.weight
     assert weight.is_contiguous()

@@ -260,7 +260,10 @@ def test_trains_and_resumes(shapes, teacher, tmp_path):
 @pytest.mark.parametrize(
     ('keys', 'message'),
     [
-        (dict(stitch=True), 'student.stitch=True without student.inherit'),
+        (
+            dict(stitch=True),
+            'student.stitch=True has no effect without student',
+        ),
         (dict(stitch='all', inherit=TWO_STAGE), "stitch='all'"),
     ],
 )
@@ -287,7 +290,7 @@ def test_warns_of_a_poor_fit(teacher, batches, monkeypatch, explained, warned):
     model = build(pair(tiny_spec(), teacher, inherit=TWO_STAGE, stitch=True))
     model.inheritance.stitch(model.student, batches)
     assert f'neck.a: R² {explained:.2f}' in said[1]
-    assert any('take student.stitch out' in text for text in said) == warned
+    assert any('remove student.stitch' in text for text in said) == warned
 
 
 def test_nothing_to_fit(teacher, batches):

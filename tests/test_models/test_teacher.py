@@ -56,7 +56,7 @@ def changed(teacher, tmp_path_factory):
     ('change', 'message'),
     [
         (dict(keys='akamaster'), 'cifar_networks.md .*says where it comes'),
-        (dict(), "train it first, with '.*base.py' or a config of your own"),
+        (dict(), "train it first, with '.*base.py' or your own config"),
         (dict(cfg='mmdet::' + SOURCE), 'give the path of a .pth file, or'),
     ],
 )
@@ -151,7 +151,7 @@ def test_other_class_count(teacher):
     assert '4 shapes differ (roi_head.bbox_head.fc_cls.weight is (8, 32)' in (
         message
     )
-    assert 'the class lists do: the file has 7 classes' in message
+    assert 'the class lists differ: the file has 7 classes' in message
 
 
 def test_a_checkpoint_of_another_kind(teacher, tmp_path):

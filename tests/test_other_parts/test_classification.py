@@ -190,7 +190,7 @@ def test_mixing_that_another_preprocessing_forbids(run, tmp_path):
         check_parts(runner)
     # and where nobody has looked, at the step
     runner.model.data_preprocessor.batch_augments = RandomBatchAugment(**MIX)
-    with pytest.raises(UserError, match='would see other images'):
+    with pytest.raises(UserError, match='would get different images'):
         runner.train()
 
 

@@ -132,5 +132,7 @@ def test_a_student_that_has_no_order_of_layers(teacher):
         paramwise_cfg=dict(layer_decay_rate=0.5),
     )
     model = build(pair_cfg(teacher), 'mmdet')
-    with pytest.raises(UserError, match='FasterRCNN cannot tell how deep'):
+    with pytest.raises(
+        UserError, match='FasterRCNN does not define the depth'
+    ):
         build_optim_wrapper(model, optim)

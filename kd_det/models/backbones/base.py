@@ -1,4 +1,4 @@
-"""What the small backbones share: stages, their maps, the first weights."""
+"""Shared parts of the small backbones: stages and weight initialisation."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from kd_det.checks import check_choice
 from kd_det.errors import UserError
 
-# Normal, fan out: what public CIFAR code does for most of these networks.
+# Normal, fan out: as in public CIFAR code for most of these networks.
 KAIMING = [
     dict(type='Kaiming', layer='Conv2d', mode='fan_out', bias=0),
     dict(type='Constant', layer='_BatchNorm', val=1, bias=0),
@@ -17,10 +17,10 @@ KAIMING = [
 
 
 class Stage(nn.Sequential):
-    """Units with a ReLU behind each, the last of which is ``relu``.
+    """Units, each followed by a ReLU; the last ReLU is ``relu``.
 
-    At any depth ``<stage>`` is thus a tap point for the map of the stage and
-    ``<stage>.relu:input`` one for the same map before its activation.
+    At any depth ``<stage>`` is thus the tap point for the stage's feature map,
+    and ``<stage>.relu:input`` for the same map before its activation.
 
     Args:
         units: Modules that end before their activation.
@@ -28,10 +28,10 @@ class Stage(nn.Sequential):
 
     def __init__(self, units: Iterable[nn.Module]) -> None:
         super().__init__(*units)
-        self.relu = nn.ReLU()  # not in place: taps keep what goes in
+        self.relu = nn.ReLU()  # not in place, so that taps can keep its input
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the activated map of the last unit."""
+        """Return the activated feature map of the last unit."""
         *units, last, relu = self
         for unit in units:
             x = F.relu(unit(x))
@@ -39,15 +39,15 @@ class Stage(nn.Sequential):
 
 
 class StagedBackbone(BaseModule):
-    """A network whose ``forward`` returns the maps of some of its stages.
+    """A network whose ``forward`` returns the feature maps of some stages.
 
     Args:
-        num_stages: How many there are.
-        out_indices: Those whose maps are returned, counted from 0.
+        num_stages: Number of stages.
+        out_indices: Stages whose feature maps are returned, counted from 0.
         init_cfg: As in MMEngine.
 
     Raises:
-        UserError: There is no such stage, or none is asked for.
+        UserError: A stage does not exist, or ``out_indices`` is empty.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class StagedBackbone(BaseModule):
     def run(
         self, x: Tensor, *stages: Callable[[Tensor], Tensor]
     ) -> tuple[Tensor, ...]:
-        """Return the maps of ``out_indices``, shallow to deep."""
+        """Return the feature maps of ``out_indices``, shallow to deep."""
         maps = []
         for index, stage in enumerate(stages):
             x = stage(x)
@@ -82,7 +82,7 @@ class StagedBackbone(BaseModule):
 
 
 def blocks_per_stage(name: str, depth: int, plus: int) -> int:
-    """Return n of a network of depth 6n + ``plus``, or raise a UserError."""
+    """Return n for a network of depth 6n + ``plus``, or raise a UserError."""
     blocks, rest = divmod(depth - plus, 6)
     if blocks < 1 or rest:
         some = ', '.join(str(6 * n + plus) for n in (1, 2, 3))
@@ -96,7 +96,7 @@ def blocks_per_stage(name: str, depth: int, plus: int) -> int:
 def first_conv(
     channels: int, stem: str, kernel_size: int = 3, stride: int = 1
 ) -> nn.Conv2d:
-    """Return the stem's convolution: as given, or 7x7 with stride 2."""
+    """Return the stem's convolution: the given one, or 7x7 with stride 2."""
     if check_choice('Backbone', 'stem', stem, ('cifar', 'cub')) == 'cub':
         kernel_size, stride = 7, 2
     return conv(3, channels, kernel_size, stride)
@@ -122,7 +122,7 @@ def conv(
 
 
 def projection(channels_in: int, channels: int, stride: int) -> nn.Module:
-    """Return the shortcut of a residual block: 1x1 where the shape changes."""
+    """Return a residual block's shortcut: 1x1 if the shape changes."""
     if stride == 1 and channels_in == channels:
         return nn.Identity()
     return nn.Sequential(
@@ -131,5 +131,5 @@ def projection(channels_in: int, channels: int, stride: int) -> nn.Module:
 
 
 def shuffle_channels(x: Tensor, groups: int) -> Tensor:
-    """Interleave the channels (N, C, H, W) of ``groups`` equal groups."""
+    """Interleave the channels of ``groups`` equal groups, of (N, C, H, W)."""
     return x.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1, 2)

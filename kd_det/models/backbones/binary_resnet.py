@@ -24,24 +24,26 @@ class BinaryResNet(StagedBackbone):
         + \alpha\,\mathrm{sign}(w) * \mathrm{sign}(\mathrm{BN}(x)),
         \quad \alpha = \mathrm{mean} |w| \text{ of each filter}
 
-    Stem and 1x1 shortcuts are real. The gradient passes the sign of the map
-    where its input is at most 1 in magnitude, and the binary weights as if
-    they were the real ones. The last map is normalised and activated.
+    The stem and the 1x1 shortcuts are real-valued. Gradients are
+    straight-through: they pass the sign of the activations where the input is
+    at most 1 in magnitude, and the binary weights unchanged. The last feature
+    map is normalised and activated.
 
-    SRRL's paper has a binary ResNet-18 as student, but its architecture
-    could not be read and no code of it is public: this one follows the two
-    papers below and need not be theirs.
+    SRRL's paper uses a binary ResNet-18 as a student, but its architecture is
+    not known and its code is not public: this one follows the two papers below
+    and may differ from theirs.
 
     Tap points: ``layer1`` to ``layer4`` (the stages' sums, not activated);
-    ``relu:input`` and ``relu`` (the last of them behind its norm, before and
+    ``relu:input`` and ``relu`` (the last of them after its norm, before and
     after the activation).
 
     Args:
-        out_indices: Stages whose maps are returned, 0 to 3; 3 is ``relu``.
-        init_cfg: As in MMEngine; Kaiming's normal, fan out, by default.
+        out_indices: Stages whose feature maps are returned, 0 to 3; 3 is
+            ``relu``.
+        init_cfg: As in MMEngine; default: Kaiming normal, fan out.
 
     Raises:
-        UserError: There is no such stage.
+        UserError: A stage does not exist.
 
     Paper: Rastegari et al., XNOR-Net, https://arxiv.org/abs/1603.05279;
     Liu et al., Bi-Real Net, https://arxiv.org/abs/1808.00278
@@ -64,7 +66,7 @@ class BinaryResNet(StagedBackbone):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return maps of images (N, 3, H, W)."""
+        """Return the feature maps of images (N, 3, H, W)."""
         return self.run(
             self.pool(self.bn1(self.conv1(x))),
             self.layer1,
@@ -80,7 +82,7 @@ def _stage(channels_in: int, channels: int, stride: int) -> nn.Sequential:
 
 
 class BinaryUnit(nn.Module):
-    """Norm, sign, binary 3x3 convolution, and a shortcut around them."""
+    """Norm, sign and binary 3x3 convolution, with a shortcut around them."""
 
     def __init__(self, channels_in: int, channels: int, stride: int) -> None:
         super().__init__()
@@ -91,31 +93,31 @@ class BinaryUnit(nn.Module):
         self.shortcut = projection(channels_in, channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the sum, not activated."""
+        """Return the sum, without activation."""
         return self.shortcut(x) + self.conv(BinarySign.apply(self.bn(x)))
 
 
 class BinaryConv2d(nn.Conv2d):
-    """A convolution that computes with its binarised weights."""
+    """A convolution that uses its binarised weights."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the map; the padding is 0, as around real maps."""
+        """Return the feature map; it is padded with 0."""
         weight = BinaryWeight.apply(self.weight)
         return F.conv2d(x, weight, None, self.stride, self.padding)
 
 
 class BinarySign(Function):
-    """The sign, 1 of 0; the gradient passes where \\|x\\| <= 1."""
+    """The sign (1 for 0); the gradient passes where \\|x\\| <= 1."""
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
-        """Return 1 or -1, and NaN of NaN."""
+        """Return 1 or -1, and NaN for NaN."""
         ctx.save_for_backward(x)
         return _sign(x)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> Tensor:
-        """Return the gradient, 0 where the input is beyond 1."""
+        """Return the gradient, 0 where the input's magnitude is above 1."""
         (x,) = ctx.saved_tensors
         return gradient * (x.abs() <= 1)
 
@@ -125,12 +127,12 @@ class BinaryWeight(Function):
 
     @staticmethod
     def forward(ctx, weight: Tensor) -> Tensor:
-        """Return weights of two values a filter."""
+        """Return weights with two values per filter."""
         return _sign(weight) * weight.abs().mean((1, 2, 3), keepdim=True)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> Tensor:
-        """Return the gradient as it is."""
+        """Return the gradient unchanged."""
         return gradient
 
 

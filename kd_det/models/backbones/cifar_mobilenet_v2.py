@@ -12,8 +12,8 @@ from kd_det.models.backbones.base import (
 )
 from kd_det.registry import MODELS
 
-# expansion, channels at width 1, blocks, stride of the first: the paper's
-# table, but its second row does not halve the map
+# expansion, channels at width 1, blocks, stride of the first: as in the
+# paper's table, except that the second row does not halve the map
 ROWS = (
     (1, 16, 1, 1),
     (6, 24, 2, 1),
@@ -27,32 +27,32 @@ ROWS = (
 
 @MODELS.register_module()
 class CIFARMobileNetV2(StagedBackbone):
-    """MobileNetV2 that halves the image four times: 2x2 of 32 pixels.
+    """MobileNetV2 that halves the image four times: 2x2 for 32 pixels.
 
-    Stages 0 to 3 end where the map is about to shrink (the last one where
-    the inverted residuals end) and have no activation; stage 4 is the 1x1
-    convolution to 1280 channels, with its norm and activation.
+    Stages 0 to 3 end before the map is downsampled (the last one after the
+    inverted residuals) and have no activation; stage 4 is the 1x1 convolution
+    to 1280 channels, with its norm and activation.
 
     Tap points: ``conv1`` (the stem's map); ``blocks.1``, ``blocks.2``,
     ``blocks.4``, ``blocks.6`` and ``conv2`` (the stages' maps);
     ``conv2.2:input`` (the last before its activation).
 
     Args:
-        width: Multiple of all widths, of the last one only above 1.
+        width: Multiplier of all widths, and above 1 also of the last one.
         stem: ``'cifar'`` (3x3, stride 2) or ``'cub'`` (7x7, stride 2, and
             2x2 max pooling).
-        out_indices: Stages whose maps are returned, 0 to 4.
-        init_cfg: As in MMEngine; Kaiming normal by default.
+        out_indices: Stages whose feature maps are returned, 0 to 4.
+        init_cfg: As in MMEngine; default: Kaiming normal.
 
     Raises:
-        UserError: An argument is none of the accepted.
+        UserError: An argument has an unaccepted value.
 
     Paper: Sandler et al., MobileNetV2: Inverted Residuals and Linear
     Bottlenecks, https://arxiv.org/abs/1801.04381
 
-    Like the public CIFAR code, and unlike the paper, activations are ReLU,
-    widths are not rounded to multiples of 8, and the first block has an
-    expansion layer too.
+    As in the public CIFAR code, and unlike the paper, activations are ReLU,
+    widths are not rounded to multiples of 8, and the first block also has an
+    expansion layer.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class CIFARMobileNetV2(StagedBackbone):
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return maps of images (N, 3, H, W)."""
+        """Return the feature maps of images (N, 3, H, W)."""
         return self.run(
             self.conv1(x),
             self.blocks[:2],
@@ -103,9 +103,9 @@ class CIFARMobileNetV2(StagedBackbone):
 
 
 class InvertedResidual(nn.Module):
-    """1x1 to more channels, depthwise 3x3, linear 1x1 to fewer.
+    """Expanding 1x1, depthwise 3x3 and linear projecting 1x1 convolution.
 
-    The input is added where the shape stays.
+    The input is added if the shape does not change.
     """
 
     def __init__(
@@ -126,5 +126,5 @@ class InvertedResidual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the map, not activated."""
+        """Return the feature map, without activation."""
         return x + self.conv(x) if self.keeps_shape else self.conv(x)

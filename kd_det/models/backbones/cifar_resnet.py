@@ -29,16 +29,16 @@ class CIFARResNet(StagedBackbone):
     Args:
         depth: 8, 14, 20, 32, 44, 56, 110, …
         widths: Channels of the stem and the stages; (32, 64, 128, 256) with
-            depth 8 and 32 makes ResNet-8x4 and -32x4.
-        shortcut: Where the shape changes, ``'conv'`` (1x1 and batch norm) or
-            ``'pad'`` (every second pixel, zeros as new channels: the
-            paper's option A, without parameters).
+            depth 8 or 32 gives ResNet-8x4 or -32x4.
+        shortcut: Used if the shape changes: ``'conv'`` (1x1 and batch norm) or
+            ``'pad'`` (every second pixel, zeros as new channels: the paper's
+            parameter-free option A).
         stem: ``'cifar'`` (3x3) or ``'cub'`` (7x7, stride 2).
-        out_indices: Stages whose maps are returned, 0 to 2.
-        init_cfg: As in MMEngine; Kaiming normal by default.
+        out_indices: Stages whose feature maps are returned, 0 to 2.
+        init_cfg: As in MMEngine; default: Kaiming normal.
 
     Raises:
-        UserError: An argument is none of the accepted.
+        UserError: An argument has an unaccepted value.
 
     Paper: He et al., Deep Residual Learning for Image Recognition,
     https://arxiv.org/abs/1512.03385
@@ -78,13 +78,13 @@ class CIFARResNet(StagedBackbone):
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return maps of images (N, 3, H, W)."""
+        """Return the feature maps of images (N, 3, H, W)."""
         x = self.relu(self.bn1(self.conv1(x)))
         return self.run(x, self.layer1, self.layer2, self.layer3)
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut; ends before its ReLU."""
+    """Two 3x3 convolutions with a shortcut; ends before its ReLU."""
 
     def __init__(
         self, channels_in: int, channels: int, stride: int, bypass: type
@@ -112,5 +112,5 @@ class PadShortcut(nn.Module):
         self.pad = (0, 0, 0, 0, before, channels - channels_in - before)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the map (N, channels, H / stride, W / stride)."""
+        """Return the feature map (N, channels, H / stride, W / stride)."""
         return F.pad(x[:, :, :: self.stride, :: self.stride], self.pad)

@@ -18,11 +18,11 @@ from kd_det.registry import MODELS
 
 @MODELS.register_module()
 class CIFARResNet50(StagedBackbone):
-    """ResNet-50 whose stem keeps the size, or halves it once.
+    """ResNet-50 whose stem keeps the resolution, or halves it once.
 
-    Its weights have the names of mmpretrain's ``ResNet_CIFAR``, which has
-    only the first stem, starts the last norm of each block at zero, and
-    whose activations work in place: a tap on their input sees their output.
+    Its weights are named as in mmpretrain's ``ResNet_CIFAR``, which has only
+    the first stem, initialises the last norm of each block to zero, and uses
+    in-place activations, so that a tap on their input would see their output.
 
     Tap points: ``conv1``, ``relu`` (the stem's map), ``layer1`` to
     ``layer4`` (the stages' maps) and ``layer1.relu:input`` to
@@ -30,11 +30,11 @@ class CIFARResNet50(StagedBackbone):
 
     Args:
         stem: ``'cifar'`` (3x3) or ``'cub'`` (7x7, stride 2).
-        out_indices: Stages whose maps are returned, 0 to 3.
-        init_cfg: As in MMEngine; Kaiming normal by default.
+        out_indices: Stages whose feature maps are returned, 0 to 3.
+        init_cfg: As in MMEngine; default: Kaiming normal.
 
     Raises:
-        UserError: An argument is none of the accepted.
+        UserError: An argument has an unaccepted value.
 
     Paper: He et al., Deep Residual Learning for Image Recognition,
     https://arxiv.org/abs/1512.03385
@@ -56,7 +56,7 @@ class CIFARResNet50(StagedBackbone):
         self.layer4 = _stage(1024, 512, 3, 2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return maps of images (N, 3, H, W)."""
+        """Return the feature maps of images (N, 3, H, W)."""
         x = self.relu(self.bn1(self.conv1(x)))
         return self.run(x, self.layer1, self.layer2, self.layer3, self.layer4)
 
@@ -67,7 +67,7 @@ def _stage(channels_in: int, middle: int, blocks: int, stride: int) -> Stage:
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 beside a shortcut; ends before its ReLU."""
+    """1x1, 3x3 and 1x1 convolution with a shortcut; ends before its ReLU."""
 
     def __init__(self, channels_in: int, middle: int, stride: int) -> None:
         super().__init__()

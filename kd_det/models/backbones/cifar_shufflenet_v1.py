@@ -21,7 +21,7 @@ STEM = 24
 
 @MODELS.register_module()
 class CIFARShuffleNetV1(StagedBackbone):
-    """ShuffleNet of 3 groups, stages of 4, 8 and 4 units.
+    """ShuffleNet with 3 groups and stages of 4, 8 and 4 units.
 
     Tap points: ``conv1``, ``relu`` (the stem's map), ``layer1`` to
     ``layer3`` (the stages' maps) and ``layer1.relu:input`` to
@@ -29,17 +29,17 @@ class CIFARShuffleNetV1(StagedBackbone):
 
     Args:
         stem: ``'cifar'`` (1x1) or ``'cub'`` (7x7, stride 2).
-        out_indices: Stages whose maps are returned, 0 to 2.
-        init_cfg: As in MMEngine; torch's own initialisation by default, as
-            in the public CIFAR code.
+        out_indices: Stages whose feature maps are returned, 0 to 2.
+        init_cfg: As in MMEngine; default: torch's initialisation, as in the
+            public CIFAR code.
 
     Raises:
-        UserError: An argument is none of the accepted.
+        UserError: An argument has an unaccepted value.
 
     Paper: Zhang et al., ShuffleNet: An Extremely Efficient Convolutional
     Neural Network for Mobile Devices, https://arxiv.org/abs/1707.01083
 
-    Like the public CIFAR code, and unlike the paper, there is a ReLU behind
+    As in the public CIFAR code, and unlike the paper, there is a ReLU after
     the depthwise convolution.
     """
 
@@ -58,7 +58,7 @@ class CIFARShuffleNetV1(StagedBackbone):
         self.layer3 = _stage(480, 960, 4)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return maps of images (N, 3, H, W)."""
+        """Return the feature maps of images (N, 3, H, W)."""
         x = self.relu(self.bn1(self.conv1(x)))
         return self.run(x, self.layer1, self.layer2, self.layer3)
 
@@ -71,9 +71,9 @@ def _stage(channels_in: int, channels: int, units: int) -> Stage:
 
 
 class ShuffleUnit(nn.Module):
-    """Grouped 1x1, shuffle, depthwise 3x3, grouped 1x1.
+    """Grouped 1x1, shuffle, depthwise 3x3 and grouped 1x1.
 
-    The input is added, or, at stride 2, pooled and concatenated; ends before
+    The input is added or, at stride 2, pooled and concatenated; ends before
     its ReLU.
     """
 
@@ -90,7 +90,7 @@ class ShuffleUnit(nn.Module):
         self.bn3 = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the joined map."""
+        """Return the combined feature map."""
         out = F.relu(self.bn1(self.conv1(x)))
         out = shuffle_channels(out, self.groups)
         out = F.relu(self.bn2(self.conv2(out)))

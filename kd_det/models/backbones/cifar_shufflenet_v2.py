@@ -15,29 +15,29 @@ from kd_det.models.backbones.base import (
 )
 from kd_det.registry import MODELS
 
-# channels of the stages in front of the last, by the width of the paper
+# channels of the stages before the last, by the paper's width
 CHANNELS = {1.0: (116, 232, 464), 1.5: (176, 352, 704)}
 
 
 @MODELS.register_module()
 class CIFARShuffleNetV2(StagedBackbone):
-    """ShuffleNetV2: stages of 4, 8 and 4 units, then 1x1 to 1024.
+    """ShuffleNetV2: stages of 4, 8 and 4 units, then a 1x1 to 1024.
 
-    Tap points: ``conv1``, ``relu`` (the stem's map); ``layer1`` to
-    ``layer3`` (maps of stages 0 to 2, joined of activated halves, so that
-    none of them has a counterpart before the activation); ``relu2:input``
-    and ``relu2`` (stage 3 before and after its activation).
+    Tap points: ``conv1``, ``relu`` (the stem's map); ``layer1`` to ``layer3``
+    (maps of stages 0 to 2, concatenated from activated halves, so they have no
+    counterpart before the activation); ``relu2:input`` and ``relu2`` (stage 3
+    before and after its activation).
 
     Args:
         width: ``1.0`` (116, 232 and 464 channels) or ``1.5`` (176, 352 and
             704).
         stem: ``'cifar'`` (1x1) or ``'cub'`` (7x7, stride 2).
-        out_indices: Stages whose maps are returned, 0 to 3.
-        init_cfg: As in MMEngine; torch's own initialisation by default, as
-            in the public CIFAR code.
+        out_indices: Stages whose feature maps are returned, 0 to 3.
+        init_cfg: As in MMEngine; default: torch's initialisation, as in the
+            public CIFAR code.
 
     Raises:
-        UserError: An argument is none of the accepted.
+        UserError: An argument has an unaccepted value.
 
     Paper: Ma et al., ShuffleNet V2: Practical Guidelines for Efficient CNN
     Architecture Design, https://arxiv.org/abs/1807.11164
@@ -65,7 +65,7 @@ class CIFARShuffleNetV2(StagedBackbone):
         self.relu2 = nn.ReLU()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return maps of images (N, 3, H, W)."""
+        """Return the feature maps of images (N, 3, H, W)."""
         return self.run(
             self.relu(self.bn1(self.conv1(x))),
             self.layer1,
@@ -81,7 +81,7 @@ def _stage(channels_in: int, channels: int, units: int) -> nn.Sequential:
 
 
 class SplitUnit(nn.Module):
-    """Half of the channels pass, half are convolved; then all shuffled."""
+    """Pass half of the channels, convolve the other half, then shuffle."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class SplitUnit(nn.Module):
         self.bn3 = nn.BatchNorm2d(half)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return a map of the shape of ``x``."""
+        """Return a feature map with the shape of ``x``."""
         kept, out = x.chunk(2, 1)
         out = F.relu(self.bn1(self.conv1(out)))
         out = self.bn2(self.conv2(out))
@@ -103,7 +103,7 @@ class SplitUnit(nn.Module):
 
 
 class DownUnit(nn.Module):
-    """Two paths at half the size, one of them bottlenecked; then shuffled."""
+    """Two paths at half the resolution, concatenated and shuffled."""
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class DownUnit(nn.Module):
         self.bn5 = nn.BatchNorm2d(half)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return a map of half the size."""
+        """Return a feature map at half the resolution."""
         left = self.bn1(self.conv1(x))
         left = F.relu(self.bn2(self.conv2(left)))
         right = F.relu(self.bn3(self.conv3(x)))

@@ -18,23 +18,23 @@ CONVS = {8: (1,) * 5, 11: (1, 1, 2, 2, 2), 13: (2,) * 5}  # of each stage
 
 @MODELS.register_module()
 class CIFARVGG(StagedBackbone):
-    """Five stages of 3x3 convolutions, three max poolings between them.
+    """Five stages of 3x3 convolutions with three max poolings in between.
 
-    The last map has an eighth of the image's size: 4x4 of 32 pixels, and
-    28x28 of the 224 pixels of CUB, for which the same network is used.
+    The last feature map has stride 8: 4x4 for 32 pixels, and 28x28 for the 224
+    pixels of CUB, which uses the same network.
 
     Tap points: ``block0`` to ``block4`` (the stages' maps) and
     ``block0.relu:input`` to ``block4.relu:input`` (the same before the
     activation).
 
     Args:
-        depth: 8 (one convolution a stage), 13 (two) or 11 (two in the last
+        depth: 8 (one convolution per stage), 13 (two) or 11 (two in the last
             three stages).
-        out_indices: Stages whose maps are returned, 0 to 4.
-        init_cfg: As in MMEngine; Kaiming normal by default.
+        out_indices: Stages whose feature maps are returned, 0 to 4.
+        init_cfg: As in MMEngine; default: Kaiming normal.
 
     Raises:
-        UserError: An argument is none of the accepted.
+        UserError: An argument has an unaccepted value.
 
     Paper: Simonyan and Zisserman, Very Deep Convolutional Networks for
     Large-Scale Image Recognition, https://arxiv.org/abs/1409.1556
@@ -58,7 +58,7 @@ class CIFARVGG(StagedBackbone):
         self.block4 = _stage(512, 512, convs[4], pool=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return maps of images (N, 3, H, W)."""
+        """Return the feature maps of images (N, 3, H, W)."""
         return self.run(
             x, self.block0, self.block1, self.block2, self.block3, self.block4
         )

@@ -8,15 +8,15 @@ from kd_det.registry import MODELS
 
 @MODELS.register_module()
 class Conv4(BaseModule):
-    """Four blocks: 3x3 convolution, batch norm, ReLU, 2x2 maximum.
+    """Four blocks: 3x3 convolution, batch norm, ReLU, 2x2 max pooling.
 
-    Images of 28 pixels give one cell, of 84 pixels 5 x 5 cells, so that the
-    cells side by side are 64 or 1600 numbers.
+    28-pixel images give a 1 x 1 map, 84-pixel images 5 x 5, so flattened
+    embeddings have 64 or 1600 entries at width 64.
 
     Args:
-        in_channels: Of the images.
+        in_channels: Channels of the images.
         width: Channels of each block.
-        init_cfg: As in MMEngine; torch's own weights by default.
+        init_cfg: As in MMEngine; default: torch's initialisation.
 
     Paper: Vinyals et al., Matching Networks for One Shot Learning,
     https://arxiv.org/abs/1606.04080
@@ -42,5 +42,5 @@ class Conv4(BaseModule):
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
-        """Return the last map of images (N, in_channels, H, W)."""
+        """Return the last feature map of images (N, in_channels, H, W)."""
         return (self.blocks(x),)

@@ -1,23 +1,25 @@
-"""GoogLeNet with batch norm: torchvision's, without what classifies."""
+"""torchvision's GoogLeNet with batch norm, without its classifiers."""
 
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from kd_det.registry import MODELS  # first: torchvision is importable then
+from kd_det.registry import (
+    MODELS,
+)  # first: makes torchvision importable
 
 CLASSIFIES = ('avgpool', 'dropout', 'fc', 'aux1', 'aux2')
 
 
 @MODELS.register_module()
 class GoogLeNet(BaseModule):
-    """The maps of GoogLeNet: 1024 channels, a 32nd of the image's size.
+    """GoogLeNet's last feature map: 1024 channels, stride 32.
 
-    Modules and weights are those of torchvision's, whose checkpoint
-    ``torchvision://googlenet`` is of images with a mean and a deviation of
-    127.5. The auxiliary classifiers are left out.
+    Modules and weights are torchvision's, whose checkpoint
+    ``torchvision://googlenet`` expects images normalised with mean and
+    standard deviation 127.5. The auxiliary classifiers are left out.
 
     Args:
-        init_cfg: As in MMEngine; torchvision's truncated normal by default.
+        init_cfg: As in MMEngine; default: torchvision's truncated normal.
 
     Paper: https://arxiv.org/abs/1409.4842
     """
@@ -32,7 +34,7 @@ class GoogLeNet(BaseModule):
                 self.add_module(name, child)
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
-        """Return the last map of images (N, 3, H, W)."""
-        for child in self.children():  # in the order of the forward
+        """Return the last feature map of images (N, 3, H, W)."""
+        for child in self.children():  # in order of the forward pass
             x = child(x)
         return (x,)

@@ -11,19 +11,19 @@ from kd_det.registry import MODELS
 
 @MODELS.register_module()
 class MobileNetV1(StagedBackbone):
-    """MobileNet of width 1: four stages at strides 4, 8, 16 and 32.
+    """MobileNet with width 1: four stages at strides 4, 8, 16 and 32.
 
     Tap points: ``layer1`` to ``layer4`` (the stages' maps) and
     ``layer1.relu:input`` to ``layer4.relu:input`` (the same before the
     activation).
 
     Args:
-        out_indices: Stages whose maps are returned, 0 to 3.
-        init_cfg: As in MMEngine; torch's own initialisation by default, as
-            in the public distillation code.
+        out_indices: Stages whose feature maps are returned, 0 to 3.
+        init_cfg: As in MMEngine; default: torch's initialisation, as in the
+            public distillation code.
 
     Raises:
-        UserError: There is no such stage.
+        UserError: A stage does not exist.
 
     Paper: Howard et al., MobileNets: Efficient Convolutional Neural Networks
     for Mobile Vision Applications, https://arxiv.org/abs/1704.04861
@@ -50,7 +50,7 @@ class MobileNetV1(StagedBackbone):
         self.layer4 = _stage(512, 1024, 2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return maps of images (N, 3, H, W)."""
+        """Return the feature maps of images (N, 3, H, W)."""
         x = self.relu(self.bn1(self.conv1(x)))
         return self.run(x, self.layer1, self.layer2, self.layer3, self.layer4)
 
@@ -71,5 +71,5 @@ class SeparableUnit(nn.Module):
         self.bn2 = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the map, not activated."""
+        """Return the feature map, without activation."""
         return self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))

@@ -1,4 +1,4 @@
-"""RegNetY-16GF, as torchvision has it."""
+"""RegNetY-16GF from torchvision."""
 
 from mmengine.model import BaseModule
 from torch import Tensor
@@ -9,10 +9,10 @@ from kd_det.registry import MODELS
 
 @MODELS.register_module()
 class RegNetY16GF(BaseModule):
-    """RegNetY-16GF: its last map has 3024 channels at stride 32.
+    """RegNetY-16GF: its last feature map has 3024 channels at stride 32.
 
-    torchvision's own initialisation stays. Its published weights fit with
-    the key mapping ``torchvision``.
+    torchvision's initialisation is kept. Its published weights load with the
+    key mapping ``torchvision``.
 
     Args:
         init_cfg: As in MMEngine.
@@ -28,5 +28,5 @@ class RegNetY16GF(BaseModule):
         self.trunk_output = network.trunk_output
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
-        """Return the last map of images (N, 3, H, W), in a tuple."""
+        """Return the last feature map of images (N, 3, H, W), in a tuple."""
         return (self.trunk_output(self.stem(x)),)

@@ -17,8 +17,9 @@ from kd_det.registry import MODELS
 class WRN(StagedBackbone):
     """Pre-activation ResNet of depth 6n + 4, ``widen`` times as wide.
 
-    The maps of stages 0 and 1 are sums, not yet normalised or activated;
-    that of stage 2 is normalised and activated, as the classifier reads it.
+    The feature maps of stages 0 and 1 are sums, not yet normalised or
+    activated; that of stage 2 is normalised and activated, as for the
+    classifier.
 
     Tap points: ``layer1`` to ``layer3`` (the sums); ``layer2.0.relu1:input``,
     ``layer3.0.relu1:input`` and ``relu:input`` (the sums of stages 0, 1
@@ -26,12 +27,12 @@ class WRN(StagedBackbone):
 
     Args:
         depth: 16, 22, 28, 40, …
-        widen: Multiple of the widths 16, 32 and 64.
-        out_indices: Stages whose maps are returned, 0 to 2.
-        init_cfg: As in MMEngine; Kaiming normal by default.
+        widen: Multiplier of the widths 16, 32 and 64.
+        out_indices: Stages whose feature maps are returned, 0 to 2.
+        init_cfg: As in MMEngine; default: Kaiming normal.
 
     Raises:
-        UserError: An argument is none of the accepted.
+        UserError: An argument has an unaccepted value.
 
     Paper: Zagoruyko and Komodakis, Wide Residual Networks,
     https://arxiv.org/abs/1605.07146
@@ -47,7 +48,7 @@ class WRN(StagedBackbone):
         super().__init__(3, out_indices, init_cfg)
         blocks = blocks_per_stage('WRN', depth, 4)
         narrow, middle, wide = 16 * widen, 32 * widen, 64 * widen
-        # ahead of conv1: a norm is folded into the convolution named last
+        # before conv1, since a norm is folded into the last-named convolution
         self.bn1 = nn.BatchNorm2d(wide)
         self.relu = nn.ReLU()
         self.conv1 = conv(3, 16, 3)
@@ -56,7 +57,7 @@ class WRN(StagedBackbone):
         self.layer3 = _stage(middle, wide, blocks, 2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return maps of images (N, 3, H, W)."""
+        """Return the feature maps of images (N, 3, H, W)."""
         return self.run(
             self.conv1(x),
             self.layer1,
@@ -73,10 +74,10 @@ def _stage(
 
 
 class WideBlock(nn.Module):
-    """Norm, ReLU, 3x3, twice, added to the input.
+    """Norm, ReLU and 3x3 convolution, twice, added to the input.
 
-    Where the shape changes, a 1x1 convolution of the activated input takes
-    the input's place.
+    If the shape changes, a 1x1 convolution of the activated input is added
+    instead.
     """
 
     def __init__(self, channels_in: int, channels: int, stride: int) -> None:
