@@ -2,6 +2,8 @@
 
 import functools
 import re
+from collections.abc import Iterable
+from typing import Any
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -9,6 +11,28 @@ from torch.utils.hooks import RemovableHandle
 from kd_det.errors import UserError, nearest
 
 MAX_NAMES = 12  # maximum number of submodules in a message
+
+
+class Records(dict[str, list]):
+    """Name of a point -> what it recorded; ``calls`` has all in order."""
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        super().__init__({name: [] for name in names})
+        self.calls: list[tuple[str, Any]] = []
+
+    def add(self, name: str, entry: Any) -> None:
+        """Record what passed a point."""
+        self[name].append(entry)
+        self.calls.append((name, entry))
+
+    def keep(self, name: str, chosen: Any) -> None:
+        """Forget all that passed a point but one entry."""
+        self[name][:] = [chosen]
+        self.calls = [
+            (other, entry)
+            for other, entry in self.calls
+            if other != name or entry is chosen
+        ]
 
 
 class FeatureTap:
@@ -52,9 +76,9 @@ class FeatureTap:
             module = find_module(self._network, path)
             self.points[name] = module, side, call
 
-    def __enter__(self) -> dict[str, list]:
+    def __enter__(self) -> Records:
         self._find()
-        records: dict[str, list] = {name: [] for name in self.points}
+        records = Records(self.points)
         self._records = records
         self._versions: dict[str, list] = {name: [] for name in records}
         for name, (module, side, _) in self.points.items():
@@ -76,13 +100,13 @@ class FeatureTap:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
-        records, self._records = self._records, {}
+        records, self._records = self._records, Records()
         versions, self._versions = self._versions, {}
         if error:
             return
         for name, (module, _, call) in self.points.items():
             if call is not None:
-                records[name][:] = [_pick(records[name], call, module)]
+                records.keep(name, _pick(records[name], call, module))
                 versions[name] = [versions[name][call]]
             if versions[name] != [_versions(e) for e in records[name]]:
                 raise UserError(
@@ -93,8 +117,16 @@ class FeatureTap:
                 )
 
     def _record(self, name: str, entry) -> None:
-        self._records[name].append(entry)
+        entry = _frozen(entry)
+        self._records.add(name, entry)
         self._versions[name].append(_versions(entry))
+
+
+def _frozen(entry: Any) -> Any:
+    """Return an entry whose lists are copies: a head may replace items."""
+    if isinstance(entry, list) or type(entry) is tuple:
+        return type(entry)(map(_frozen, entry))
+    return entry
 
 
 def _kept(module: nn.Module, args: tuple) -> tuple:

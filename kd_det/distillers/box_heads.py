@@ -1,10 +1,14 @@
 """TeacherBoxHeads: runs the teacher's box heads on given RoIs."""
 
+import inspect
+
 import torch
 from torch import Tensor, nn
 
 from kd_det.distillers.advice import advice, distiller_for
+from kd_det.distillers.class_outputs import USE, check_layer
 from kd_det.distillers.roi_levels import on_levels
+from kd_det.distillers.roi_passes import trained_pass
 from kd_det.errors import UserError
 from kd_det.taps import FeatureTap, find_module
 
@@ -110,11 +114,13 @@ class TeacherBoxHeads:
         suffix = self.suffix(stage)
         points = {
             key: POINTS[key].format(stage=suffix)
-            for key in ('embed', 'targets')
+            for key in ('rois', 'embed', 'logits', 'targets')
         }
         with FeatureTap(self.model, points) as records:
             self.model(inputs, samples, mode='loss')
-        return embed_of(records), labels_of(records)
+        names = {key: key for key in points}
+        own = trained_pass(records, names, "The teacher's box head")
+        return embed_of(own), labels_of(own)
 
     def cross(
         self, name: str, embed: Tensor, stages: list[int], which: Tensor | None
@@ -197,11 +203,72 @@ def count_heads(model: nn.Module, side: str, other: nn.Module) -> int:
     Raises:
         UserError: It has no box head with a classification layer ``fc_cls``.
     """
-    head = getattr(getattr(model, 'roi_head', None), 'bbox_head', None)
-    if distiller_for(model) == 'RoIDistiller':
-        return len(head) if isinstance(head, nn.ModuleList) else 1
-    raise UserError(
-        'RoIDistiller reads the box head of a two-stage detector such as '
-        f'FasterRCNN, and the {side} {type(model).__name__} has none with a '
-        f'classification layer fc_cls; {advice(model, other)}'
-    )
+    roi_head = getattr(model, 'roi_head', None)
+    head = getattr(roi_head, 'bbox_head', None)
+    if distiller_for(model) != 'RoIDistiller':
+        raise UserError(
+            f'RoIDistiller reads the box head of a two-stage detector such as '
+            f'FasterRCNN, and the {side} {type(model).__name__} has none with '
+            f'a classification layer fc_cls; {advice(model, other)}'
+        )
+    several = isinstance(head, nn.ModuleList)
+    stages = [*head] if several else [head]
+    _check_inputs(roi_head, f"the {side}'s {type(model).__name__}", several)
+    for stage in stages:
+        check_layer(
+            stage.fc_cls,
+            f"The classification layer of the {side}'s {_kind(stage)}",
+        )
+    return len(stages)
+
+
+def rows_of(head: nn.Module) -> int:
+    """Return the number of classes of a box head, background included.
+
+    Its classification layer may have more or fewer outputs.
+    """
+    return getattr(head, 'num_classes', head.fc_cls.out_features - 1) + 1
+
+
+def _kind(module: nn.Module) -> str:
+    return type(module).__name__
+
+
+def _check_inputs(roi_head: nn.Module, who: str, several: bool) -> None:
+    """Raise if a RoI head needs more than feature maps and RoIs.
+
+    Args:
+        roi_head: RoI head of the detector.
+        who: Name of the detector in messages.
+        several: Whether it is a cascade.
+    """
+    parameters = inspect.signature(roi_head._bbox_forward).parameters
+    more = [*parameters.values()][3 if several else 2 :]
+    needed = [
+        p.name
+        for p in more
+        if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
+    ]
+    if needed:
+        raise UserError(
+            'RoIDistiller runs box heads on RoIs alone, and the '
+            f'{_kind(roi_head)} of {who} also needs {" and ".join(needed)}; '
+            f'{USE}.'
+        )
+
+
+def check_context(roi_head: nn.Module, why: str) -> None:
+    """Raise if a RoI head adds another branch to the RoI features.
+
+    Args:
+        roi_head: RoI head of a detector, such as HTC.
+        why: Start of the message.
+    """
+    parameters = inspect.signature(roi_head._bbox_forward).parameters
+    for name in parameters:
+        branch = name.removesuffix('_feat')
+        if branch != name and getattr(roi_head, f'with_{branch}', False):
+            raise UserError(
+                f'{why} {_kind(roi_head)} adds {name} to the RoI features, '
+                f'which RoIDistiller does not compute; {USE}.'
+            )

@@ -6,9 +6,11 @@ from torch import Tensor, nn
 from kd_det.checks import check_scales
 from kd_det.distillers.activations import of_softmax, warn_of_sigmoids
 from kd_det.distillers.base import Distiller
+from kd_det.distillers.class_outputs import USE
 from kd_det.distillers.dense_boxes import box_regions
 from kd_det.distillers.dense_head import HEAD, DenseHead, probe_head, rows_of
 from kd_det.distillers.levels import match_strides
+from kd_det.distillers.rehearsal import rehearse
 from kd_det.errors import UserError
 from kd_det.masks import inside
 from kd_det.registry import MODELS
@@ -78,6 +80,7 @@ class DenseDistiller(Distiller):
         super().__init__(losses, centroids, connectors)
         self._check_connected()
         self.scales = check_scales(self, scales)
+        self._ordered: set[str] = set()  # sides whose rows were compared
         self.embeds = bool(
             EMBED & self.asked or self.connectors.cfgs or centroids
         )
@@ -126,6 +129,7 @@ class DenseDistiller(Distiller):
                 'distiller',
             )
         super().bind(name, student, teacher)
+        rehearse(self)
 
     def _check_heads(self) -> None:
         ours, theirs = self.ours, self.theirs
@@ -282,19 +286,29 @@ class DenseDistiller(Distiller):
         model = self.teacher.model
         with FeatureTap(model, points | _class_inputs(self.theirs)) as records:
             model(inputs, self.theirs_of(data_samples), mode='loss')
-        labels = self._labels(records, range(len(self.theirs.strides)))
+        levels = range(len(self.theirs.strides))
+        labels = self._labels(records, levels, 'teacher')
         on_object = (labels >= 0) & (labels < self.theirs.classes)
         rows = on_object.nonzero()[:, 0]
         maps = _inputs(records, self.theirs)
         locations = rows.div(self.theirs.anchors, rounding_mode='floor')
         return _at(maps, locations), self.ours_of(labels[rows])
 
-    def _labels(self, records: dict, levels: tuple | range) -> Tensor:
+    def _labels(
+        self, records: dict, levels: tuple | range, side: str = 'student'
+    ) -> Tensor:
         """Return the labels (M,) passed to the head's classification loss."""
         scores = records['outputs'][0][0]
         anchors = self.ours.anchors
         sizes = [s.numel() // s.shape[1] * anchors for s in scores]
-        targets = [call[1] for call in records['targets']]
+        calls = [call for call in records['targets'] if len(call) > 1]
+        if not calls:
+            raise UserError(
+                f'{self.ours.kind} passes no logits and labels to its '
+                'classification loss, so DenseDistiller cannot tell which '
+                f'locations are foreground; {USE}.'
+            )
+        targets = [call[1] for call in calls]
         # the target of a quality focal loss is a tuple that starts with the
         # label
         targets = [
@@ -309,8 +323,32 @@ class DenseDistiller(Distiller):
                 'are foreground; use FeatureDistiller on the levels of the '
                 'neck.'
             )
+        self._check_order(side, scores, [call[0] for call in calls])
         parts = labels.split(sizes)
         return torch.cat([parts[level] for level in levels])
+
+    def _check_order(
+        self, side: str, scores: list[Tensor], given: list[Tensor]
+    ) -> None:
+        """Raise, at the first step, if the labels belong to other rows.
+
+        Args:
+            side: ``'student'`` or ``'teacher'``.
+            scores: Class maps of the head.
+            given: Predictions passed to its classification loss.
+        """
+        if side in self._ordered:
+            return
+        head = getattr(self, SIDES[side])
+        rows = torch.cat([rows_of(level, head.classes) for level in scores])
+        flat = torch.cat([part.reshape(-1, head.classes) for part in given])
+        if flat.shape != rows.shape or not torch.equal(flat, rows):
+            raise UserError(
+                f'{head.kind} does not pass its class maps, level by level, '
+                'to its classification loss, so DenseDistiller cannot tell '
+                f'which locations are foreground; {USE}.'
+            )
+        self._ordered.add(side)
 
     def _mask(
         self, scores: list[Tensor], levels: tuple, samples: list

@@ -1,10 +1,13 @@
 """Inspects the head of a one-stage detector."""
 
+import inspect
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from kd_det.distillers.advice import advice
+from kd_det.distillers.class_outputs import USE, looks_like_probabilities
 from kd_det.distillers.levels import probe
 from kd_det.errors import UserError
 
@@ -69,12 +72,18 @@ def probe_head(
         for path, module in head.named_modules()
         if isinstance(module, nn.Conv2d)
     ]
+    _check_inputs(head, side)
+
+    def show(image: Tensor) -> tuple[list, list]:
+        feats = model.extract_feat(image)
+        shown = _maps(head(feats), head, side)
+        torch.manual_seed(0)
+        noise = tuple(torch.randn_like(level) for level in feats)
+        _check_logits(_maps(head(noise), head, side)[0], head, side)
+        return shown
+
     try:
-        scores, boxes, width = probe(
-            model,
-            lambda image: _maps(head(model.extract_feat(image)), head, side),
-            side,
-        )
+        scores, boxes, width = probe(model, show, side)
     finally:
         for handle in handles:
             handle.remove()
@@ -85,7 +94,13 @@ def probe_head(
             'background class, but DenseDistiller needs a sigmoid per '
             'class; use FeatureDistiller on the levels of the neck.'
         )
-    anchors = scores[0].shape[1] // classes
+    anchors, rest = divmod(scores[0].shape[1], classes)
+    if rest:
+        raise UserError(
+            f"The {side}'s {type(head).__name__} outputs class maps with "
+            f'{scores[0].shape[1]} channels, which is not a multiple of its '
+            f'{classes} classes; {USE}.'
+        )
     found = [made.get(id(level)) for level in scores]
     known = None not in found
     return DenseHead(
@@ -98,6 +113,31 @@ def probe_head(
         boxes[0].shape[1] // (4 * anchors),
         hasattr(head, 'loss_obj'),
     )
+
+
+def _check_inputs(head: nn.Module, side: str) -> None:
+    """Raise if a head needs more than feature maps, such as text."""
+    parameters = inspect.signature(head.forward).parameters.values()
+    needed = [
+        p.name
+        for p in [*parameters][1:]
+        if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
+    ]
+    if needed:
+        raise UserError(
+            'DenseDistiller runs heads on feature maps alone, and the '
+            f"{side}'s {type(head).__name__} also needs "
+            f'{" and ".join(needed)}; {USE}.'
+        )
+
+
+def _check_logits(scores: list[Tensor], head: nn.Module, side: str) -> None:
+    """Raise if the class maps are probabilities."""
+    if looks_like_probabilities(scores):
+        raise UserError(
+            f"The {side}'s {type(head).__name__} outputs probabilities, not "
+            f'logits: its class maps are within 0 to 1; {USE}.'
+        )
 
 
 def _maps(outputs, head: nn.Module, side: str) -> tuple[list, list]:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from kd_det.checks import check_choice, check_scales
 from kd_det.distillers.activations import check_softmax, of_softmax
 from kd_det.distillers.base import Distiller
+from kd_det.distillers.class_outputs import check_logits
 from kd_det.distillers.levels import levels_at
 from kd_det.errors import UserError
 from kd_det.functional import region_pool
@@ -13,6 +14,7 @@ from kd_det.registry import MODELS
 from kd_det.taps import FeatureTap, find_module
 
 REGIONS = {'student_region_logits', 'teacher_region_logits'}
+LOGITS = {*REGIONS, 'student_logits', 'teacher_logits', 'cross_logits'}
 ADAPTOR = (
     "add connectors=dict(student_embed=dict(type='EmbeddingAdaptor')) to the "
     'distiller'
@@ -107,6 +109,14 @@ class LogitDistiller(Distiller):
             del self.points['map']
         ours = find_module(student, self.ours[0])
         theirs = find_module(teacher.model, self.theirs[0])
+        if LOGITS & self.asked:
+            for side, network, paths in (
+                ('student', student, self.ours),
+                ('teacher', teacher.model, self.theirs),
+            ):
+                for path in paths:
+                    layer = find_module(network, path)
+                    check_logits(layer, f"The {side}'s layer {path!r}")
         self.widths = ours.in_features, theirs.in_features
         self.num_rows = ours.out_features
         self.check_counts(self.num_rows, theirs.out_features)
@@ -142,6 +152,7 @@ class LogitDistiller(Distiller):
         self, student: dict, teacher: dict, feats: tuple, samples: list
     ) -> dict:
         """Return the fields of one step; see :meth:`Distiller.read`."""
+        self._check_calls(student)
         embed, logits = _read_classifier(student, self.ours)
         teacher_embed, teacher_logits = self.look(feats)
         knowledge = dict(
@@ -168,6 +179,22 @@ class LogitDistiller(Distiller):
                     maps[1], self.teacher.model, self.theirs
                 )
         return knowledge
+
+    def _check_calls(self, student: dict) -> None:
+        """Raise unless the head ran once, on one row per label."""
+        calls = [
+            student[f'logits{number}'] for number in range(len(self.ours))
+        ]
+        targets = student['targets']
+        rows = {len(call[0]) for call in calls if len(call) == 1}
+        if not targets or len(targets[0]) < 2 or rows != {len(targets[0][1])}:
+            head = type(getattr(self.student, 'head', self.student)).__name__
+            raise UserError(
+                f"The student's {head} runs its classification layer "
+                f'{len(calls[0])} times and its loss {len(targets)} times in '
+                'a step, and one run with a row per label is required; use '
+                'FeatureDistiller.'
+            )
 
     def connect(self, knowledge: dict) -> dict:
         """See :meth:`Distiller.connect`; adds ``cross_logits``."""

@@ -12,18 +12,32 @@ from kd_det.distillers.box_heads import (
     POINTS,
     TeacherBoxHeads,
     boxes_of,
+    check_context,
     count_heads,
     embed_of,
     labels_of,
     of_best,
+    rows_of,
 )
+from kd_det.distillers.class_outputs import USE, check_logits
+from kd_det.distillers.rehearsal import rehearse
 from kd_det.distillers.roi_cells import CELLS, cells_of_rois, check_cells
 from kd_det.distillers.roi_levels import level_points, rois_by_level
+from kd_det.distillers.roi_passes import trained_pass
 from kd_det.errors import UserError
 from kd_det.registry import MODELS
-from kd_det.taps import find_module
+from kd_det.taps import Records, find_module
 
 REGIONS = {'student_region_logits', 'teacher_region_logits'}
+# what is read, or chosen, by the columns of a class layer
+LOGITS = {
+    *REGIONS,
+    'student_logits',
+    'teacher_logits',
+    'cross_logits',
+    'cross_boxes',
+    'teacher_boxes',
+}
 
 
 @MODELS.register_module()
@@ -113,6 +127,7 @@ class RoIDistiller(Distiller):
         )
         self.stages = self._choose(ours)
         names = {s: f'.{s}' if ours > 1 else '' for s in self.stages}
+        self._heads = {stage: HEAD + suffix for stage, suffix in names.items()}
         self._points = {
             stage: {
                 key: point.format(stage=suffix)
@@ -132,6 +147,7 @@ class RoIDistiller(Distiller):
         if ours != self.heads.count:
             print_log(self._who_teaches(name, ours), 'current')
         super().bind(name, student, teacher)
+        rehearse(self)
 
     def _choose(self, stages: int) -> range | list[int]:
         if self.stage is None and stages > 1 and self.centroid_file:
@@ -162,13 +178,19 @@ class RoIDistiller(Distiller):
 
     def _check_heads(self, student: nn.Module, teacher: nn.Module) -> None:
         first = self.stages[0]
-        path = self._points[first]['logits'].partition(':')[0]
-        ours = find_module(student, path)
         suffix = self.heads.suffix(first)
-        theirs = self.heads.layer(first, 'fc_cls')
-        self.num_rows = ours.out_features
-        self.check_counts(ours.out_features - 1, theirs.out_features - 1)
+        own = find_module(student, self._heads[first])
+        other = find_module(teacher, f'{HEAD}{suffix}')
+        check_context(teacher.roi_head, "The teacher's")
+        if self.regional:
+            check_context(
+                student.roi_head, "Cells are asked for: the student's"
+            )
+        self.num_rows = rows_of(own)
+        self.check_counts(self.num_rows - 1, rows_of(other) - 1)
+        self._check_columns(student, teacher)
         self.check_columns(self.num_rows)
+        ours, theirs = own.fc_cls, other.fc_cls
         self.widths = ours.in_features, theirs.in_features
         self.check_widths(
             *self.widths,
@@ -178,14 +200,37 @@ class RoIDistiller(Distiller):
             'the distiller',
         )
         if self.regional:
-            heads = dict(
-                student=find_module(student, path.rpartition('.')[0]),
-                teacher=find_module(teacher, f'{HEAD}{suffix}'),
-            )
-            check_cells(self.cells, heads)
+            check_cells(self.cells, dict(student=own, teacher=other))
         if self.regional and self.cells == 'pool':
             self._check_bins(student, self._points[first]['rois'])
             self._check_bins(teacher, f'{EXTRACTOR}{suffix}')
+
+    def _check_columns(self, student: nn.Module, teacher: nn.Module) -> None:
+        """Raise if a loss needs logits and the heads give something else."""
+        wanted = sorted(LOGITS & self.asked)
+        heads = [
+            (side, find_module(network, path))
+            for stage in self.stages
+            for side, network, path in (
+                ('student', student, self._heads[stage]),
+                ('teacher', teacher, HEAD + self.heads.suffix(stage)),
+            )
+        ]
+        for side, head in heads if wanted else ():
+            name = (
+                f"classification layer of the {side}'s {type(head).__name__}"
+            )
+            check_logits(head.fc_cls, f'The {name}')
+            columns, rows = head.fc_cls.out_features, rows_of(head)
+            if columns != rows:
+                raise UserError(
+                    f'A loss asks for {wanted[0]}, and the {name} has '
+                    f'{columns} outputs for {rows - 1} classes and the '
+                    'background, as required by '
+                    f'{type(head.loss_cls).__name__}; use losses on '
+                    'embeddings, such as NDLoss, or FeatureDistiller on the '
+                    'levels of the neck.'
+                )
 
     def _check_bins(self, network: nn.Module, point: str) -> None:
         """Raise for cells that are finer than the bins of a RoI."""
@@ -233,10 +278,13 @@ class RoIDistiller(Distiller):
             )
 
     def read(
-        self, student: dict, teacher: dict, feats: tuple, samples: list
+        self, student: Records, teacher: dict, feats: tuple, samples: list
     ) -> dict:
         """Return the fields of one step; see :meth:`Distiller.read`."""
-        stages = [self._read_stage(student, feats, s) for s in self.stages]
+        stages = [
+            self._read_stage(student, feats, len(samples), s)
+            for s in self.stages
+        ]
         if len(stages) == 1:
             return stages[0]
         return {
@@ -244,11 +292,13 @@ class RoIDistiller(Distiller):
             for key in stages[0]
         }
 
-    def _read_stage(self, student: dict, feats: tuple, stage: int) -> dict:
-        student = {
-            key: student[f'{key}{stage}'] for key in self._points[stage]
-        }
+    def _read_stage(
+        self, records: Records, feats: tuple, images: int, stage: int
+    ) -> dict:
+        names = {key: f'{key}{stage}' for key in self._points[stage]}
+        student = trained_pass(records, names, "The student's box head")
         own_feats, rois = student['rois'][0][:2]
+        self._check_images(images, student=own_feats, teacher=feats)
         labels = labels_of(student)
         foreground = labels < self.num_rows - 1
         levels = [key for key in student if key.startswith('level')]
@@ -272,6 +322,16 @@ class RoIDistiller(Distiller):
                 knowledge, (student, records), (own_feats, feats), stage
             )
         return knowledge
+
+    def _check_images(self, images: int, **sides: tuple[Tensor, ...]) -> None:
+        """Raise if the image index of a RoI is wrong for a network."""
+        for side, maps in sides.items():
+            if len(maps[0]) != images:
+                raise UserError(
+                    f"The {side}'s backbone returns {len(maps[0])} maps for "
+                    f'{images} images, like TridentNet in training, so the '
+                    f'RoIs of the networks do not correspond; {USE}.'
+                )
 
     def _regions(
         self, knowledge: dict, records: tuple, feats: tuple, stage: int

@@ -1,5 +1,7 @@
 """Logits of RoI cells, for SDD on box heads."""
 
+import inspect
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
@@ -20,6 +22,14 @@ def check_cells(cells: str, heads: dict[str, nn.Module]) -> None:
         heads: ``'student'``, ``'teacher'`` -> box head.
     """
     for side, head in heads.items():
+        inputs = inspect.signature(head.forward).parameters.values()
+        needed = [p.name for p in inputs if p.default is p.empty]
+        if len(needed) > 1:
+            raise UserError(
+                f"RoIDistiller: the {side}'s {type(head).__name__} needs "
+                f'{" and ".join(needed)}, and a cell gives only one input; '
+                'use losses without regional logits, such as KDLoss.'
+            )
         pooled = getattr(head, 'with_avg_pool', False)
         if (cells == 'gap') == pooled:
             continue

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.registry import init_default_scope
+from mmpretrain.models import LinearClsHead
 from mmpretrain.structures import DataSample
 from torch import Tensor
 from torch.nn import functional as F
@@ -215,6 +216,33 @@ def test_widths_differ(tmp_path):
 def test_class_counts_differ(tmp_path):
     with pytest.raises(UserError, match='7 classes, the teacher 10'):
         build(tmp_path, KD, student=tiny_classifier(18, 7))
+
+
+def test_cosines_are_no_logits(tmp_path):
+    """ArcFace scales the cosines of its layer: KD would see 1 / 64 of it."""
+    student = tiny_classifier()
+    student['head'].update(type='ArcFaceClsHead')
+    message = "student's layer 'head.norm_product', a NormProduct, outputs"
+    with pytest.raises(UserError, match=message):
+        build(tmp_path, KD, student=student)
+    norm = dict(loss_norm=dict(type='NormLoss'))
+    build(tmp_path, norm, student=student, connectors=ADAPTOR)
+
+
+@MODELS.register_module(name='TwiceClsHeadOfTests', force=True)
+class TwiceClsHead(LinearClsHead):
+    """One that looks at its images twice."""
+
+    def forward(self, feats):
+        return (super().forward(feats) + super().forward(feats)) / 2
+
+
+def test_a_head_that_runs_twice(tmp_path):
+    student = tiny_classifier()
+    student['head'].update(type='kd_det.TwiceClsHeadOfTests')
+    model = build(tmp_path, KD, student=student)
+    with pytest.raises(UserError, match='TwiceClsHead runs its .* 2 times'):
+        losses_of(model, batch_of())
 
 
 def test_not_a_classifier(tmp_path):
