@@ -33,6 +33,7 @@ from kd_det.preflight.checkpoints import (
 )
 from kd_det.preflight.data import check_data
 from kd_det.preflight.frozen_layers import warn_of_frozen
+from kd_det.preflight.heads import check_heads
 from kd_det.preflight.labels import check_labels
 from kd_det.preflight.loops import check_loops
 from kd_det.preflight.parts import check_parts
@@ -214,6 +215,7 @@ def train(
         check_auto_weights(runner)
         record_connectors(runner)
         check_labels(runner)
+        check_heads(runner)
         check_pretrained(runner)
         warn_of_frozen(runner)
         runner.train()
