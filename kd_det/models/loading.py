@@ -167,10 +167,10 @@ def _check_finite(own: dict, reading: Reading, path: str, side: str) -> None:
         # too
         if value.isfinite().all() or not own[key].isfinite().all():
             continue
-        fix = 'give one from before the training diverged'
+        fix = 'use one from before training diverged'
         if reading.others:
             other = reading.others[0].removesuffix('.')
-            fix += f', or take its other weights: entry={other!r}'
+            fix += f', or use its other weights: entry={other!r}'
         raise UserError(
             f'Checkpoint {path!r} of the {side} has NaN or infinity in '
             f'{key!r}; {fix}.'

@@ -1,1 +1,1 @@
-"""What is checked before a run, so that it stops before its first step."""
+"""Checks before a run, so that errors stop it before its first step."""

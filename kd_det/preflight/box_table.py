@@ -7,24 +7,24 @@ import numpy as np
 
 @dataclass(frozen=True)
 class BoxTable:
-    """N boxes in I images, as a file has them.
+    """N boxes in I images, as stored in a file.
 
     Attributes:
         path: The annotation file.
-        files: Names of the images' files.
+        files: File names of the images.
         sizes: Width and height of each image, (I, 2).
-        ids: Of the boxes.
-        owner_ids: What each says that its image is.
-        owners: Index of that image, -1 where there is none, (N,).
-        category_ids: What each says that its class is.
+        ids: Ids of the boxes.
+        owner_ids: The image id stored with each box.
+        owners: Index of that image, -1 if there is none, (N,).
+        category_ids: The category id stored with each box.
         boxes: Left, top, width and height, (N, 4).
-        areas: As the file states them, (N,).
-        crowd: Whether a box is to be ignored: neither object nor
+        areas: Areas stored in the file, (N,).
+        crowd: Whether a box is an ignore region, neither object nor
             background, (N,).
-        left_out: Whether the file says to leave a box out, (N,).
-        masked: Whether there is a segmentation, (N,).
-        wanted: How boxes are to be written, for messages.
-        elsewhere: What to do where images are missing.
+        left_out: Whether the file marks a box as unused, (N,).
+        masked: Whether a box has a segmentation, (N,).
+        wanted: The expected box format, for messages.
+        elsewhere: What to do about missing images, for messages.
     """
 
     wanted = 'MMDetection wants [left, top, width, height] in pixels'
@@ -47,10 +47,10 @@ class BoxTable:
     masked: np.ndarray
 
     def where(self, index: int) -> str:
-        """Return how to name a box in a message.
+        """Return a description of a box for a message.
 
         Args:
-            index: Of the box.
+            index: Index of the box.
         """
         box = ', '.join(f'{number:.6g}' for number in self.boxes[index])
         owner = self.owners[index]
@@ -65,6 +65,6 @@ class BoxTable:
         return f'[{box}] {place} (annotation {self.ids[index]!r})'
 
     def room(self) -> np.ndarray:
-        """Return each box's image size, or 0 where it has none, (N, 2)."""
+        """Return each box's image size, or 0 if it has no image, (N, 2)."""
         sizes = np.append(self.sizes, np.zeros((1, 2)), axis=0)
         return sizes[self.owners]

@@ -1,17 +1,17 @@
-"""Can the boxes of a data set be meant as they are written?"""
+"""Check that the boxes of a data set are plausible as they are read."""
 
 import numpy as np
 
 from kd_det.errors import UserError
 from kd_det.preflight.box_table import BoxTable
 
-SLACK = 1.0  # pixels that a box may leave its image by: rounding
-FEW = 3  # boxes: fewer prove nothing
+SLACK = 1.0  # pixels that a box may extend beyond its image, for rounding
+FEW = 3  # boxes; fewer are no evidence
 ODD = 0.01  # of the boxes
 SUSPECT = 0.05
 MOST = 0.5
 AREAS = 0.9
-# four numbers (a, b, c, d) of each box as left, top, width, height
+# converters of four numbers (a, b, c, d) to left, top, width, height
 READINGS = {
     'left, top, right, bottom': lambda a, b, c, d: (a, b, c - a, d - b),
     'centre x, centre y, width, height': lambda a, b, c, d: (
@@ -27,10 +27,10 @@ READINGS = {
 
 
 def overhang(boxes: np.ndarray, room: np.ndarray) -> np.ndarray:
-    """Return by how many pixels boxes leave their images, (N,).
+    """Return by how many pixels boxes extend beyond their images, (N,).
 
     Args:
-        boxes: Left, top, width and height, (N, 4).
+        boxes: Boxes as left, top, width and height, (N, 4).
         room: Width and height of their images, (N, 2).
     """
     ends = boxes[:, :2] + boxes[:, 2:]
@@ -38,16 +38,16 @@ def overhang(boxes: np.ndarray, room: np.ndarray) -> np.ndarray:
 
 
 def check_boxes(table: BoxTable, ours: np.ndarray) -> None:
-    """Stop if boxes cannot be meant as they are read.
+    """Raise if boxes are implausible as they are read.
 
     Args:
         table: The boxes.
-        ours: Those of the classes in images of the file, (N,).
+        ours: Mask of boxes of the classes in images of the file, (N,).
 
     Raises:
         UserError: A number is not finite; boxes are fractions of the image;
-            all but a few lie in their images when read otherwise; most leave
-            them; a size is negative, or too often 0.
+            all but a few fit their images only in another format; most extend
+            beyond them; a size is negative, or too often 0.
     """
     finite = np.isfinite(table.boxes).all(axis=1)
     _refuse(table, ~finite, 'a number that is not finite')
@@ -62,7 +62,7 @@ def check_boxes(table: BoxTable, ours: np.ndarray) -> None:
         )
     _check_reading(table, ours)
     sides = table.boxes[:, 2:].min(axis=1)
-    _refuse(table, sides < 0, 'a width or height under 0')
+    _refuse(table, sides < 0, 'a width or height below 0')
     if (sides == 0).sum() > ODD * len(sides):
         _refuse(table, sides == 0, 'a width or height of 0')
 
@@ -87,25 +87,25 @@ def _check_reading(table: BoxTable, ours: np.ndarray) -> None:
     odd = outside | (boxes[:, 2:] < 0).any(axis=1)
     many = odd.sum() >= FEW
     name = _by_area(boxes, table.areas[ours])
-    reason = 'their areas say so'
+    reason = 'their areas match that'
     if not name and many and odd.mean() > SUSPECT:
         name = _by_place(boxes, room)
-        reason = 'read so, they lie in their images'
+        reason = 'as such, they lie in their images'
     if not name and not (many and outside.mean() > MOST):
         return
     places = np.flatnonzero(ours)
     example = places[first(odd)] if odd.any() else places[0]
-    seem = f'seem to be [{name}] ({reason})' if name else 'cannot be meant'
+    seem = f'seem to be [{name}] ({reason})' if name else 'are implausible'
     raise UserError(
         f'The boxes of {table.path!r} {seem}: as they are read, '
-        f'{share(outside)} leave their images, such as '
+        f'{share(outside)} extend beyond their images, such as '
         f'{table.where(example)}; {table.wanted} of the image file: convert '
         'them' + ('.' if name else ', or correct the sizes of the images.')
     )
 
 
 def _by_place(boxes: np.ndarray, room: np.ndarray) -> str:
-    """Return the reading that puts the boxes into their images, or ''."""
+    """Return the box format in which the boxes fit their images, or ''."""
     for name, reading in READINGS.items():
         read = np.stack(reading(*boxes.T), axis=1)
         inside = (overhang(read, room) <= SLACK) & (read[:, 2:] > 0).all(1)
@@ -115,7 +115,7 @@ def _by_place(boxes: np.ndarray, room: np.ndarray) -> str:
 
 
 def _by_area(boxes: np.ndarray, areas: np.ndarray) -> str:
-    """Return the reading that the stated areas prove, or ''."""
+    """Return the box format that agrees with the stored areas, or ''."""
     left, top, right, bottom = boxes.T
     name = 'left, top, right, bottom'
     corners = np.isclose((right - left) * (bottom - top), areas, rtol=0.01)

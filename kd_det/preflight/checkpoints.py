@@ -1,4 +1,4 @@
-"""Does a checkpoint belong to the config that it is used with?"""
+"""Check that a checkpoint belongs to the config it is used with."""
 
 import os.path as osp
 
@@ -14,14 +14,14 @@ from kd_det.models.unwrap import unwrap
 
 
 def check_same_classes(split: Split | None, state: dict, path: str) -> None:
-    """Stop if a checkpoint was trained on another class list.
+    """Raise if a checkpoint was trained with a different class list.
 
-    Of equal length they would load, and every label would be another's.
+    With equally long lists it would load, with wrong labels.
 
     Args:
-        split: The data that are used, if there are any.
+        split: The data that are used, or None.
         state: The checkpoint.
-        path: Where it comes from, for the message.
+        path: Its path, for the message.
 
     Raises:
         UserError: Both lists are known and differ.
@@ -29,9 +29,9 @@ def check_same_classes(split: Split | None, state: dict, path: str) -> None:
     ours, theirs = split and split.classes, stored_classes(state)
     if ours and theirs and tuple(ours) != theirs:
         raise UserError(
-            f'Checkpoint {path!r} was trained on the classes ({few(theirs)}), '
-            f'the config has ({few(ours)}); write its list, in its order, as '
-            'classes=(…) at the top of the config.'
+            f'Checkpoint {path!r} was trained on the classes '
+            f'({few(theirs)}), but the config has ({few(ours)}); write its '
+            'list, in its order, as classes=(…) at the top of the config.'
         )
 
 
@@ -40,12 +40,12 @@ def resumable(cfg: Config, resume: str, data: RunData) -> str | None:
 
     Args:
         cfg: The run's config.
-        resume: ``'auto'`` for the last one of the work dir, or a file.
-        data: Of the run.
+        resume: ``'auto'`` for the last one in the work directory, or a file.
+        data: The run's data.
 
     Raises:
-        FileNotFoundError: No such file.
-        UserError: It is none of training, or of other classes.
+        FileNotFoundError: The file does not exist.
+        UserError: It is not a training checkpoint, or has different classes.
     """
     path = resume
     if resume == 'auto':
@@ -54,33 +54,32 @@ def resumable(cfg: Config, resume: str, data: RunData) -> str | None:
             return None
     elif not osp.isfile(resume):
         raise FileNotFoundError(
-            f'There is no checkpoint {resume!r} to resume from; give a '
-            'file, or --resume alone for the last one of the work dir.'
+            f'There is no checkpoint {resume!r} to resume from; give a file, '
+            'or --resume alone for the last one in the work directory.'
         )
     state = CheckpointLoader.load_checkpoint(path, 'cpu')
     meta = state.get('meta') or {}
     if 'optimizer' not in state or not {'epoch', 'iter'} <= {*meta}:
         raise UserError(
             f'Checkpoint {path!r} has no optimizer, epoch and iteration, so '
-            'nothing can be resumed from it; give one of training, or start '
-            'from its weights with --cfg-options load_from=FILE.'
+            'training cannot resume from it; give a training checkpoint, or '
+            'start from its weights with --cfg-options load_from=FILE.'
         )
     check_same_classes(data.train, state, path)
     return path
 
 
 def check_resumed_keys(runner: Runner, path: str) -> None:
-    """Stop if a checkpoint of training is another network's.
+    """Raise if a training checkpoint belongs to a different network.
 
-    MMEngine would load what fits and begin the rest anew.
+    MMEngine would load what fits and initialise the rest.
 
     Args:
-        runner: Before training.
-        path: The checkpoint that it will resume from.
+        runner: The runner, before training.
+        path: The checkpoint to resume from.
 
     Raises:
-        UserError: Naming keys that are missing, unexpected or of another
-            shape.
+        UserError: Keys are missing, unexpected or of a different shape.
     """
     model = unwrap(runner.model)
     state = CheckpointLoader.load_checkpoint(path, 'cpu')
@@ -89,7 +88,7 @@ def check_resumed_keys(runner: Runner, path: str) -> None:
     )
     if problems:
         raise UserError(
-            f'Checkpoint {path!r} is no checkpoint of this run: '
+            f'Checkpoint {path!r} is not a checkpoint of this run: '
             f'{"; ".join(problems)}; resume with the config it was trained '
             'with, or start from its weights with --cfg-options '
             'load_from=FILE.'

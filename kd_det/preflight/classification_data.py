@@ -1,4 +1,4 @@
-"""What can be known to be wrong with a classification data set."""
+"""Check a classification data set for errors."""
 
 import inspect
 import os.path as osp
@@ -18,23 +18,23 @@ from kd_det.preflight.image_folders import (
 
 
 def check_classification(leaf: dict, split: str) -> DataReport | None:
-    """Check the folder and the files of a data set of MMPretrain.
+    """Check the folder and files of an MMPretrain data set.
 
-    CIFAR, CUB-200, and folder trees with or without a list of the images
-    (ImageNet); others are only kept from downloading.
+    Supports CIFAR, CUB-200, and folder trees with or without an image list
+    (ImageNet); other data sets are only kept from downloading.
 
     Args:
-        leaf: The config of the data set.
+        leaf: The data set's config.
         split: Which loader reads it, for messages.
 
     Returns:
-        What it holds, where that is counted.
+        A report of its contents, or None if they are not counted.
 
     Raises:
         FileNotFoundError: A folder or a file is missing.
-        UserError: The data set would download; its classes are not those of
-            its folders or files, a class has no image, or a label none of
-            the classes.
+        UserError: The data set would download; its classes differ from its
+            folders or files, a class has no image, or a label is not of the
+            classes.
     """
     kind = type_of(leaf)
     _check_offline(leaf, kind)
@@ -53,7 +53,7 @@ def check_classification(leaf: dict, split: str) -> DataReport | None:
 
 def _check_offline(leaf: dict, kind: type) -> None:
     offers = inspect.signature(kind).parameters.get('download')
-    if offers is None or hasattr(kind, 'layout'):  # ours do not
+    if offers is None or hasattr(kind, 'layout'):  # ours do not download
         return
     if leaf.get('download', offers.default):
         ours = {'CIFAR10', 'CIFAR100'} & {kind.__name__}
@@ -63,7 +63,7 @@ def _check_offline(leaf: dict, kind: type) -> None:
             else 'put its files in place and write download=False'
         )
         raise UserError(
-            f'Data set {kind.__name__} would download what is missing; {fix}.'
+            f'Data set {kind.__name__} would download missing files; {fix}.'
         )
 
 
@@ -81,8 +81,8 @@ def _check_cifar(dataset) -> None:
         )
     if classes != names:
         raise UserError(
-            f'The classes are {len(classes)}, or stand in another order than '
-            f'the {len(names)} of {layout.name} in {root!r} ({few(names)}); '
+            f'The {len(classes)} classes differ in number or order from the '
+            f'{len(names)} of {layout.name} in {root!r} ({few(names)}); '
             'leave classes out of the config.'
         )
 

@@ -1,4 +1,4 @@
-"""A COCO json as columns, each of the type that is read later."""
+"""A COCO json as columns of checked types."""
 
 import json
 import os.path as osp
@@ -12,28 +12,28 @@ import numpy as np
 from kd_det.errors import UserError
 from kd_det.preflight.box_table import BoxTable
 
-# what MMDetection reads of a COCO json
+# the keys that MMDetection reads from a COCO json
 NEEDED = {
     'images': ('id', 'file_name', 'height', 'width'),
     'annotations': ('id', 'image_id', 'category_id', 'bbox', 'area'),
     'categories': ('id', 'name'),
 }
 MAX = sys.float_info.max
-# of two entries with one id: what tells them apart, and the fix
+# for two entries with the same id: the key that tells them apart, the fix
 TWICE = dict(
     images=(
         'file_name',
-        'and the boxes of both would be taken for the second; give each an '
-        'id of its own, and its annotations the same as image_id',
+        'so the boxes of both would be assigned to the second; give each its '
+        'own id, and the same image_id to its annotations',
     ),
     annotations=(
         'image_id',
-        'and the first would be lost; number the annotations anew from 1',
+        'so the first would be lost; renumber the annotations from 1',
     ),
     categories=(
         'name',
-        'and their objects would become one class; give each an id of its '
-        'own, and its annotations the same as category_id',
+        'so their objects would become one class; give each its own id, and '
+        'the same category_id to its annotations',
     ),
 )
 
@@ -43,8 +43,8 @@ class CocoTable(BoxTable):
     """The boxes of a COCO json.
 
     Attributes:
-        image_ids: Of the images.
-        names: Of the categories, as the file has them, by id.
+        image_ids: Ids of the images.
+        names: Id -> name of the categories in the file.
     """
 
     image_ids: list
@@ -55,14 +55,13 @@ def read_coco(path: str, split: str) -> CocoTable:
     """Read the columns of a COCO json.
 
     Args:
-        path: The file.
+        path: The annotation file.
         split: Which loader reads it, for messages.
 
     Raises:
-        FileNotFoundError: No such file.
-        UserError: It is no COCO json; a value has another type than is
-            needed; an id occurs twice; annotations refer to images by
-            something else than their ids.
+        FileNotFoundError: The file does not exist.
+        UserError: It is not a COCO json; a value has the wrong type; an id
+            occurs twice; annotations do not refer to images by their ids.
     """
     if not osp.isfile(path):
         raise FileNotFoundError(
@@ -93,7 +92,7 @@ def read_coco(path: str, split: str) -> CocoTable:
 
 
 def _read(path: str) -> list[dict[str, list]]:
-    """Return the columns of each part that are needed."""
+    """Return the needed columns of each part."""
     try:
         with open(path) as file:
             table = json.load(file)
@@ -125,7 +124,7 @@ def _read(path: str) -> list[dict[str, list]]:
 
 
 def _check_ids(part: str, columns: dict[str, list], path: str) -> None:
-    """Stop unless all entries of a part can be told apart."""
+    """Raise unless the ids of a part's entries are valid and unique."""
     ids = columns['id']
     kinds = {*map(type, ids)}
     for kind in kinds:
@@ -135,7 +134,7 @@ def _check_ids(part: str, columns: dict[str, list], path: str) -> None:
                 f'Entry {index} of "{part}" of {path!r} has the id '
                 f'{ids[index]!r}; a whole number is accepted.'
             )
-    # NumPy would make all of them text, and find none of the numbers
+    # NumPy would convert all of them to text, and find no number
     if str in kinds and len(kinds) > 1 and part != 'annotations':
         raise UserError(
             f'Some ids of "{part}" of {path!r} are text and some are '
@@ -161,8 +160,8 @@ def _check_texts(
     for key, name in zip(images['id'], images['file_name']):
         if not isinstance(name, str):
             raise UserError(
-                f'Image {key!r} of {path!r} has the file_name {name!r}; the '
-                'path of a file, as text, is accepted.'
+                f'Image {key!r} of {path!r} has the file_name {name!r}; a '
+                'file path, as text, is accepted.'
             )
     for key, name in zip(categories['id'], categories['name']):
         if isinstance(name, bool) or not isinstance(name, (str, Real)):
@@ -186,12 +185,12 @@ def _numbers(
         return np.zeros(shape)
     try:
         array = np.array(values)
-    except ValueError:  # lists of several lengths
+    except ValueError:  # lists of different lengths
         array = np.array(None)
     if array.dtype.kind in 'biuf' and array.shape == shape:
         return array.astype(float)
     odd = [i for i, v in enumerate(values) if not _is_number(v, width)]
-    if not odd:  # integers of many digits
+    if not odd:  # very large integers
         return np.array(values, float)
     accepted = 'a number' if width is None else f'a list of {width} numbers'
     raise UserError(
@@ -225,17 +224,17 @@ def _is_number(value: object, width: int | None) -> bool:
 
 
 def find(wanted: list, ids: Collection, noun: str, path: str) -> np.ndarray:
-    """Return the place in ``ids`` of each reference, or -1, (N,).
+    """Return the index in ``ids`` of each reference, or -1, (N,).
 
     Args:
-        wanted: The references of the annotations.
-        ids: Of the entries that they refer to.
-        noun: Of those.
+        wanted: Ids that the annotations refer to.
+        ids: Ids of the entries referred to.
+        noun: Name of such an entry, for messages.
         path: The file, for messages.
 
     Raises:
-        UserError: A reference is no id, or all would be found if they were
-            written otherwise.
+        UserError: A reference is not an id, or all would match if written
+            differently.
     """
     place = {key: index for index, key in enumerate(ids)}
     try:
@@ -243,21 +242,21 @@ def find(wanted: list, ids: Collection, noun: str, path: str) -> np.ndarray:
     except TypeError:
         key = next(k for k in wanted if isinstance(k, (list, dict)))
         raise UserError(
-            f'An annotation of {path!r} has {noun}_id={key!r}; the id of '
-            f'one {noun} is accepted.'
+            f'An annotation of {path!r} has {noun}_id={key!r}; the id of one '
+            f'{noun} is accepted.'
         ) from None
     lost = found < 0
     reason = _why_lost({*wanted}, place) if lost.any() else ''
     if reason:
         raise UserError(
             f'{noun}_id of {lost.sum()} of the {len(found)} annotations of '
-            f'{path!r} is the id of no {noun}: {reason}.'
+            f'{path!r} is not the id of any {noun}: {reason}.'
         )
     return found
 
 
 def _why_lost(used: set, ids: dict) -> str:
-    """Return how references should have been written, or ''."""
+    """Return how the references should be written, or ''."""
     known = {str(key): key for key in ids}
     for key in used.difference(ids):
         if str(key) in known:

@@ -1,4 +1,4 @@
-"""Do the data that a config names fit its classes?"""
+"""Check that a config's data match its classes."""
 
 import os.path as osp
 
@@ -19,22 +19,23 @@ def check_data(
 ) -> list[DataReport]:
     """Check the data that a config names against its classes.
 
-    COCO annotation files, and what :func:`check_classification` knows.
+    Covers COCO annotation files, and the data sets of
+    :func:`check_classification`.
 
     Args:
         cfg: The run's config, or its data.
-        splits: Which of ``train``, ``val``, ``test`` will be read.
+        splits: The splits to check, of ``train``, ``val`` and ``test``.
 
     Returns:
-        Of each annotation file, what it holds and what may be an error.
+        A report for each annotation file, with its contents and warnings.
 
     Raises:
         FileNotFoundError: A file, a folder or an image is missing.
-        UserError: A type of data set is unknown; an annotation file is no
-            COCO json, its categories do not include the classes, stand in
-            another order, or no object uses them; data sets have other
-            classes than the first, or metrics other annotations than the
-            data set; see also :func:`check_classification`.
+        UserError: A data set type is unknown; an annotation file is not a COCO
+            json, its categories lack a class, are in a different order, or
+            have no object; data sets differ in their classes, or metrics use
+            different annotations than the data set; see also
+            :func:`check_classification`.
     """
     data = RunData.of(cfg)
     found = [s for s in (getattr(data, name) for name in splits) if s]
@@ -63,22 +64,22 @@ def check_data(
 
 
 def _is_scored(split: Split) -> bool:
-    """Return whether anything compares predictions with the truth."""
+    """Return whether predictions are compared with the ground truth."""
     return any(not metric.get('format_only') for metric in split.metrics)
 
 
 def _check_class_file(leaf: Leaf) -> None:
     classes = (leaf.cfg.get('metainfo') or {}).get('classes')
-    # MMEngine would read a file, and take any other text as the classes
+    # MMEngine reads it if it is a file, otherwise uses the text as classes
     if isinstance(classes, str) and not osp.isfile(classes):
         raise UserError(
-            f'metainfo has classes={classes!r}, which is no file; write '
-            f'a tuple of names: classes=({classes!r},).'
+            f'metainfo has classes={classes!r}, which is not a file; write a '
+            f'tuple of names: classes=({classes!r},).'
         )
 
 
 def _check_classes(splits: list[Split]) -> None:
-    """Stop unless all detection data have one list of classes."""
+    """Raise unless all detection data sets have the same classes."""
     leaves = [
         (split.name, leaf)
         for split in splits
@@ -90,7 +91,8 @@ def _check_classes(splits: list[Split]) -> None:
         if leaf.classes != first.classes:
             raise UserError(
                 f'The {name} data set {leaf.source!r} has the classes '
-                f'({few(leaf.classes)}), and {first.source!r} has '
-                f'({few(first.classes)}): a label would be two things; write '
-                'classes=(…) at the top of the config, and none in metainfo.'
+                f'({few(leaf.classes)}), but {first.source!r} has '
+                f'({few(first.classes)}), so labels would be ambiguous; '
+                'write classes=(…) at the top of the config, and none in '
+                'metainfo.'
             )

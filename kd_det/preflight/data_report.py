@@ -1,4 +1,4 @@
-"""DataReport: what was found in a data set, for the log of a run."""
+"""DataReport: the contents of a data set and warnings, for the log."""
 
 from dataclasses import dataclass, field
 from logging import Logger
@@ -6,14 +6,14 @@ from logging import Logger
 
 @dataclass
 class DataReport:
-    """What a data set holds, and what in it may be an error.
+    """The contents of a data set, and warnings of possible errors.
 
     Attributes:
         split: Which loader reads it.
         source: Its annotation file or folder.
         facts: Counts by name.
-        warnings: Sentences, each with an example and what can be done.
-        images: Paths of its images, where they lie on this disk.
+        warnings: Sentences, each with an example and a fix.
+        images: Paths of its images, if they are local.
     """
 
     split: str
@@ -27,17 +27,17 @@ class DataReport:
         return f'{self.split} data {self.source!r}: {facts}.'
 
     def log(self, logger: Logger) -> None:
-        """Write it to a log: the facts, and each warning."""
+        """Log the facts and each warning."""
         logger.info(str(self))
         for warning in self.warnings:
             logger.warning(f'{self.split} data {self.source!r}: {warning}')
 
 
 def tell_shared(reports: list[DataReport]) -> None:
-    """Warn of images that are both trained on and evaluated on.
+    """Warn about images used for both training and evaluation.
 
     Args:
-        reports: Of all data sets of a run.
+        reports: Reports of all data sets of a run.
     """
     trained = set().union(*(r.images for r in reports if r.split == 'train'))
     for report in reports:
@@ -45,6 +45,6 @@ def tell_shared(reports: list[DataReport]) -> None:
         if shared and report.split != 'train':
             report.warnings.append(
                 f'{len(shared):,} of the {len(report.images):,} images are '
-                f'trained on too, the first {min(shared)!r}; the score says '
-                'little about other images: take them out of one set.'
+                f'also trained on, the first {min(shared)!r}, so the score '
+                'says little about unseen images; remove them from one set.'
             )

@@ -1,4 +1,4 @@
-"""Does a COCO json hold the classes, usable boxes and the images?"""
+"""Check that a COCO json has the classes, usable boxes and images."""
 
 import numpy as np
 
@@ -18,23 +18,23 @@ def check_coco(
     split: str,
     labelled: bool = True,
 ) -> DataReport:
-    """Check the annotation file and the images of a detection data set.
+    """Check the annotation file and images of a detection data set.
 
     Args:
-        leaf: The config of the data set.
+        leaf: The data set's config.
         path: Its annotation file.
         classes: Its class names.
         split: Which loader reads it, for messages.
-        labelled: Whether boxes are needed.
+        labelled: Whether boxes are required; default: True.
 
     Returns:
-        What it holds, and what may be an error.
+        A report of its contents, with warnings.
 
     Raises:
         FileNotFoundError: The file or an image is missing.
-        UserError: The file is no COCO json, its categories do not include
-            the classes, stand in another order, or no object uses them; ids,
-            boxes or image sizes cannot be meant as they are written.
+        UserError: The file is not a COCO json, its categories lack a class,
+            are in a different order, or have no object; ids, boxes or image
+            sizes are implausible.
     """
     table = read_coco(path, split)
     _check_categories(table, classes, split)
@@ -70,20 +70,20 @@ def _check_categories(
     order = tuple(name for name in names if name in classes)
     if order != tuple(classes) and split == 'train':
         raise UserError(
-            f'The classes stand in another order than in {path!r}, and the '
+            f'The classes are in a different order than in {path!r}, and the '
             f'labels would follow the file; write classes={order}.'
         )
     if order != tuple(classes):
-        # what is trained has the training file's order: no list fits both
+        # the model has the training file's order, so no list fits both
         raise UserError(
             f'{path!r} lists its categories as {order}, and the labels would '
-            'follow it; bring the entries of its "categories" into the '
-            f'order of the classes, {tuple(classes)}, and leave their ids.'
+            'follow it; put the entries of its "categories" in the order of '
+            f'the classes, {tuple(classes)}, and keep their ids.'
         )
 
 
 def _check_some(table: CocoTable, split: str) -> None:
-    """Stop unless there are images and annotations."""
+    """Raise unless there are images and annotations."""
     if not table.files:
         raise UserError(
             f'{table.path!r} has no images; give a file with at least one, or '
@@ -94,9 +94,9 @@ def _check_some(table: CocoTable, split: str) -> None:
     fix = 'give a file with boxes of the classes'
     if split == 'train':
         fix += (
-            "; every method also trains the student's own losses, which need "
-            'them: a teacher can draw them (docs/user_guides/faq.md, "Can I '
-            'train on images without labels?")'
+            "; every method also uses the student's own losses, which need "
+            'them; a teacher can predict them (docs/user_guides/faq.md, "Can '
+            'I train on images without labels?")'
         )
     raise UserError(
         f'{table.path!r} has {counted(len(table.files), "image")} and no '
@@ -105,7 +105,7 @@ def _check_some(table: CocoTable, split: str) -> None:
 
 
 def _labels(table: CocoTable, classes: tuple[str, ...]) -> np.ndarray:
-    """Return the class of each box, or -1 for none of them, (N,)."""
+    """Return the class index of each box, or -1, (N,)."""
     path, used = table.path, table.category_ids
     found = find(used, table.names, 'category', path)
     names = [str(name) for name in table.names.values()]
@@ -119,15 +119,14 @@ def _labels(table: CocoTable, classes: tuple[str, ...]) -> np.ndarray:
             f'{tuple(classes)}; it uses ids {few(ids)}, the categories have '
             f'{few([*map(str, table.names)])}.'
         )
-    # regions to be ignored are often given a number of their own
+    # ignore regions often have their own category id
     lost = (found < 0) & ~table.crowd & ~table.left_out
     if lost.any():
         index = first(lost)
         raise UserError(
-            f'{share(lost)} annotations of {path!r} have a category id that '
-            f'no category has and would be left out, the first '
-            f'{used[index]!r}: {table.where(index)}; add the category, or '
-            'take them out.'
+            f'{share(lost)} annotations of {path!r} have an unknown category '
+            f'id and would be left out, the first {used[index]!r}: '
+            f'{table.where(index)}; add the category, or remove them.'
         )
     return labels
 
@@ -149,26 +148,26 @@ def _left_out(table: CocoTable) -> dict[str, np.ndarray]:
 def _tell_ids(
     table: CocoTable, classes: tuple[str, ...], report: DataReport
 ) -> None:
-    """Say what kd_det reads in another way than MMDetection alone."""
+    """Warn where kd_det reads a file differently than MMDetection alone."""
     odd = [key for key in table.ids if not is_plain_id(key)]
-    if odd and report.split != 'train':  # they matter to evaluation alone
+    if odd and report.split != 'train':  # they only affect evaluation
         report.warnings.append(
-            f'the annotation id {odd[0]!r} is no match or an error to '
-            'pycocotools; kd_det numbers the annotations from 1 as it reads '
-            'them, while MMDetection alone would count a found object as '
-            'missed, or stop: number them from 1 in the file to score the '
-            'same there.'
+            f'the annotation id {odd[0]!r} counts as no match or an error in '
+            'pycocotools; kd_det renumbers the annotations from 1 when '
+            'reading, while MMDetection alone would count a detected object '
+            'as missed, or stop: number them from 1 in the file to get the '
+            'same score there.'
         )
     order = [key for key, name in table.names.items() if str(name) in classes]
     if order != sorted(order) and report.split != 'train':
         report.warnings.append(
-            f'the category ids are not in ascending order ({few(order)}), '
-            'and the table that CocoMetric prints with classwise=True names '
-            "another class's AP; kd_det's own reports do not: number the "
-            'categories in their order to use that table.'
+            f'the category ids are not in ascending order ({few(order)}), so '
+            'the table that CocoMetric prints with classwise=True swaps the '
+            "APs of classes; kd_det's own reports do not: number the "
+            'categories in order to use that table.'
         )
     if any(not isinstance(name, str) for name in table.names.values()):
         report.warnings.append(
-            'its category names are numbers; kd_det reads them as text, while '
-            'MMDetection alone would find no class: write them as text.'
+            'its category names are numbers; kd_det reads them as text, '
+            'while MMDetection alone would find no class: write them as text.'
         )

@@ -1,4 +1,4 @@
-"""Errors of other packages that a user can mend, as one sentence."""
+"""Explain errors of other packages that a user can fix."""
 
 import linecache
 import re
@@ -8,7 +8,7 @@ from types import FrameType
 from kd_det.errors import nearest
 from kd_det.registry import HOOKS, MODELS
 
-# Packages whose parts a config names; what fails in other code is a bug.
+# Packages whose parts a config names; an error in other code is a bug.
 PACKAGES = {
     'mmcv',
     'mmdet',
@@ -19,22 +19,22 @@ PACKAGES = {
     'torch',
     'torchvision',
 }
-# What their constructors raise at a value that they do not take.
+# What their constructors raise for a value that they do not accept.
 REFUSALS = (AssertionError, KeyError, RuntimeError, TypeError, ValueError)
 
 
 def sentence_of(error: Exception) -> str | None:
-    """Return what a user can do about an error, or None for a bug.
+    """Return a sentence on how to fix an error, or None for a bug.
 
     Args:
-        error: As it was caught, with its traceback.
+        error: The caught error, with its traceback.
     """
     frames = list(traceback.walk_tb(error.__traceback__))
     image = _unreadable_image(error, [frame for frame, _ in frames])
     if image:
         return (
-            f'{image} cannot be read, since it is no image or damaged; copy '
-            'it again, or take it out of the data set.'
+            f'{image} cannot be read, since it is not an image or damaged; '
+            'copy it again, or remove it from the data set.'
         )
     channels = _channels(error, [frame for frame, _ in frames])
     if channels:
@@ -52,8 +52,8 @@ def sentence_of(error: Exception) -> str | None:
         hint = nearest(kind.removeprefix('kd_det.'), names)
         return (
             f'The config has the type {kind!r}, which is not in the {where} '
-            'registry; correct the name, or write its scope with it '
-            f"(type='kd_det.…' or _scope_='kd_det'){hint or '.'}"
+            "registry; correct the name, or add its scope (type='kd_det.…' "
+            f"or _scope_='kd_det'){hint or '.'}"
         )
     builds = [
         index
@@ -66,7 +66,7 @@ def sentence_of(error: Exception) -> str | None:
     if not inside:  # raised by the call itself
         return (
             f'The config does not fit a type it names ({text}); correct the '
-            'key, or take it out.'
+            'key, or remove it.'
             if '__init__()' in text
             else None
         )
@@ -85,7 +85,7 @@ def sentence_of(error: Exception) -> str | None:
 
 
 def _channels(error: Exception, frames: list[FrameType]) -> str | None:
-    """Return what to do about grey images where colour is taken, and back."""
+    """Return a fix for a mismatch of greyscale and colour images."""
     text = str(error)
     named = re.search(r'to have (\d+) channels, but got (\d+)', text)
     shape = re.search(r'torch\.Size\(\[(\d+), ', text)
@@ -101,11 +101,11 @@ def _channels(error: Exception, frames: list[FrameType]) -> str | None:
         return None
     kind = 'grayscale' if taken == '1' else 'color'
     return (
-        f'The images that the pipeline loads have {given} channel'
-        f'{"" if given == "1" else "s"}, and the network takes {taken}; write '
-        f'LoadImageFromFile(color_type={kind!r}) in every pipeline, or '
-        f'in_channels={given} of the backbone and as many means in its '
-        'data_preprocessor.'
+        f'The images that the pipeline loads have {given} '
+        f'channel{"" if given == "1" else "s"}, but the network takes '
+        f'{taken}; write LoadImageFromFile(color_type={kind!r}) in every '
+        f'pipeline, or in_channels={given} of the backbone and as many means '
+        'in its data_preprocessor.'
     )
 
 
@@ -118,7 +118,7 @@ def _custom_import(error: Exception) -> str | None:
     return (
         f'custom_imports of the config names {module!r}, which cannot be '
         f'imported ({reason}); correct the name, or start the tool in the '
-        'folder that its first part is in.'
+        'folder that contains the package.'
     )
 
 
@@ -138,7 +138,7 @@ def _short_arguments(arguments: dict) -> str:
 
 
 def _unreadable_image(error: Exception, frames: list[FrameType]) -> str | None:
-    # a worker process sends the text of the error alone, with its trace
+    # a worker process sends only the error's text and its traceback
     said = r'^(?:AssertionError: )?failed to load image: (.+)'
     named = re.search(said, str(error), re.M)
     if named and isinstance(error, AssertionError):

@@ -1,4 +1,4 @@
-"""A student from random weights must be able to learn all of them."""
+"""Warn about frozen layers with random weights."""
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -8,13 +8,13 @@ from kd_det.preflight.pretrained_weights import pretrained
 
 
 def warn_of_frozen(runner) -> None:
-    """Warn if parts of a backbone are held still at random weights.
+    """Warn if parts of a backbone are frozen at random weights.
 
-    MMDetection's configs freeze stages and batch norms, since they begin
-    with pretrained weights.
+    MMDetection's configs freeze stages and batch norms, since they start from
+    pretrained weights.
 
     Args:
-        runner: Before its training.
+        runner: The runner, before training.
     """
     if runner.cfg.get('load_from') or runner.cfg.get('resume'):
         return
@@ -31,15 +31,15 @@ def warn_of_frozen(runner) -> None:
             f'{place}.backbone.{key}={new}' for key, (_, new) in mend.items()
         )
         runner.logger.warning(
-            f'The {type(backbone).__name__} begins with random weights, and '
-            f'{found} holds some of them still; give it weights '
-            f'({place}.backbone.init_cfg), or let it learn: --cfg-options '
+            f'The {type(backbone).__name__} starts from random weights, but '
+            f'some of them are frozen by {found}; give it weights '
+            f'({place}.backbone.init_cfg), or train them: --cfg-options '
             f'{options}.'
         )
 
 
 def frozen_keys(backbone: nn.Module) -> dict[str, tuple[object, object]]:
-    """Return argument -> what it is and what lets all weights learn."""
+    """Return argument -> its value and the value that trains all weights."""
     mend = {}
     stages = getattr(backbone, 'frozen_stages', -1)
     if isinstance(stages, int) and stages >= 0:

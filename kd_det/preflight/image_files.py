@@ -1,4 +1,4 @@
-"""Are the images of a data set there, and as large as its file says?"""
+"""Check that the images of a data set exist and have the stated sizes."""
 
 import os
 import os.path as osp
@@ -13,27 +13,27 @@ from kd_det.preflight.box_table import BoxTable
 from kd_det.preflight.boxes import SLACK, overhang
 from kd_det.preflight.data_report import DataReport
 
-LOOKED_AT = 512  # images, evenly spread; so many again among suspects
-ODD = 0.01  # of them: below it, wrong sizes are only told
-# what Pillow raises at files that OpenCV may still read
+LOOKED_AT = 512  # images, evenly spaced; as many again among suspects
+ODD = 0.01  # of them; fewer wrong sizes are only a warning
+# what Pillow raises for files that OpenCV may still read
 UNREAD = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-ORIENTATION = 0x0112  # the EXIF tag
+ORIENTATION = 0x0112  # EXIF tag
 TURNED = (5, 6, 7, 8)  # its values that swap width and height
 UPRIGHT = ('turbojpeg', 'tifffile')  # decoders that ignore it
-STORED = dict(color_type='color_ignore_orientation')  # loads it unturned
+STORED = dict(color_type='color_ignore_orientation')  # loads it unrotated
 
 
 def check_images(table: BoxTable, leaf: dict, report: DataReport) -> None:
-    """Check the images of a data set that lie on this disk.
+    """Check the local images of a data set.
 
     Args:
-        table: Files, sizes and boxes.
-        leaf: The config of the data set.
+        table: Files, sizes and boxes of the data set.
+        leaf: The data set's config.
         report: Receives counts and warnings.
 
     Raises:
         FileNotFoundError: An image is missing.
-        UserError: Some cannot be read, or have another size.
+        UserError: Some cannot be read, or have a different size.
     """
     prefix = (leaf.get('data_prefix') or {}).get('img', '')
     folder = osp.join(leaf.get('data_root') or '', prefix)
@@ -54,17 +54,17 @@ def check_images(table: BoxTable, leaf: dict, report: DataReport) -> None:
 
 
 def check_readable(folder: str, names: list[str]) -> int:
-    """Stop if one of some images, evenly spread, is none.
+    """Raise if one of the checked, evenly spaced images cannot be read.
 
     Args:
-        folder: Where they are.
-        names: Paths in it.
+        folder: Folder of the images.
+        names: Image paths in the folder.
 
     Returns:
-        How many were looked at.
+        The number of images checked.
 
     Raises:
-        UserError: Naming an image that cannot be read.
+        UserError: An image cannot be read.
     """
     chosen = _spread(len(names))
     for index in chosen:
@@ -73,19 +73,19 @@ def check_readable(folder: str, names: list[str]) -> int:
 
 
 def check_there(folder: str, names: list[str], path: str, fix: str) -> None:
-    """Stop if images that an annotation file names are not there.
+    """Raise if images that an annotation file names do not exist.
 
     Args:
-        folder: Where they should be.
-        names: Paths in it.
+        folder: Folder where they should be.
+        names: Image paths in the folder.
         path: The annotation file, for the message.
-        fix: What to do where nothing better is known.
+        fix: What to do if no better advice is known.
 
     Raises:
         FileNotFoundError: At least one is missing.
     """
     folders = {osp.dirname(name) for name in names}
-    # one look into each folder, not one for each image
+    # list each folder once, instead of looking for each image
     there = {part: _files(osp.join(folder, part)) for part in folders}
     absent = [
         name
@@ -106,20 +106,20 @@ def _files(folder: str) -> set[str]:
 
 
 def _where(folder: str, name: str, there: dict[str, set[str]]) -> str:
-    """Return what may bring a missing image to light, or ''."""
+    """Return a hint at where a missing image may be, or ''."""
     if '\\' in name:
-        return 'write its path with /, as all systems read it.'
+        return 'write its path with /, which all systems accept.'
     file = osp.basename(name)
     if file != name and osp.isfile(osp.join(folder, file)):
-        return f'{file!r} is there: take the folder out of its name.'
+        return f'{file!r} exists: remove the folder from its name.'
     for other in there[osp.dirname(name)]:
         if _alike(other) == _alike(file):
-            return f'{other!r} is there: write its name the same.'
+            return f'{other!r} exists: write its name like this.'
     return ''
 
 
 def _alike(name: str) -> str:
-    """Return a name without what systems change: case, form of accents."""
+    """Return a name without case and Unicode form, which systems change."""
     return unicodedata.normalize('NFC', name).casefold()
 
 
@@ -127,7 +127,7 @@ def loader_of(pipeline: list[dict] | None) -> dict | None:
     """Return the step of a pipeline that reads an image file, or None.
 
     Args:
-        pipeline: Of a data set.
+        pipeline: The pipeline of a data set.
     """
     for step in pipeline or ():
         if str(step.get('type')).endswith('LoadImageFromFile'):
@@ -138,14 +138,14 @@ def loader_of(pipeline: list[dict] | None) -> dict | None:
 def read_size(path: str, loader: dict) -> tuple[int, int]:
     """Return width and height of an image as a pipeline loads it.
 
-    Only the head of the file is read, unless its format is unusual.
+    Only the file's header is read, unless its format is unusual.
 
     Args:
         path: The file.
         loader: See :func:`loader_of`.
 
     Raises:
-        UserError: It is no image.
+        UserError: It is not an image.
     """
     try:
         with Image.open(path) as image:
@@ -167,8 +167,8 @@ def _decode(path: str) -> np.ndarray:
         image = None
     if image is None:
         raise UserError(
-            f'The image {path!r} cannot be read, since it is no image or '
-            'damaged; copy it again, or take it out of the data set.'
+            f'The image {path!r} cannot be read, since it is not an image or '
+            'damaged; copy it again, or remove it from the data set.'
         )
     return image
 
@@ -181,22 +181,22 @@ def check_sizes(
     loader: dict,
     path: str,
 ) -> tuple[int, list[str]]:
-    """Compare the size of some images with what the annotations say.
+    """Compare the size of some images with that in the annotations.
 
     Args:
-        folder: Where they are.
-        files: Their paths in it.
-        sizes: Width and height by the annotations, (I, 2).
+        folder: Folder of the images.
+        files: Paths of the images in the folder.
+        sizes: Width and height in the annotations, (I, 2).
         suspects: Indices of images that are more likely to be wrong.
         loader: See :func:`loader_of`.
         path: The annotation file, for messages.
 
     Returns:
-        How many were looked at, and warnings.
+        The number of images checked, and warnings.
 
     Raises:
-        UserError: An image cannot be read, or more than one in a hundred
-            has another size.
+        UserError: An image cannot be read, or more than 1 % have a different
+            size.
     """
     chosen = {*_spread(len(files)).tolist()}
     chosen |= {*suspects[_spread(len(suspects))].tolist()}
@@ -211,16 +211,16 @@ def check_sizes(
     stated = tuple(sizes[index].tolist())
     loaded = f'{size[0]}x{size[1]}'
     text = (
-        f'{len(wrong)} of the {len(chosen)} images looked at have another '
-        f'size than {path!r} says, the first {files[index]!r}: {loaded} '
-        f'pixels as it is loaded, {stated[0]:g}x{stated[1]:g} by the file'
+        f'{len(wrong)} of the {len(chosen)} images checked differ in size '
+        f'from {path!r}, the first {files[index]!r}: {loaded} pixels as '
+        f'loaded, {stated[0]:g}x{stated[1]:g} in the file'
     )
     as_stored = read_size(osp.join(folder, files[index]), STORED)
     fix = 'write the width and height of the images, and boxes that fit them'
     if as_stored == stated:
         fix = (
-            'its EXIF data turn it: write width and height as loaded, and '
-            'boxes in the turned image, or turn the files for good'
+            'its EXIF data rotate it: write the width and height as loaded, '
+            'and boxes in the rotated image, or rotate the files'
         )
     if len(wrong) > ODD * len(chosen):
         raise UserError(f'{text}; {fix}.')
@@ -228,7 +228,7 @@ def check_sizes(
 
 
 def _spread(count: int) -> np.ndarray:
-    """Return up to ``LOOKED_AT`` indices, evenly spread."""
+    """Return up to ``LOOKED_AT`` evenly spaced indices."""
     return np.unique(np.linspace(0, count - 1, LOOKED_AT).astype(int))[
         : max(count, 0)
     ]

@@ -1,4 +1,4 @@
-"""Do folders of images, or a list of them, fit the classes?"""
+"""Check that image folders or image lists match the classes."""
 
 import os
 import os.path as osp
@@ -21,16 +21,16 @@ def check_list(dataset, split: str) -> DataReport:
     """Check a file that lists images and labels.
 
     Args:
-        dataset: Of MMPretrain, unread.
+        dataset: An MMPretrain data set, not loaded yet.
         split: Which loader reads it, for messages.
 
     Returns:
-        What it holds, and what may be an error.
+        A report of its contents, with warnings.
 
     Raises:
         FileNotFoundError: The file or an image is missing.
-        UserError: There are no classes or no lines, a label is that of no
-            class, an image has two labels or cannot be read.
+        UserError: There are no classes or no lines, a label is not of the
+            classes, an image has two labels or cannot be read.
     """
     path = dataset.ann_file
     if not osp.isfile(path):
@@ -46,8 +46,8 @@ def check_list(dataset, split: str) -> DataReport:
     lines = list_from_file(path)
     if not lines:
         raise UserError(
-            f'Annotation file {path!r} is empty; a line "image label" for '
-            'each image is needed.'
+            f'Annotation file {path!r} is empty; a line "image label" is '
+            'needed for each image.'
         )
     labels: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
@@ -56,14 +56,14 @@ def check_list(dataset, split: str) -> DataReport:
         if labels.setdefault(name, label) != label:
             raise UserError(
                 f'Line {number} of {path!r} gives the image {name!r} label '
-                f'{label}, a line before gives it {labels[name]}; take one '
-                'of both out.'
+                f'{label}, but an earlier line gives it {labels[name]}; '
+                'remove one of the two.'
             )
     report = DataReport(split, path, {'images': len(lines)})
     if len(labels) < len(lines):
         report.warnings.append(
             f'{counted(len(lines) - len(labels), "line")} of an image that '
-            'another line has too; take them out.'
+            'another line also has; remove them.'
         )
     _check_files(dataset, [*labels], path, report)
     used = {int(label) for label in labels.values()}
@@ -75,17 +75,17 @@ def check_list(dataset, split: str) -> DataReport:
 def check_label(
     text: str, path: str, number: int, num_classes: int, first: int = 0
 ) -> None:
-    """Stop if a line of a list ends in no label of a class.
+    """Raise if a line of a list does not end in a class label.
 
     Args:
-        text: What it ends in.
+        text: The end of the line.
         path: The list.
-        number: Of the line.
-        num_classes: How many there are.
+        number: Number of the line.
+        num_classes: Number of classes.
         first: The first label.
 
     Raises:
-        UserError: It is no label.
+        UserError: It is not a label.
     """
     last = first + num_classes - 1
     if not text.isdecimal() or not first <= int(text) <= last:
@@ -99,7 +99,7 @@ def check_label(
 def _check_files(
     dataset, names: list[str], path: str, report: DataReport
 ) -> None:
-    """Stop if an image is missing, or one of those looked at is none."""
+    """Raise if an image is missing, or a checked one cannot be read."""
     folder = dataset.img_prefix
     if '://' in folder:
         return
@@ -112,7 +112,7 @@ def _check_files(
 def _tell_absent(names: list[str], report: DataReport) -> None:
     if names:
         effect = (
-            'what has no example cannot be learnt'
+            'the student cannot learn them'
             if report.split == 'train'
             else 'they are not evaluated'
         )
@@ -126,16 +126,16 @@ def check_tree(dataset, split: str) -> DataReport:
     """Check a folder with one folder of images per class.
 
     Args:
-        dataset: Of MMPretrain, unread.
+        dataset: An MMPretrain data set, not loaded yet.
         split: Which loader reads it, for messages.
 
     Returns:
-        What it holds, and what may be an error.
+        A report of its contents, with warnings.
 
     Raises:
         FileNotFoundError: The folder is missing.
-        UserError: Its folders are not the classes, one of them has no image,
-            or an image cannot be read.
+        UserError: Its folders differ from the classes, one has no image, or an
+            image cannot be read.
     """
     root = dataset.img_prefix
     folders = _class_folders(dataset, split)
@@ -148,10 +148,10 @@ def check_tree(dataset, split: str) -> DataReport:
         others += [f for f in files if f.lower().endswith(PICTURES)]
     others = [file for file in others if not dataset.is_valid_file(file)]
     accepted = ', '.join(sorted(dataset.extensions))
-    # a class that is never validated does no harm
+    # a class without validation images does no harm
     if empty and (split == 'train' or empty == folders):
         raise UserError(
-            f'Class folder {osp.join(root, empty[0])!r} holds no image; '
+            f'Class folder {osp.join(root, empty[0])!r} has no image; '
             f'accepted are {accepted}.'
         )
     report = DataReport(
@@ -163,7 +163,7 @@ def check_tree(dataset, split: str) -> DataReport:
         report.warnings.append(
             f'{counted(len(others), "image is", "images are")} left out, the '
             f'first {others[0]!r}, since only {accepted} are read; add the '
-            "ending to the data set's extensions=(…)."
+            "extension to the data set's extensions=(…)."
         )
     _tell_absent(empty, report)
     return report
@@ -176,20 +176,21 @@ def _class_folders(dataset, split: str) -> list[str]:
         get = f' (get it from {PAGES[name]})' if name in PAGES else ''
         raise FileNotFoundError(
             f'There is no {split} folder {root!r}{get}; set data_root '
-            '(--cfg-options data_root=FOLDER) to the folder that holds it.'
+            '(--cfg-options data_root=FOLDER) to the folder that contains '
+            'it.'
         )
     folders = sorted(list_dir_or_file(root, list_file=False))
     if not folders:
         raise UserError(
-            f'The {split} folder {root!r} has no folder in it; one folder of '
+            f'The {split} folder {root!r} contains no folders; one folder of '
             'images per class is needed.'
         )
     classes = tuple(dataset.CLASSES or ())
     if classes != dataset.METAINFO.get('classes'):
         _check_names(root, folders, classes, split)
-    elif len(folders) != len(classes):  # ImageNet's are not its folders
+    elif len(folders) != len(classes):  # ImageNet: not its folders
         raise UserError(
-            f'The {split} folder {root!r} holds {len(folders)} folders '
+            f'The {split} folder {root!r} contains {len(folders)} folders '
             f'({few(folders)}) but {name} has {len(classes)} classes; '
             'complete it, or write the names of its folders as classes=(…).'
         )
@@ -197,7 +198,7 @@ def _class_folders(dataset, split: str) -> list[str]:
 
 
 def _files(root: str, folder: str) -> Iterator[str]:
-    """Yield the paths below a folder from its root, as MMEngine finds them."""
+    """Yield file paths in a folder, relative to the root, as in MMEngine."""
     for place, _, files in os.walk(osp.join(root, folder), followlinks=True):
         below = osp.relpath(place, root)
         for file in files:
@@ -223,13 +224,13 @@ def _check_names(
     extra = [name for name in folders if name not in classes]
     if extra:
         raise UserError(
-            f'Folder {extra[0]!r} of {root!r} is none of the classes '
-            f'({few(classes)}); add it to them, or give a folder with those '
-            'of the classes, or links to them, alone.'
+            f'Folder {extra[0]!r} of {root!r} is not one of the classes '
+            f'({few(classes)}); add it to them, or give a folder that '
+            'contains only those of the classes, or links to them.'
         )
     if list(classes) != folders:
         raise UserError(
-            f'The classes stand in another order than the folders of '
+            'The classes are in a different order than the folders of '
             f'{root!r}, and the labels would follow the folders; write '
             f'classes={tuple(folders)}.'
         )

@@ -1,4 +1,4 @@
-"""Training images without labels: can this run do with them?"""
+"""Check that a run with unlabelled training images needs no labels."""
 
 import inspect
 
@@ -12,20 +12,20 @@ from kd_det.models import DistillModel, EmbeddingModel
 from kd_det.models.unwrap import unwrap
 from kd_det.registry import MODELS
 
-FIELDS = {'student_embed', 'teacher_embed'}  # that need no label
+FIELDS = {'student_embed', 'teacher_embed'}  # fields that need no labels
 
 
 def check_labels(runner: Runner) -> None:
-    """Stop if training images have no labels and something reads them.
+    """Raise if training images have no labels but something reads them.
 
     Args:
-        runner: Before training.
+        runner: The runner, before training.
 
     Raises:
-        UserError: Naming what reads them, and what does without.
+        UserError: Something reads labels; losses that need none are named.
     """
     for leaf in RunData.of(runner).train.leaves:
-        # ImageNet's test split has none whatever its config says
+        # ImageNet's test split has none, whatever its config says
         if not leaf.is_classification or getattr(
             make(leaf.cfg, lazy=True), 'with_label', True
         ):
@@ -37,13 +37,13 @@ def check_labels(runner: Runner) -> None:
                 f'(with_label=False), and {" and ".join(readers)} '
                 f'need{"s" * (len(readers) == 1)} them; give labels, such as '
                 "the teacher's predictions, or train an EmbeddingModel "
-                'without a loss by an EmbeddingDistiller and one of '
+                'without a loss using an EmbeddingDistiller and one of '
                 f'{", ".join(_without_labels())}.'
             )
 
 
 def _readers(model) -> list[str]:
-    """Return what in a model reads labels, for a sentence."""
+    """Return the parts of a model that read labels, for a sentence."""
     student = model.student if isinstance(model, DistillModel) else model
     bare = isinstance(student, EmbeddingModel) and student.task is None
     found = (
@@ -60,7 +60,7 @@ def _readers(model) -> list[str]:
 
 
 def _without_labels() -> list[str]:
-    """Return the losses that compare embeddings and nothing else."""
+    """Return the losses that only compare embeddings."""
     return sorted(
         name
         for name, kind in MODELS.module_dict.items()

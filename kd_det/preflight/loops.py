@@ -1,10 +1,10 @@
-"""Does a config have what training, validation and testing each need?"""
+"""Check that a config has all parts of training, validation and test."""
 
 from mmengine.config import Config
 
 from kd_det.errors import UserError
 
-# what MMEngine wants all or none of
+# keys of which MMEngine needs all or none
 PARTS = {
     'train': ('train_dataloader', 'train_cfg', 'optim_wrapper'),
     'val': ('val_dataloader', 'val_cfg', 'val_evaluator'),
@@ -14,14 +14,14 @@ VERBS = dict(train='train', val='validate', test='test')
 
 
 def check_loops(cfg: Config, needed: str) -> None:
-    """Stop if a loop lacks a part, or what waits for it waits in vain.
+    """Raise if a loop lacks a part, or a part needs a missing loop.
 
     Args:
         cfg: The run's config.
         needed: The loop that will run: ``'train'`` or ``'test'``.
 
     Raises:
-        UserError: Naming the part that is missing.
+        UserError: A part is missing.
     """
     for split, keys in PARTS.items():
         there = [key for key in keys if cfg.get(key) is not None]
@@ -34,8 +34,8 @@ def check_loops(cfg: Config, needed: str) -> None:
         if absent and there:
             raise UserError(
                 f'The config has {" and ".join(there)}, but no '
-                f'{" and no ".join(absent)}; add it, or set all three to None '
-                f'in order not to {VERBS[split]}.'
+                f'{" and no ".join(absent)}; add it, or set all three to '
+                f'None in order not to {VERBS[split]}.'
             )
     if needed == 'train' and not cfg.get('val_cfg'):
         _check_waiting(cfg)
@@ -43,7 +43,7 @@ def check_loops(cfg: Config, needed: str) -> None:
 
 def _fix(absent: list[str], split: str) -> str:
     if split == 'train':
-        return 'give the config of a training'
+        return 'give a training config'
     lines = [
         "test_cfg = dict(type='TestLoop')"
         if key == 'test_cfg'
@@ -54,7 +54,7 @@ def _fix(absent: list[str], split: str) -> str:
 
 
 def _check_waiting(cfg: Config) -> None:
-    """Stop if something waits for the scores of a validation."""
+    """Raise if something needs validation scores but there are none."""
     hooks = [*(cfg.get('default_hooks') or {}).values()]
     hooks += cfg.get('custom_hooks') or []
     for hook in filter(None, hooks):
@@ -76,7 +76,7 @@ def _check_waiting(cfg: Config) -> None:
 
 def _refuse(waiting: str) -> None:
     raise UserError(
-        f'The config has {waiting}, which waits for the score of a '
-        'validation, and no val_dataloader, val_cfg and val_evaluator; add '
-        'them, or take it out.'
+        f'The config has {waiting}, which waits for a validation score, but '
+        'no val_dataloader, val_cfg and val_evaluator; add them, or take it '
+        'out.'
     )

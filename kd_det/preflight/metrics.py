@@ -1,4 +1,4 @@
-"""Do metrics compare with the annotations of the images they are shown?"""
+"""Check that metrics use the annotations of the evaluated images."""
 
 import json
 import os.path as osp
@@ -13,14 +13,14 @@ SEVERAL = 'MultiDatasetsEvaluator'
 
 
 def check_metrics(split: Split) -> None:
-    """Stop if a metric of COCO's would score other images than it is shown.
+    """Raise if a COCO metric would score other images than the evaluated ones.
 
     Args:
         split: Validation or test data.
 
     Raises:
-        UserError: A metric reads the annotations of something else, or of
-            one of several data sets; or there is no metric for one of them.
+        UserError: A metric reads other annotations, or those of only one of
+            several data sets; or a data set has no metric.
     """
     if not all(leaf.is_coco for leaf in split.leaves):
         return
@@ -39,7 +39,7 @@ def check_metrics(split: Split) -> None:
 
 
 def _check_truth(split: Split, metric: dict) -> None:
-    """Stop if a metric without a file gets no boxes with the images."""
+    """Raise if a metric has neither a file nor boxes from the data set."""
     kind = str(metric.get('type'))
     keys = [
         key for step in split.pipeline for key in step.get('meta_keys', ())
@@ -55,14 +55,14 @@ def _check_same(split: Split, path: str, leaf: Leaf) -> None:
     if _same(path, leaf.file):
         return
     raise UserError(
-        f'A metric of the {split.name} data compares with {path!r}, and the '
+        f'A metric of the {split.name} data compares with {path!r}, but the '
         f'images are those of {leaf.file!r}; write ann_file={leaf.file!r} in '
         f'{split.name}_evaluator.'
     )
 
 
 def _same(path: str, other: str) -> bool:
-    """Return whether two paths are of one file, or of equal ones."""
+    """Return whether two paths name the same file, or identical ones."""
     if osp.realpath(path) == osp.realpath(other):
         return True
     both = osp.isfile(path) and osp.isfile(other)
@@ -77,19 +77,19 @@ def _check_of_all(split: Split, path: str | None) -> None:
     )
     if path and any(_same(path, file) for file in files):
         raise UserError(
-            f'A metric of the {split.name} data compares with {path!r} and is '
-            f'shown the images of {len(files)} data sets' + advice
+            f'A metric of the {split.name} data compares with {path!r} but '
+            f'gets the images of {len(files)} data sets' + advice
         )
     if path:
-        return  # of all, merged
+        return  # of all data sets, merged
     ids: set = set()
     for file in files:
         own = {i['id'] for i in json.loads(open(file).read())['images']}
         if own & ids:
             raise UserError(
                 f'The {split.name} data sets have image ids in common (such '
-                f'as {min(own & ids)!r} in {file!r}), and a metric without '
-                'ann_file takes their boxes for those of one image' + advice
+                f'as {min(own & ids)!r} in {file!r}), so a metric without '
+                'ann_file would merge their boxes into one image' + advice
             )
         ids |= own
 
@@ -101,8 +101,8 @@ def _check_each(split: Split, evaluator: dict) -> None:
     if len({*counts}) > 1:
         raise UserError(
             f'{split.name}_evaluator is a {SEVERAL} with {counts[1]} metrics '
-            f'and {counts[2]} dataset_prefixes for {counts[0]} data sets; one '
-            'of each for every data set is needed, in their order.'
+            f'and {counts[2]} dataset_prefixes for {counts[0]} data sets; '
+            'one of each is needed for every data set, in their order.'
         )
     for part, metric in zip(parts, split.metrics):
         leaves = [*map(Leaf, leaf_datasets(part))]

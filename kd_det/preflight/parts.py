@@ -1,4 +1,4 @@
-"""Hooks and loops of other packages that a pair has no use for."""
+"""Hooks and loops of other packages that do not work with a pair."""
 
 from collections.abc import Iterator
 
@@ -8,38 +8,38 @@ from kd_det.errors import UserError
 from kd_det.models import DistillModel, MutualModel
 from kd_det.models.unwrap import unwrap
 
-# Name of a class -> why a DistillModel cannot have it, and what to do.
+# Class name -> why it does not work with a DistillModel, and the fix.
 REFUSED = {
     'MeanTeacherHook': (
-        'it moves the weights of model.teacher, which a distilled pair keeps '
-        'still; take it out, and average the student with EMAHook'
+        'it updates the weights of model.teacher, which is frozen in a '
+        'distilled pair; take it out, and average the student with EMAHook'
     ),
     'TeacherStudentValLoop': (
-        'it tests model.teacher as well, which TeacherCheckHook does before '
-        "a run; write val_cfg=dict(type='ValLoop')"
+        'it also tests model.teacher, which TeacherCheckHook does before a '
+        "run; write val_cfg=dict(type='ValLoop')"
     ),
     'RetrievalValLoop': (
-        'it shows the model images and texts, and a student sees images '
-        "alone; write val_cfg=dict(type='ValLoop')"
+        'it passes images and texts to the model, but a student takes only '
+        "images; write val_cfg=dict(type='ValLoop')"
     ),
     'PrepareProtoBeforeValLoopHook': (
-        'it is for a retriever, which has no place in a pair; take it out, '
-        "and measure an EmbeddingModel with metric 'kd_det.RecallAtK'"
+        'it is for a retriever, which a pair does not support; take it out, '
+        "and evaluate an EmbeddingModel with the metric 'kd_det.RecallAtK'"
     ),
     'DenseCLHook': (
         'it is for self-supervised training, whose images are lists of '
-        'views, and a pair has one view; take it out'
+        'views, but a pair takes one view; take it out'
     ),
     'SwAVHook': (
         'it is for self-supervised training, whose images are lists of '
-        'views, and a pair has one view; take it out'
+        'views, but a pair takes one view; take it out'
     ),
     'RFSearchHook': (
-        'nothing in MMEngine calls its init_model, so that it searches '
-        'nothing; take it out'
+        'nothing in MMEngine calls its init_model, so it searches nothing; '
+        'take it out'
     ),
 }
-# What changes one network, where peers are several.
+# Hooks that change a single network, which do not work with peers.
 OF_ONE = (
     'SetAdaptiveMarginsHook',
     'SetEpochInfoHook',
@@ -51,15 +51,15 @@ OF_ONE = (
 
 
 def check_parts(runner) -> None:
-    """Stop if a hook or loop finds no student in a pair, or no single one.
+    """Raise if a hook or loop does not work with a pair or with peers.
 
-    All others take a ``DistillModel`` for its student, see ``StandIn``.
+    All others treat a ``DistillModel`` as its student, see ``StandIn``.
 
     Args:
-        runner: Before its training; one of a plain network is left alone.
+        runner: The runner, before training; a plain network is not checked.
 
     Raises:
-        UserError: Naming the part and why it is refused.
+        UserError: A part does not work, with the reason.
     """
     model = unwrap(runner.model)
     peers = isinstance(model, MutualModel)
@@ -76,8 +76,8 @@ def check_parts(runner) -> None:
             if peers and name in OF_ONE:
                 raise UserError(
                     f'{names[0]} changes runner.model as a single network, '
-                    'and a MutualModel has '
-                    f'{len(model.peers)}; take it out of custom_hooks.'
+                    f'but a MutualModel has {len(model.peers)}; take it out '
+                    'of custom_hooks.'
                 )
     for hook in runner.hooks:
         if any(k.__name__ == 'SwitchRecipeHook' for k in type(hook).__mro__):
@@ -96,7 +96,7 @@ def _kinds(runner) -> Iterator[type]:
 
 
 def _check_recipes(hook, model: DistillModel) -> None:
-    """Stop before the run at mixed images that would stop it in the middle.
+    """Raise if scheduled image mixing would stop the run later.
 
     Args:
         hook: A ``SwitchRecipeHook``.
@@ -109,16 +109,15 @@ def _check_recipes(hook, model: DistillModel) -> None:
     model.data_preprocessor.check_mixing(True, where)
     if not getattr(model.data_preprocessor, 'to_onehot', True):
         raise UserError(
-            f'{where} mixes images, which MMPretrain leaves out where labels '
-            'are no scores; write student.data_preprocessor=dict('
-            'to_onehot=True).'
+            f'{where} mixes images, which MMPretrain skips unless labels are '
+            'scores; write student.data_preprocessor=dict(to_onehot=True).'
         )
     for name, distiller in model.distill.items():
         for key, loss in distiller.losses.items():
             if loss.hard_labels:
                 raise UserError(
-                    f'distillers.{name}: {key} needs one class a sample, and '
-                    f'{where} mixes images and their labels; use a loss '
-                    'without labels, such as KDLoss, or take batch_augments '
-                    'out of the schedule.'
+                    f'distillers.{name}: {key} needs one class per sample, '
+                    f'but {where} mixes images and their labels; use a loss '
+                    'without labels, such as KDLoss, or remove '
+                    'batch_augments from the schedule.'
                 )

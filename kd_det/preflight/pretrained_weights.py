@@ -1,4 +1,4 @@
-"""Pretrained weights must fit the network that a config gives them to."""
+"""Check that pretrained weights fit their network."""
 
 from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import get_state_dict
@@ -9,18 +9,19 @@ from kd_det.models.unwrap import unwrap
 
 
 def check_pretrained(runner) -> None:
-    """Stop if an ``init_cfg`` of type ``Pretrained`` names a misfit.
+    """Raise if an ``init_cfg`` of type ``Pretrained`` does not fit.
 
-    MMEngine copies the weights that fit and goes on. Here a file with a
-    weight of another shape, or without any of the module's weights, stops
-    the run; weights that the file lacks are named in a warning, since a
-    module may have layers that its pretrained form has not.
+    MMEngine copies the weights that fit and continues. Here a file with a
+    weight of a different shape, or without any of the module's weights, stops
+    the run; other missing weights are named in a warning, since a module may
+    have layers that the pretrained one lacks.
 
     Args:
-        runner: Before its training.
+        runner: The runner, before training.
 
     Raises:
-        UserError: Naming the file, the module and the first misfit.
+        UserError: The weights do not fit; the file, the module and the first
+            mismatch are named.
     """
     if runner.cfg.get('load_from') or runner.cfg.get('resume'):
         return
@@ -33,14 +34,14 @@ def check_pretrained(runner) -> None:
 
 
 def pretrained(module: nn.Module) -> list[dict]:
-    """Return the parts of a module's ``init_cfg`` that load a file."""
+    """Return the entries of a module's ``init_cfg`` that load a file."""
     init = getattr(module, 'init_cfg', None)
     init = init if isinstance(init, (list, tuple)) else [init]
     return [cfg for cfg in init if cfg and cfg.get('type') == 'Pretrained']
 
 
 def _misfits(name: str, module: nn.Module, cfg: dict) -> str:
-    """Return a warning of weights that the file lacks, or ''."""
+    """Return a warning about weights that the file lacks, or ''."""
     source = cfg['checkpoint']
     state = CheckpointLoader.load_checkpoint(source, map_location='cpu')
     state = {
@@ -57,7 +58,7 @@ def _misfits(name: str, module: nn.Module, cfg: dict) -> str:
         raise UserError(
             f'{where} have none of the {len(own)} weights of '
             f'{type(module).__name__} (such as {prefix + first!r}); give a '
-            'file of this network, with the prefix that its keys have.'
+            'file of this network, with the prefix of its keys.'
         )
     for key, value in own.items():
         theirs = state.get(prefix + key)
@@ -72,5 +73,6 @@ def _misfits(name: str, module: nn.Module, cfg: dict) -> str:
         return ''
     return (
         f'{where} lack {counted(len(absent), "weight")} of '
-        f'{type(module).__name__} ({few(absent, 3)}), which begin at random.'
+        f'{type(module).__name__} ({few(absent, 3)}), which are initialised '
+        'randomly.'
     )

@@ -1,6 +1,6 @@
-"""Detection data sets of other formats than COCO's, as they read themselves.
+"""Check detection data sets in other formats than COCO.
 
-That is VOC's XML, and whatever a user's own class reads.
+These are VOC's XML, and whatever a user's own class reads.
 """
 
 import json
@@ -24,14 +24,14 @@ from kd_det.preflight.used_boxes import check_used
 class ReadTable(BoxTable):
     """The boxes that a data set has read, as corners."""
 
-    wanted = 'MMDetection wants the left, top, right, bottom in pixels'
+    wanted = 'MMDetection wants left, top, right, bottom in pixels'
     elsewhere = (
-        'copy them there (those of VOC are JPEGImages/NAME.jpg), or set '
-        'data_root and data_prefix.'
+        'copy them there (for VOC as JPEGImages/NAME.jpg), or set data_root '
+        'and data_prefix.'
     )
 
     def where(self, index: int) -> str:
-        """Return how to name a box in a message."""
+        """Return a description of a box for a message."""
         left, top, width, height = self.boxes[index]
         corners = (left, top, left + width, top + height)
         box = ', '.join(f'{number:.6g}' for number in corners)
@@ -43,10 +43,10 @@ class ReadTable(BoxTable):
 
 
 def reads_itself(kind: type) -> bool:
-    """Return whether a data set class is one that this module can ask.
+    """Return whether this module can check a data set class.
 
-    Those of MMDetection but for the XML ones are not: some download, and
-    some have boxes that they scale later.
+    It cannot check those of MMDetection other than XML: some download, and
+    some scale their boxes later.
 
     Args:
         kind: The class.
@@ -59,27 +59,27 @@ def reads_itself(kind: type) -> bool:
 
 
 def check_read(leaf: dict, classes: tuple[str, ...], split: str) -> DataReport:
-    """Let a data set read its files, and check what it read.
+    """Let a data set read its files, and check the result.
 
     Args:
-        leaf: Its config.
+        leaf: The data set's config.
         classes: Its class names.
         split: Which loader reads it, for messages.
 
     Returns:
-        What it holds, and what may be an error.
+        A report of its contents, with warnings.
 
     Raises:
         FileNotFoundError: A file or an image is missing.
-        UserError: A file cannot be read, no object is of the classes, or
-            boxes or image sizes cannot be meant as they are written.
+        UserError: A file cannot be read, no object is of the classes, or boxes
+            or image sizes are implausible.
     """
     dataset = make(leaf, lazy=True)
     path = dataset.ann_file
     if path and not osp.isfile(path) and '://' not in path:
         raise FileNotFoundError(
             f'There is no {split} annotation file {path!r}; set data_root '
-            '(--cfg-options data_root=FOLDER) to a folder that holds it.'
+            '(--cfg-options data_root=FOLDER) to a folder that contains it.'
         )
     try:
         dataset.full_init()
@@ -104,7 +104,7 @@ def check_read(leaf: dict, classes: tuple[str, ...], split: str) -> DataReport:
 
 
 def _have_boxes(infos: list[dict]) -> bool:
-    """Return whether entries are as MMDetection's own box data sets have."""
+    """Return whether entries look like MMDetection's with boxes."""
     return all(
         {'img_path', 'width', 'height', 'instances'} <= info.keys()
         and all(
@@ -142,7 +142,7 @@ def _table(infos: list[dict], path: str) -> tuple[ReadTable, np.ndarray]:
 
 
 def _unreadable(error: Exception, path: str) -> Exception:
-    """Return the error to raise for one that a data set raised."""
+    """Convert an error that a data set raised to a helpful one."""
     entry = ''
     for frame, _ in traceback.walk_tb(error.__traceback__):
         if frame.f_code.co_name == 'parse_data_info':
@@ -152,20 +152,20 @@ def _unreadable(error: Exception, path: str) -> Exception:
             entry = info.get('xml_path') or info.get('img_id') or ''
     if isinstance(error, FileNotFoundError):
         return FileNotFoundError(
-            f'{path!r} lists what is not there: {error.filename!r}; one name '
-            'without ending a line is wanted, and data_root or data_prefix '
-            'as the folder that the files are in.'
+            f'{path!r} lists a missing file: {error.filename!r}; one name '
+            'without extension per line is needed, and data_root or '
+            'data_prefix must be the folder of the files.'
         )
     reason = ' '.join(str(error).split()) or type(error).__name__
     return UserError(
         f'The data set of {path!r} cannot be read ({reason}'
         + f', in {entry!r}' * bool(entry)
-        + '); correct that file, or take it out of the list.'
+        + '); correct that file, or remove it from the list.'
     )
 
 
 def _check_order(dataset, classes: tuple[str, ...]) -> None:
-    """Stop if one that extends COCO's gives a class another's label."""
+    """Raise if a subclass of COCO's data set assigns labels differently."""
     labels = getattr(dataset, 'cat2label', {})
     if not labels or not is_coco(type(dataset)):
         return
@@ -176,7 +176,7 @@ def _check_order(dataset, classes: tuple[str, ...]) -> None:
     if own != classes:
         raise UserError(
             f'{type(dataset).__name__} gives the labels 0, 1, … of '
-            f'{dataset.ann_file!r} to ({few(own)}), and the classes are '
+            f'{dataset.ann_file!r} to ({few(own)}), but the classes are '
             f'({few(classes)}); write classes={own}.'
         )
 
@@ -188,7 +188,7 @@ def _check_names(
     path: str,
     split: str,
 ) -> None:
-    """Stop if a class has no object and XML files have others like it."""
+    """Raise if a class has no object but XML files have similar names."""
     absent = [n for i, n in enumerate(classes) if i not in {*labels.tolist()}]
     files = [info['xml_path'] for info in infos if 'xml_path' in info]
     if not absent or not files:

@@ -1,4 +1,4 @@
-"""Which boxes and images of a data set are used, and are there enough?"""
+"""Count the used boxes and images of a data set."""
 
 import numpy as np
 
@@ -13,8 +13,9 @@ from kd_det.preflight.boxes import (
 )
 from kd_det.preflight.data_report import DataReport
 
-MIX = np.sqrt([2, 3, 5, 7, 11, 13])  # no two rows of numbers mix to one sum
-MOST = 0.5  # of the images without a box, or of the boxes: more is odd
+# weights that give different rows of numbers different sums
+MIX = np.sqrt([2, 3, 5, 7, 11, 13])
+MOST = 0.5  # share of images without a box, or of boxes, above which to warn
 
 
 def check_used(
@@ -25,20 +26,20 @@ def check_used(
     leaf: dict,
     report: DataReport,
 ) -> None:
-    """Count what is used, and stop if there is nothing or it cannot be meant.
+    """Count used boxes and images; raise if there are none or if implausible.
 
     Args:
         table: The boxes.
-        labels: Class of each, -1 for none of them, (N,).
-        left_out: By reason, which boxes MMDetection does not use, (N,).
+        labels: Class index of each box, or -1, (N,).
+        left_out: Reason -> mask of the boxes that MMDetection does not use,
+            (N,).
         classes: Names of the classes.
-        leaf: The config of the data set.
+        leaf: The data set's config.
         report: Receives the counts and warnings.
 
     Raises:
-        UserError: Boxes are meant otherwise than they are read, none is
-            usable, a mask that is read is missing, or no image passes
-            ``filter_cfg``.
+        UserError: Boxes have a different format than expected, none is usable,
+            a needed mask is missing, or no image passes ``filter_cfg``.
     """
     ours = (labels >= 0) & ~table.left_out
     check_boxes(table, ours & (table.owners >= 0))
@@ -58,15 +59,15 @@ def check_used(
     if objects.sum() < (1 - MOST) * used.sum():
         report.warnings.append(
             f'{(used & table.crowd).sum():,} of the {used.sum():,} boxes are '
-            'marked as crowds (iscrowd, difficult), which are neither object '
-            'nor background; take the mark off single objects.'
+            'marked as crowds (iscrowd, difficult), which are neither '
+            'object nor background; remove the mark from single objects.'
         )
     beyond = used & (overhang(table.boxes, table.room()) > SLACK)
     if beyond.any():
         report.warnings.append(
-            f'{beyond.sum():,} of the {used.sum():,} boxes leave their image '
-            f'by more than a pixel, the first {table.where(first(beyond))}; '
-            'they are cut at its border.'
+            f'{beyond.sum():,} of the {used.sum():,} boxes extend beyond '
+            'their image by more than a pixel, the first '
+            f'{table.where(first(beyond))}; they are clipped to it.'
         )
     _tell_doubles(table, labels, objects, report)
     full = np.bincount(table.owners[objects], minlength=len(table.files)) > 0
@@ -98,14 +99,14 @@ def _check_some(
     if not ours.any():
         raise UserError(
             f'All boxes of the classes in {table.path!r} have ignore=1 and '
-            'are left out; take it off.'
+            'are left out; remove it.'
         )
     if used.any():
         raise UserError(
             f'All {used.sum()} usable boxes of {table.path!r} are marked as '
             'crowds (iscrowd, difficult), which are neither object nor '
             'background, the first '
-            f'{table.where(first(used))}; take the mark off single objects.'
+            f'{table.where(first(used))}; remove the mark from single objects.'
         )
     raise UserError(
         f'There is no usable box in {table.path!r} ({ours.sum()} of the '
@@ -122,7 +123,7 @@ def _check_masks(table: BoxTable, objects: np.ndarray, leaf: dict) -> None:
             f'{bare.sum():,} of the {objects.sum():,} objects of '
             f'{table.path!r} have no segmentation, which the pipeline reads '
             f'(with_mask=True), the first {table.where(first(bare))}; add '
-            'it, or take a detector without masks and leave with_mask out.'
+            'it, or use a detector without masks and leave with_mask out.'
         )
 
 
@@ -134,15 +135,15 @@ def _tell_doubles(
 ) -> None:
     places = np.flatnonzero(objects)
     rows = np.column_stack([table.owners, labels, table.boxes])[places]
-    # equal rows have equal sums, and are neighbours when these are sorted
+    # equal rows have equal sums, so they are adjacent when sorted
     order = np.argsort(sum(rows.T * MIX[:, None]), kind='stable')
     again = (rows[order][1:] == rows[order][:-1]).all(axis=1)
     if again.any():
         report.warnings.append(
-            f'{counted(int(again.sum()), "box", "boxes")} of the same class '
-            'and place as another, the first '
-            f'{table.where(places[order[1:][again].min()])}; take one of '
-            'both out.'
+            f'{counted(int(again.sum()), "box", "boxes")} with the same '
+            'class and place as another, the first '
+            f'{table.where(places[order[1:][again].min()])}; remove one of '
+            'the two.'
         )
 
 
@@ -160,8 +161,8 @@ def _tell_images(
         twice = [f for f in table.files if f in seen or seen.add(f)]
         report.warnings.append(
             f'{counted(len(twice), "image file is", "image files are")} '
-            f'listed more than once, the first {twice[0]!r}; what one entry '
-            'has boxes of is background in the other: merge them.'
+            f'listed more than once, the first {twice[0]!r}; the objects of '
+            'one entry are background in the other: merge them.'
         )
 
 
@@ -172,9 +173,9 @@ def _tell_classes(
     absent = [name for name, count in zip(classes, counts) if not count]
     if absent:
         effect = (
-            'what has no example cannot be learnt'
+            'the student cannot learn them'
             if report.split == 'train'
-            else 'the mean over the classes is one over the others'
+            else 'the mean over the classes leaves them out'
         )
         report.warnings.append(
             f'{counted(len(absent), "class has", "classes have")} no object '
@@ -185,7 +186,7 @@ def _tell_classes(
 def _check_filter(
     table: BoxTable, full: np.ndarray, leaf: dict, report: DataReport
 ) -> None:
-    """Count the images that a data set keeps to train on."""
+    """Count the images that a data set keeps for training."""
     rules = leaf.get('filter_cfg') or {}
     least = rules.get('min_size', 0)
     small = table.sizes.min(axis=1) < least

@@ -53,7 +53,9 @@ def test_resume_of_another_order(trained, tmp_path):
 def test_resume_of_another_network(trained, shapes, tmp_path):
     _, path = trained
     wider = read_spec(tiny_spec(base_channels=16), 'student')[0]
-    with pytest.raises(UserError, match='no checkpoint of this run.*differ'):
+    with pytest.raises(
+        UserError, match='not a checkpoint of this run.*differ'
+    ):
         launch.train(config(shapes, tmp_path, wider), resume=path)
 
 

@@ -73,7 +73,7 @@ def test_no_folder(tree):
 def test_folder_without_folders(tree):
     shutil.rmtree(folder_of(tree))
     write_image(folder_of(tree) / 'a.png')
-    refused("folder '.*train' has no folder in it; one folder", tree)
+    refused("folder '.*train' contains no folders; one folder", tree)
 
 
 def test_class_without_folder(tree):
@@ -88,14 +88,14 @@ def test_class_without_folder(tree):
 def test_folder_without_class(tree):
     write_tree(folder_of(tree), ['.ipynb_checkpoints'])
     refused(
-        r"Folder '.ipynb_checkpoints' of .* is none of the classes \(dress, ",
+        r"Folder '.ipynb_checkpoints' of .* is not one of the classes \(dress",
         tree,
     )
 
 
 def test_a_folder_of_links_is_a_subset(tree, tmp_path):
     """As the page on data makes one."""
-    refused('of the classes, or links to them, alone', subset(tree))
+    refused('contains only those of the classes, or links', subset(tree))
     for name in ('dress', 'hat'):
         link = tmp_path / 'two/train' / name
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -113,13 +113,13 @@ def subset(leaf):
 def test_another_order(tree):
     leaf = dict(tree, metainfo=dict(classes=('hat', 'dress', 'shirt')))
     refused(
-        r"another order .* write classes=\('dress', 'hat', 'shirt'\)", leaf
+        r"different order .* write classes=\('dress', 'hat', 'shirt'\)", leaf
     )
 
 
 def test_a_class_twice(tree):
     leaf = dict(tree, metainfo=dict(classes=(*CLASSES, 'hat')))
-    refused('another order', leaf)
+    refused('different order', leaf)
 
 
 def test_no_class_names(tree):
@@ -129,17 +129,17 @@ def test_no_class_names(tree):
 
 def test_classes_as_text(tree):
     leaf = dict(tree, metainfo=dict(classes='hat'))
-    refused(r"classes='hat', which is no file; .*classes=\('hat',\)", leaf)
+    refused(r"classes='hat', which is not a file; .*classes=\('hat',\)", leaf)
 
 
 def test_class_without_image(tree):
     for path in (folder_of(tree) / 'hat').iterdir():
         path.rename(path.with_suffix('.gif'))
-    refused("folder '.*hat' holds no image; accepted are .bmp, .jpeg", tree)
+    refused("folder '.*hat' has no image; accepted are .bmp, .jpeg", tree)
     check(tree, split='val')  # there it does no harm
     for path in folder_of(tree).glob('*/*.png'):
         path.unlink()
-    refused("folder '.*dress' holds no image", tree, split='val')
+    refused("folder '.*dress' has no image", tree, split='val')
 
 
 def test_images_in_deeper_folders(tree):
@@ -156,7 +156,7 @@ def test_imagenet(tmp_path):
     refused(message, leaf, FileNotFoundError, 'val')
     write_tree(tmp_path / 'val', ['n01440764', 'n01443537'], 1)
     refused(
-        r'holds 2 folders \(n01440764, n01443537\) but ImageNet has 1000 ',
+        r'contains 2 folders \(n01440764, n01443537\) but ImageNet has 1000 ',
         leaf,
     )
     check(dict(leaf, metainfo=dict(classes=('n01440764', 'n01443537'))))
@@ -200,11 +200,15 @@ def test_any_image_of_a_list_that_is_missing(tree):
 
 def test_an_image_with_two_labels(tree):
     lines = ['hat/0.png 1', 'dress/0.png 0', 'hat/0.png 2']
-    message = "Line 3 of .* 'hat/0.png' label 2, a line before gives it 1"
+    message = (
+        "Line 3 of .* 'hat/0.png' label 2, but an earlier line gives it 1"
+    )
     refused(message, write_list(tree, *lines))
     lines[2] = lines[0]
     [report] = check(write_list(tree, *lines))
-    assert '1 line of an image that another line has' in report.warnings[0]
+    assert (
+        '1 line of an image that another line also has' in report.warnings[0]
+    )
 
 
 def test_classes_that_a_list_does_not_use(tree):
@@ -253,7 +257,7 @@ def test_cifar(tmp_path, kind, layout):
     )
     for classes in (names[1:], names[::-1]):
         refused(
-            f'The classes are {len(classes)}, or stand in another order',
+            f'The {len(classes)} classes differ in number or order',
             dict(leaf, metainfo=dict(classes=classes)),
         )
     # a set of the same form with other classes
@@ -274,7 +278,7 @@ def test_cifar(tmp_path, kind, layout):
 )
 def test_a_data_set_that_would_download(tmp_path, kind, fix):
     leaf = dict(type=kind, data_root=str(tmp_path), split='test')
-    message = f'Data set {kind} would download what is missing; .*{fix}'
+    message = f'Data set {kind} would download missing files; .*{fix}'
     refused(message, leaf)
     refused(message, dict(leaf, download=True))
     check(dict(leaf, download=False))

@@ -1,4 +1,4 @@
-"""Ids, references and types of a COCO json that cannot be meant."""
+"""Ids, references and types of a COCO json that are implausible."""
 
 import pytest
 
@@ -50,7 +50,7 @@ def test_an_id_twice(refused, part, message, splits):
 
     text = refused(twice, splits)
     assert f'Two {part} of' in text and message in text
-    assert 'give each an id' in text or 'number the annotations anew' in text
+    assert 'give each its own id' in text or 'renumber the annotations' in text
 
 
 @pytest.mark.parametrize('part', ['images', 'categories'])
@@ -109,7 +109,7 @@ def test_references_that_count_from_elsewhere(
 
     # the last class and the first image have boxes
     text = refused(shift, ('val',))
-    assert f'id of no {noun}: each is one {word} than an id' in text
+    assert f'id of any {noun}: each is one {word} than an id' in text
 
 
 def test_boxes_of_images_that_a_part_of_the_file_lacks(check):
@@ -186,7 +186,7 @@ def test_a_file_name_that_is_no_text(refused, name):
     def spoil(table):
         table['images'][2]['file_name'] = name
 
-    assert f'has the file_name {name!r}; the path' in refused(spoil)
+    assert f'has the file_name {name!r}; a file path' in refused(spoil)
 
 
 @pytest.mark.parametrize('name', [None, True, ['cat']])

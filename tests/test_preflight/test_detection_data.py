@@ -51,7 +51,7 @@ def test_classes_in_a_file(check, tmp_path):
 
 
 def test_classes_as_text(check):
-    message = r"classes='circle', which is no file; .*classes=\('circle',\)"
+    message = r"classes='circle', which is not a file; .*classes=\('circle',\)"
     refused(message, check, metainfo=dict(classes='circle'))
 
 
@@ -127,14 +127,14 @@ def test_misspelt_class(check):
 def test_another_order(check):
     classes = (CLASSES[1], CLASSES[0], *CLASSES[2:])
     refused(
-        r"stand in another order .* write classes=\('circle', 'square', 'tri",
+        r"in a different order .* write classes=\('circle', 'square', 'tri",
         check,
         metainfo=dict(classes=classes),
     )
 
 
 def test_another_order_in_the_validation_file(shapes, tmp_path):
-    """What the sentence advises works, and leaves the training alone."""
+    """What the sentence advises works, and keeps the training alone."""
     folder = other_annotations(shapes, tmp_path / 'x', lambda table: None)
     path = folder / 'annotations/instances_val.json'
     table = json.loads(path.read_text())
@@ -147,7 +147,7 @@ def test_another_order_in_the_validation_file(shapes, tmp_path):
             check_data(cfg, splits)
         message = str(caught.value)
         assert f'lists its categories as {CLASSES[::-1]}' in message
-        assert f'order of the classes, {CLASSES}, and leave' in message
+        assert f'order of the classes, {CLASSES}, and keep' in message
     order = [category['name'] for category in categories]
     entries = sorted(categories[::-1], key=lambda c: order.index(c['name']))
     path.write_text(json.dumps(dict(table, categories=entries)))
@@ -156,7 +156,7 @@ def test_another_order_in_the_validation_file(shapes, tmp_path):
 
 def test_a_class_twice_in_the_list(check):
     classes = (*CLASSES, CLASSES[0])
-    refused('another order', check, metainfo=dict(classes=classes))
+    refused('different order', check, metainfo=dict(classes=classes))
 
 
 def test_a_category_twice(check):

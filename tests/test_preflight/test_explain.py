@@ -84,8 +84,8 @@ def test_a_damaged_image(train, shapes, tmp_path, workers, content):
 @pytest.mark.parametrize(
     'color_type, channels, fix',
     [
-        ('grayscale', 3, "have 1 channel, and the .* takes 3; .*'color'"),
-        ('color', 1, "have 3 channels, and the .* takes 1; .*'grayscale'"),
+        ('grayscale', 3, "have 1 channel, but the .* takes 3; .*'color'"),
+        ('color', 1, "have 3 channels, but the .* takes 1; .*'grayscale'"),
     ],
 )
 def test_images_of_another_number_of_channels(
@@ -132,8 +132,8 @@ def test_custom_imports(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err == (
         "error: custom_imports of the config names 'of_test_sentences.nut', "
         "which cannot be imported (No module named 'of_test_sentences.nut'); "
-        'correct the name, or start the tool in the folder that its first '
-        'part is in.\n'
+        'correct the name, or start the tool in the folder that '
+        'contains the package.\n'
     )
 
 

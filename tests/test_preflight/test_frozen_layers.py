@@ -40,10 +40,10 @@ def test_every_key_is_named(teacher):
     pair = MODELS.build(pair_cfg(teacher, student=student(**FCOS)))
     (line,) = told(pair)
     assert line == (
-        'The ResNet begins with random weights, and frozen_stages=1, '
-        'norm_eval=True, norm_cfg.requires_grad=False holds some of them '
-        'still; give it weights (model.student.backbone.init_cfg), or let it '
-        'learn: --cfg-options model.student.backbone.frozen_stages=-1 '
+        'The ResNet starts from random weights, but some of them are frozen '
+        'by frozen_stages=1, norm_eval=True, norm_cfg.requires_grad=False; '
+        'give it weights (model.student.backbone.init_cfg), or train them: '
+        '--cfg-options model.student.backbone.frozen_stages=-1 '
         'model.student.backbone.norm_eval=False '
         'model.student.backbone.norm_cfg.requires_grad=True.'
     )

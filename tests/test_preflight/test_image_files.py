@@ -1,4 +1,4 @@
-"""Images that are missing, damaged or of another size than stated."""
+"""Images that are missing, damaged or of differ in size from stated."""
 
 import shutil
 
@@ -55,9 +55,9 @@ def test_images_turned_by_exif(refused, own_images):
                 image['height'] = 48
 
     text = refused(stated)
-    assert '2 of the 12 images looked at have another size' in text
-    assert "'000002.png': 48x64 pixels as it is loaded, 64x48 by" in text
-    assert 'its EXIF data turn it' in text
+    assert '2 of the 12 images checked differ in size' in text
+    assert "'000002.png': 48x64 pixels as loaded, 64x48 in" in text
+    assert 'its EXIF data rotate it' in text
 
 
 def test_a_pipeline_that_does_not_turn_them(check, own_images):
@@ -79,7 +79,7 @@ def test_sizes_that_the_images_do_not_have(refused, size, split):
             image.update(width=size[0], height=size[1])
 
     text = refused(stated, (split,))
-    assert 'another size than' in text and '64x64 pixels as it is' in text
+    assert 'differ in size from' in text and '64x64 pixels as loaded' in text
     assert 'write the width and height of the images' in text
 
 
@@ -97,8 +97,8 @@ def test_few_wrong_sizes_among_many(check, own_images):
         table['images'][100]['width'] = 65
 
     [report] = check(many)
-    [line] = [w for w in report.warnings if 'another size' in w]
-    assert '1 of the 232 images looked at' in line
+    [line] = [w for w in report.warnings if 'differ in size' in w]
+    assert '1 of the 232 images checked' in line
 
 
 @pytest.mark.parametrize('content', [b'', b'<html>', b'\x89PNG\r\n\x1a\n123'])
@@ -136,8 +136,8 @@ def test_images_are_looked_for_in_their_folders(check, own_images):
 @pytest.mark.parametrize(
     'change, hint',
     [
-        ('train/{}'.format, "'000001.png' is there: take the folder out"),
-        (str.upper, "'000001.png' is there: write its name the same"),
+        ('train/{}'.format, "'000001.png' exists: remove the folder"),
+        (str.upper, "'000001.png' exists: write its name like this"),
         ('train\\{}'.format, 'with /'),
         ('x{}'.format, "set data_prefix=dict(img='FOLDER/')"),
     ],
@@ -159,7 +159,7 @@ def test_accents_written_in_another_way(refused, own_images):
         table['images'][0]['file_name'] = '\u00e9.png'
 
     text = refused(rename, kind=FileNotFoundError)
-    assert '1 of the 12 images' in text and 'write its name the same' in text
+    assert '1 of the 12 images' in text and 'write its name like this' in text
 
 
 def test_other_loaders_are_left_alone(check):

@@ -120,7 +120,7 @@ def test_boxes_that_a_teacher_drew(shapes, tmp_path):
     model = read_spec(tiny_spec(), 'student')[0]
     cfg = run_cfg(model, folder, tmp_path / 'run')
     cfg.dump(tmp_path / 'run.py')
-    with pytest.raises(UserError, match='a teacher can draw them'):
+    with pytest.raises(UserError, match='a teacher can predict them'):
         train = launch.prepare(str(tmp_path / 'run.py'))
         launch.train(train)
     options = {

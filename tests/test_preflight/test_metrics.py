@@ -48,7 +48,7 @@ def refused(cfg, message):
 
 def test_another_file(cfg, shapes, second):
     cfg.val_evaluator.ann_file = f'{second}/{NAME}'
-    refused(cfg, f"'{second}.*', and the images are those of '{shapes}.*; wr")
+    refused(cfg, f"'{second}.*', but the images are those of '{shapes}.*; wr")
     shutil.copy(shapes / NAME, second / NAME)
     check_data(cfg, ('val',))  # the same content will do
 
@@ -71,7 +71,7 @@ def test_several_data_sets(cfg, shapes, second):
     advice = "write val_evaluator=dict.type='MultiDatasetsEvaluator'"
     for metrics in (coco(shapes), [coco(shapes), coco(second)]):
         cfg.val_evaluator = metrics
-        refused(cfg, f'is shown the images of 2 data sets; {advice}')
+        refused(cfg, f'gets the images of 2 data sets; {advice}')
     for leaf in cfg.val_dataloader.dataset.datasets:
         leaf.pipeline[-1].meta_keys = ('img_id', 'instances')
     cfg.val_evaluator = coco()
@@ -103,11 +103,11 @@ def test_data_of_other_classes(cfg, second):
     classes = cfg.train_dataloader.dataset.metainfo.classes
     other = dict(classes=classes[1:])
     cfg.val_dataloader.dataset.metainfo = other
-    with pytest.raises(UserError, match='val data set .* a label would be tw'):
+    with pytest.raises(UserError, match='val data set .* labels would be am'):
         check_data(cfg, ('train', 'val'))
     leaf = cfg.train_dataloader.dataset
     cfg.train_dataloader.dataset = dict(
         type='ConcatDataset', datasets=[leaf, dict(leaf, metainfo=other)]
     )
-    with pytest.raises(UserError, match='train data set .* a label would be'):
+    with pytest.raises(UserError, match='train data set .* labels would be'):
         check_data(cfg, ('train',))

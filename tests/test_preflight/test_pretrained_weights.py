@@ -69,7 +69,7 @@ def test_lacking_weights_are_named(pair):
     model, path = pair
     torch.save(weights(model, lambda s: s.pop('conv1.weight')), path)
     (line,) = warnings(model)
-    assert 'lack 1 weight of ResNet (conv1.weight), which begin' in line
+    assert 'lack 1 weight of ResNet (conv1.weight), which are init' in line
 
 
 @pytest.mark.parametrize('key', ['resume', 'load_from'])

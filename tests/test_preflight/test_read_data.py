@@ -77,7 +77,7 @@ def test_a_list_with_a_second_column(voc):
     path = voc / 'ImageSets/Main/train.txt'
     path.write_text(path.read_text().replace('\n', '  1\n'))
     text = refused(voc, kind=FileNotFoundError)
-    assert "000001  1.xml'" in text and 'one name without ending' in text
+    assert "000001  1.xml'" in text and 'one name without ext' in text
 
 
 def test_an_xml_file_that_is_missing(voc):
@@ -115,7 +115,7 @@ def test_no_object_of_the_classes(made):
 def test_corners_in_the_wrong_order(voc):
     rewrite(voc, r'<xmax>\d+', '<xmax>1', only='000003')
     text = refused(voc)
-    assert 'have a width or height under 0' in text and '000003.jpg' in text
+    assert 'have a width or height below 0' in text and '000003.jpg' in text
 
 
 def test_sizes_in_place_of_corners(voc):
@@ -134,7 +134,7 @@ def test_sizes_in_place_of_corners(voc):
         r'<xmax>(\d+)</xmax><ymax>(\d+)</ymax>',
         sizes,
     )
-    assert 'have a width or height under 0' in refused(voc)
+    assert 'have a width or height below 0' in refused(voc)
 
 
 def test_fractions(voc):
@@ -150,7 +150,7 @@ def test_fractions(voc):
 def test_sizes_that_the_images_do_not_have(voc, width):
     rewrite(voc, '<width>64', f'<width>{width}')
     text = refused(voc)
-    assert '12 of the 12 images looked at have another size' in text
+    assert '12 of the 12 images checked differ in size' in text
 
 
 def test_everything_is_difficult(voc):
@@ -196,9 +196,9 @@ class OwnBoxes(BaseDetDataset):
     [
         ([[3, 4, 20, 9]], None),
         ([[0.1, 0.2, 0.5, 0.4]], 'numbers from 0 to 1'),
-        ([[20, 4, 3, 9]], 'a width or height under 0'),
+        ([[20, 4, 3, 9]], 'a width or height below 0'),
         ([[np.nan, 4, 30, 9]], 'not finite'),
-        ([[50, 50, 90, 90]] * 3, 'cannot be meant'),
+        ([[50, 50, 90, 90]] * 3, 'are implausible'),
     ],
 )
 def test_a_class_of_the_user(shapes, boxes, message):

@@ -66,7 +66,7 @@ def test_what_is_left_out_is_told_with_an_example(check):
         ('are thinner than a pixel', 'annotation 2'),
         ('lie outside the image', '[500, 500, 9, 9] in an image of 64x64'),
         ('have an area of 0 or less', 'annotation 3'),
-        ('boxes leave their image', 'annotation 7'),
+        ('boxes extend beyond their image', 'annotation 7'),
         ('images are smaller than filter_cfg.min_size=32', '000001.png'),
     ):
         [line] = [w for w in report.warnings if reason in w]
@@ -89,7 +89,7 @@ def test_all_boxes_are_of_crowds(refused, split):
             entry['iscrowd'] = 1
 
     text = refused(crowd, (split,))
-    assert 'are marked as crowds' in text and 'take the mark off' in text
+    assert 'are marked as crowds' in text and 'remove the mark' in text
 
 
 def test_most_boxes_are_of_crowds(check):
@@ -158,7 +158,7 @@ def test_category_ids_that_do_not_rise(check):
 def test_images_that_are_trained_on_too(check, shapes, tmp_path):
     """Two folders of the same images count as one."""
     assert not any(
-        'trained on too' in warning
+        'also trained on' in warning
         for report in check(splits=('train', 'val'))
         for warning in report.warnings
     )
@@ -167,9 +167,9 @@ def test_images_that_are_trained_on_too(check, shapes, tmp_path):
         data_prefix=dict(img='train/'),
     )
     train, val = check(splits=('train', 'val'), **same)
-    [line] = [w for w in val.warnings if 'trained on too' in w]
+    [line] = [w for w in val.warnings if 'also trained on' in w]
     assert '12 of the 12 images' in line and 'train/000001.png' in line
-    assert not [w for w in train.warnings if 'trained on too' in w]
+    assert not [w for w in train.warnings if 'also trained on' in w]
 
 
 def test_few_images_have_boxes(check):
@@ -198,7 +198,7 @@ def test_a_box_twice(check):
 
     [report] = check(again)
     [line] = [w for w in report.warnings if 'same class and place' in w]
-    assert '1 box of' in line and 'annotation 99' in line
+    assert '1 box with' in line and 'annotation 99' in line
 
 
 def test_classes_without_an_object(check):
