@@ -1,4 +1,4 @@
-"""Look at a training before it starts, and say what is wrong with it."""
+"""Check a training run before it starts."""
 
 import argparse
 import contextlib
@@ -27,13 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '(<work dir>/doctor.png)',
     )
     parser.add_argument(
-        '--json', metavar='FILE', help='write what was found as JSON too'
+        '--json', metavar='FILE', help='also write the report as JSON'
     )
     parser.add_argument('--seed', type=int, default=0, help='of the run (0)')
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print what was found; exit with 1 if there is a problem."""
+    """Print the report; exit with 1 if there is a problem."""
     from kd_det.api import launch
     from kd_det.doctor.examine import examine
     from kd_det.doctor.findings import Section, as_json, report
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
         problems = env.problems()
     found = printed.getvalue().splitlines()
     sections = [Section('Environment', found, problems=problems)]
-    with contextlib.redirect_stdout(sys.stderr):  # what evaluation prints
+    with contextlib.redirect_stdout(sys.stderr):  # output of the evaluation
         sections += examine(cfg, sheet, args.images, args.seed)
     print(report(sections))
     if args.json:

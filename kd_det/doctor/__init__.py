@@ -1,1 +1,1 @@
-"""``kd_det doctor``: what a training will do, looked at before it starts."""
+"""``kd_det doctor``: check a training run before it starts."""

@@ -1,4 +1,4 @@
-"""Training images with their boxes, as augmentation leaves them."""
+"""Draw augmented training images with their boxes."""
 
 from pathlib import Path
 
@@ -18,16 +18,16 @@ def draw_sheet(
     classes: tuple[str, ...],
     path: str | Path,
 ) -> dict[str, int]:
-    """Write a PNG of images that are evenly spread over a set.
+    """Write a PNG of images evenly spaced over a data set.
 
     Args:
-        dataset: As the training loader reads it, with its augmentation.
-        model: Of the run; its preprocessor says the order of the channels.
-        classes: Names of the labels.
-        path: The PNG.
+        dataset: The training data set, with its augmentation.
+        model: The run's model; its preprocessor determines the channel order.
+        classes: Class names in label order.
+        path: The PNG file.
 
     Returns:
-        How many images and boxes are shown.
+        The numbers of images and boxes shown.
     """
     count = min(COUNT, len(dataset))
     with random_state.isolated():
@@ -43,7 +43,7 @@ def draw_sheet(
 
 
 def swaps(preprocessor: nn.Module) -> bool:
-    """Return whether a preprocessor turns BGR images into RGB, or back."""
+    """Return whether a preprocessor swaps BGR and RGB."""
     other = getattr(preprocessor, '_channel_conversion', False)
     return bool(getattr(preprocessor, 'to_rgb', other))
 
@@ -56,7 +56,7 @@ def _rgb(inputs: Tensor, swapped: bool) -> np.ndarray:
 
 
 def _boxes(sample, shape: tuple[int, ...]) -> Boxes:
-    """Return the objects of a sample; the class of an image frames it."""
+    """Return a sample's objects; for an image class, a frame of the image."""
     if 'gt_instances' in sample:
         boxes = sample.gt_instances.bboxes
         boxes = getattr(boxes, 'tensor', boxes).numpy()

@@ -1,4 +1,4 @@
-"""Look at a run before it is started: ``kd_det doctor``."""
+"""Check a run before it starts: ``kd_det doctor``."""
 
 from pathlib import Path
 
@@ -21,27 +21,27 @@ from kd_det.preflight.data_report import DataReport
 from kd_det.preflight.loops import check_loops
 
 KEPT = (*MADE_FIRST, 'TeacherCheckHook', 'StepTimeHook', 'LossScheduleHook')
-USUAL = 2.0  # share of a gradient above which a loss drowns the task
-FAINT = 0.02  # share below which it hardly acts
+USUAL = 2.0  # gradient share above which a loss dominates the task
+FAINT = 0.02  # gradient share below which a loss has hardly any effect
 
 
 def examine(
     cfg: Config, sheet: str | Path, images: int = 50, seed: int = 0
 ) -> list[Section]:
-    """Check a config, train some steps of it and say what was seen.
+    """Check a config, train a few steps of it and report the findings.
 
-    Nothing is kept but the sheet, and what a run makes too: class means and
-    auto-encoders.
+    Nothing is kept except the sheet and files that a run also creates: class
+    means and auto-encoders.
 
     Args:
-        cfg: From :func:`kd_det.api.launch.prepare`.
-        sheet: PNG to write: training images with boxes, as augmented.
+        cfg: A config from :func:`kd_det.api.launch.prepare`.
+        sheet: PNG to write: augmented training images with boxes.
         images: Validation images to evaluate a teacher on.
-        seed: Of everything random.
+        seed: Random seed.
 
     Returns:
-        What was found; a section with a problem is the last one, where the
-        run cannot go on.
+        The findings; if the run cannot continue, the last section has the
+        problem.
     """
     set_seed(cfg, seed)
     sections = [Section('Data')]
@@ -85,9 +85,9 @@ def _data(
         section.warnings += [f'{report.split}: {w}' for w in report.warnings]
     shown = draw_sheet(dataset, steps.model, classes, sheet)
     section.lines += [
-        f'{len(dataset)} images are trained on',
+        f'{len(dataset)} training images',
         f'{len(classes)} classes: {few(classes, 40)}',
-        f'as the network gets them: {sheet}',
+        f'contact sheet of augmented images: {sheet}',
     ]
     section.facts = dict(
         images=len(dataset),
@@ -100,7 +100,7 @@ def _data(
 
 
 def _preprocessing(model: DistillModel) -> Section:
-    """Compare how each network's images are normalised."""
+    """Compare the networks' image normalisation."""
     section = Section('Preprocessing')
     ours = _normalisation(model.student.data_preprocessor)
     for name, teacher in model.teachers.items():
@@ -110,7 +110,7 @@ def _preprocessing(model: DistillModel) -> Section:
             'gets its own'
             for key in ours
             if ours[key] != theirs[key]
-        ] or [f'student and {name} alike']
+        ] or [f'student and {name} are the same']
         section.facts[name] = dict(student=ours, teacher=theirs)
     return section
 
@@ -147,7 +147,7 @@ def _teachers(steps: FirstSteps) -> Section:
         section.problems.append(
             f'The teacher changed within {steps.last} steps: '
             f'{few(steps.moved)}; a layer of it ignores eval() or writes to '
-            'its own buffers, so it teaches something else in each step.'
+            'its own buffers, so its outputs change from step to step.'
         )
     else:
         section.lines.append(
@@ -157,7 +157,7 @@ def _teachers(steps: FirstSteps) -> Section:
 
 
 def _distillation(steps: FirstSteps) -> Section:
-    """Say what is distilled where, and how hard it pulls."""
+    """Report what is distilled where, and the gradient shares."""
     section = Section('Distillation')
     model = steps.model
     rows = [('loss', 'of', 'weight', 'value', 'share', 'cosine')]
@@ -192,26 +192,26 @@ def _distillation(steps: FirstSteps) -> Section:
     if len(rows) > 1:
         section.lines += table(rows)
     else:
-        section.lines.append('no loss; the student inherits')
+        section.lines.append('no loss; the student inherits weights')
     return section
 
 
 def _of_share(key: str, loss, share) -> list[str]:
     if share is None or not share.usable:
         return [
-            f'{key} moves no weight of the student that the task moves; '
-            'check its weight, its schedule and its connectors.'
+            f'{key} has no gradient at any weight of the student that the '
+            'task trains; check its weight, its schedule and its connectors.'
         ]
     better = f'kd_det calibrate finds a weight (now {loss.config_weight:g}).'
     if share.share > USUAL:
         return [
-            f"{key} pulls {share.share:.3g} times as hard as the student's "
-            f'own losses; {better}'
+            f'{key} has {share.share:.3g} times the gradient of the '
+            f"student's own losses; {better}"
         ]
     if share.share < FAINT:
         return [
-            f'{key} hardly acts: its gradient is {share.share:.2g} of the '
-            f"student's own; {better}"
+            f'{key} has hardly any effect: its gradient is {share.share:.2g} '
+            f"times that of the student's own losses; {better}"
         ]
     return []
 
@@ -243,7 +243,7 @@ def _costs(steps: FirstSteps) -> Section:
         f'a step takes {whole:.3g} s'
         + ''.join(f', {name} {s / whole:.0%}' for name, s in parts.items())
     ]
-    lines.append(f'the training of {steps.steps} steps {hours:.2g} h')
+    lines.append(f'a training run of {steps.steps} steps takes {hours:.2g} h')
     lines.append(f'peak memory {steps.memory / 2**30:.1f} GiB')
     return Section(
         'Costs',

@@ -1,18 +1,18 @@
-"""What the doctor found: sections of lines, problems and plain facts."""
+"""The doctor's findings: sections of lines, warnings, problems and facts."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass
 class Section:
-    """One thing that was looked at.
+    """The findings about one topic.
 
     Attributes:
         title: Its heading.
-        lines: What was found, for a terminal.
-        warnings: Sentences about what may be wrong, each with the fix.
-        problems: The same about what is wrong.
-        facts: The same for a program, JSON values only.
+        lines: The findings as text, for a terminal.
+        warnings: Sentences about possible errors, each with the fix.
+        problems: Sentences about errors, each with the fix.
+        facts: The findings as JSON values, for programs.
     """
 
     title: str
@@ -23,7 +23,7 @@ class Section:
 
 
 def report(sections: list[Section]) -> str:
-    """Return sections as text: what was found, then what is wrong."""
+    """Return sections as text: the findings, then the problems."""
     blocks = []
     for section in sections:
         lines = [
@@ -59,7 +59,7 @@ def as_json(sections: list[Section]) -> dict:
 
 
 def table(rows: list[tuple[str, ...]]) -> list[str]:
-    """Return rows, the first of which is the heading, as aligned lines."""
+    """Return rows as aligned lines; the first row is the header."""
     widths = [max(map(len, column)) for column in zip(*rows)]
     return [
         '  '.join(cell.ljust(n) for cell, n in zip(row, widths)).rstrip()

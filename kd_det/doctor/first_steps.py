@@ -1,4 +1,4 @@
-"""A hook that looks at the first steps of a run and then ends it."""
+"""A hook that measures the first steps of a run, then ends it."""
 
 import resource
 import time
@@ -20,24 +20,24 @@ from kd_det.precompute.gradient_shares import (
 )
 from kd_det.precompute.short_run import Done
 
-STEPS = 20  # StepTimeHook measures 11 to 19; the gradients come after
+STEPS = 20  # StepTimeHook measures 11 to 19; gradients are measured at 20
 
 
 class FirstSteps(Hook):
-    """Train for some steps; measure the last, and keep what was seen.
+    """Train for a few steps, measure the last one, and keep the results.
 
     Attributes:
-        last: The step that is measured, the last of a shorter run.
-        model: The model of the run.
-        scores: Checkpoint of a teacher -> what it scores, and as what.
-        shares: Key of the loss -> its gradient beside the task's.
-        shapes: Distiller -> field -> shape that its losses get.
-        losses: Key -> value in the last step.
+        last: The measured step; the last one of a shorter run.
+        model: The run's model.
+        scores: Teacher checkpoint -> its scores.
+        shares: Loss key -> its gradient share.
+        shapes: Distiller -> field -> shape of the losses' inputs.
+        losses: Loss key -> value in the last step.
         not_finite: Losses, gradients and weights that are not finite.
-        moved: Parts of a teacher that changed, or that are in training mode.
-        step_seconds: Part of a step -> seconds, and the ``whole``.
-        memory: Peak bytes, of the GPU or of the process.
-        steps: Length of the whole training.
+        moved: Parts of a teacher that changed, or that are in train mode.
+        step_seconds: Part of a step -> seconds, and ``whole``.
+        memory: Peak bytes of the GPU or the process.
+        steps: Number of steps of the whole training run.
     """
 
     priority = 'LOWEST'
@@ -52,7 +52,7 @@ class FirstSteps(Hook):
         self._seconds: list[float] = []
 
     def before_train(self, runner) -> None:
-        """Keep what the teacher is before the first step."""
+        """Record the teachers' state before the first step."""
         self.model = unwrap(runner.model)
         self.steps = runner.train_loop.max_iters
         self.last = min(STEPS, self.steps)
@@ -64,7 +64,7 @@ class FirstSteps(Hook):
             torch.cuda.reset_peak_memory_stats()
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        """Listen to the last step."""
+        """Hook into the last step."""
         self._began = time.perf_counter()
         if runner.iter + 1 < self.last:
             return
@@ -86,7 +86,7 @@ class FirstSteps(Hook):
     def after_train_iter(
         self, runner, batch_idx, data_batch=None, outputs=None
     ) -> None:
-        """After the last step, take stock and end the run."""
+        """After the last step, collect the results and end the run."""
         self._seconds.append(time.perf_counter() - self._began)
         if runner.iter + 1 < self.last:
             return
@@ -96,7 +96,7 @@ class FirstSteps(Hook):
             for what, value in (('', weight), (' (gradient)', weight.grad)):
                 if value is not None and not value.isfinite().all():
                     self.not_finite.append(name + what)
-        self.moved = [  # what inheritance alone needed is freed by now
+        self.moved = [  # those only for inheritance are freed
             key
             for key, value in _still(self.model).items()
             if key in self._before and not _same(value, self._before[key])
@@ -125,7 +125,7 @@ class FirstSteps(Hook):
 
 
 def _still(model: nn.Module) -> dict[str, Tensor | bool]:
-    """Return copies of what must not change of each teacher."""
+    """Return copies of each teacher's state that must not change."""
     found: dict[str, Tensor | bool] = {}
     for name, teacher in getattr(model, 'teachers', {}).items():
         for key, value in teacher.model.state_dict().items():
@@ -142,7 +142,7 @@ def _same(one: Tensor | bool, other: Tensor | bool) -> bool:
 
 
 def _shapes(knowledge: dict) -> dict[str, list]:
-    """Return the shapes of the fields that a distiller's losses get."""
+    """Return the shapes of the fields that a distiller's losses read."""
     return {
         key: [list(level.shape) for level in value]
         if isinstance(value, (list, tuple))
