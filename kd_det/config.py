@@ -65,6 +65,7 @@ def load_config(path: str | Config, options: dict | None = None) -> Config:
     if mmrazor.is_named([*cfg.values()]):
         mmrazor.ensure_importable()
     _carry_preprocessor(cfg, file)
+    options |= {} if file else _set_since_read(cfg)
     carry_folder(cfg, before, options, file)
     follow(cfg, before)
     for earlier in file.history() if file and has_strays(cfg) else ():
@@ -74,6 +75,23 @@ def load_config(path: str | Config, options: dict | None = None) -> Config:
         _count_classes(cfg['model'], classes)
         set_num_classes(cfg.get('data_preprocessor') or {}, len(classes))
     return cfg
+
+
+def _set_since_read(cfg: Config) -> dict:
+    """Return the folder and the classes that are no longer those of a file.
+
+    Args:
+        cfg: A config object, whose file may be gone.
+    """
+    try:
+        read = ConfigFile(cfg.filename).cfg
+    except Exception:  # noqa: BLE001  it is not read again to be used
+        return {}
+    return {
+        name: cfg[name]
+        for name in ('data_root', 'classes')
+        if cfg.get(name) and cfg[name] != read.get(name)
+    }
 
 
 def _make_names_plain(cfg: Config) -> None:

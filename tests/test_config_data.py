@@ -3,6 +3,7 @@
 import textwrap
 
 import pytest
+from mmengine.config import Config
 
 from kd_det.config import load_config
 from kd_det.config_data import leaves_of
@@ -255,3 +256,44 @@ def test_the_preprocessor_of_a_student(read):
     )
     assert cfg.model.student.data_preprocessor == dict(mean=[1], std=[3])
     assert 'data_preprocessor' not in cfg
+
+
+def test_a_config_that_was_changed_in_python(read, tmp_path):
+    """Its folder and classes reach the data, as options would."""
+    read(MODEL, LITERAL, "data_root = 'x/'\nclasses = ('a',)")
+    cfg = Config.fromfile(str(tmp_path / 'run.py'))
+    assert folders(load_config(cfg)) == ['old/'] * 2
+    cfg.data_root = 'new/'
+    cfg.classes = ('b', 'c')
+    cfg = load_config(cfg)
+    assert folders(cfg) == ['new/'] * 2
+    assert cfg.val_evaluator.ann_file == 'new/val.json'
+    assert cfg.train_dataloader.dataset.metainfo.classes == ('b', 'c')
+    assert cfg.model.num_classes == 2
+    again = load_config(cfg)
+    assert again.to_dict() == cfg.to_dict()
+    cfg.classes = ('d',)
+    metainfo = load_config(cfg).val_dataloader.dataset.metainfo
+    assert metainfo.classes == ('d',)
+
+
+def test_options_of_several_parts(read):
+    cfg = read(
+        FOLDER,
+        MODEL,
+        options={
+            'train_pipeline.2.scale': [96, 64],
+            'dataset_type': 'CityscapesDataset',
+            'test_dataloader.dataset.type': 'DeepFashionDataset',
+        },
+    )
+    train, val, test = (
+        cfg[f'{split}_dataloader'].dataset
+        for split in ('train', 'val', 'test')
+    )
+    assert train.pipeline[2].scale == (96, 64)
+    assert val.pipeline[1].scale == (256, 192)
+    kinds = ['Cityscapes', 'Cityscapes', 'DeepFashion']
+    assert [s.type for s in (train, val, test)] == [
+        f'{k}Dataset' for k in kinds
+    ]

@@ -1,6 +1,7 @@
 """Check that a config's data match its classes."""
 
 import os.path as osp
+from collections import Counter
 
 from mmengine.config import Config
 
@@ -49,8 +50,9 @@ def check_data(
                 reports.append(check_read(leaf.cfg, leaf.classes, split.name))
             trained = split.name == 'train'
             key = leaf.file, leaf.classes
-            if leaf.reads_as_coco and (*key, trained) not in seen:
-                seen.add((*key, trained))
+            place = (*key, _images(leaf), trained)
+            if leaf.reads_as_coco and place not in seen:
+                seen.add(place)
                 labelled = trained or _is_scored(split)
                 reports.append(
                     check_coco(leaf.cfg, *key, split.name, labelled)
@@ -59,6 +61,8 @@ def check_data(
             check_metrics(split)
     _check_classes(found)
     reports = [report for report in reports if report]
+    for split in found:
+        _tell_repeated(split, reports)
     tell_shared(reports)
     return reports
 
@@ -66,6 +70,28 @@ def check_data(
 def _is_scored(split: Split) -> bool:
     """Return whether predictions are compared with the ground truth."""
     return any(not metric.get('format_only') for metric in split.metrics)
+
+
+def _images(leaf: Leaf) -> str:
+    """Return what says where its images are, and which it takes."""
+    keys = ('data_root', 'data_prefix', 'indices')
+    return str([leaf.cfg.get(key) for key in keys])
+
+
+def _tell_repeated(split: Split, reports: list[DataReport]) -> None:
+    """Warn of a data set that a split has more than once."""
+    places = Counter((leaf.file, _images(leaf)) for leaf in split.leaves)
+    for (file, _), count in places.items():
+        for report in reports:
+            if count > 1 and (report.split, report.source) == (
+                split.name,
+                file,
+            ):
+                report.warnings.append(
+                    f'{count} of the data sets are this one, so that its '
+                    f'images count {count} times; name another folder or '
+                    'file, or use RepeatDataset if that is meant.'
+                )
 
 
 def _check_class_file(leaf: Leaf) -> None:

@@ -53,4 +53,6 @@ def test_only_the_student_of_a_pair(check, teacher):
 
 
 def test_data_that_say_no_classes(check):
-    check(plain(tiny_spec(num_classes=3)), type='BaseDetDataset', metainfo=None)
+    check(
+        plain(tiny_spec(num_classes=3)), type='BaseDetDataset', metainfo=None
+    )

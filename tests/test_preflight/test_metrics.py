@@ -111,3 +111,16 @@ def test_data_of_other_classes(cfg, second):
     )
     with pytest.raises(UserError, match='train data set .* labels would be'):
         check_data(cfg, ('train',))
+
+
+def test_a_folder_that_is_named_twice(cfg):
+    leaf = cfg.train_dataloader.dataset
+    cfg.train_dataloader.dataset = dict(
+        type='ConcatDataset', datasets=[leaf, dict(leaf)]
+    )
+    [report] = check_data(cfg, ('train',))
+    assert 'its images count 2 times' in report.warnings[-1]
+    parts = [dict(leaf, indices=[1]), dict(leaf, indices=[2])]
+    cfg.train_dataloader.dataset.datasets = parts
+    for report in check_data(cfg, ('train',)):
+        assert not any('times' in warning for warning in report.warnings)
