@@ -79,7 +79,7 @@ def carry_folder(
     others = [(s, leaf) for s, leaf in leaves if leaf.get('data_root') != root]
     if not others:
         return
-    replaced, written = {None}, set()
+    replaced, written = {None, f'{root}/'}, set()
     if given:
         replaced |= _folders_before(before)
     elif writer:

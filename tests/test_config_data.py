@@ -62,6 +62,14 @@ def test_a_folder_for_all(read):
     assert cfg.val_evaluator.ann_file == cfg.test_evaluator.ann_file == path
 
 
+@pytest.mark.parametrize('options', [None, dict(data_root='new')])
+def test_a_folder_without_a_slash(read, options):
+    text = '' if options else "data_root = 'new'"
+    cfg = read(FOLDER, MODEL, text, options=options)
+    assert folders(cfg) == ['new'] * 2
+    assert cfg.val_evaluator.ann_file == 'new/annotations/instances_val.json'
+
+
 @pytest.mark.parametrize('root', ["data_root = 'a/'", ''])
 def test_two_folders_of_a_training_set(read, root):
     cfg = read(FOLDER, MODEL, root, TWO)

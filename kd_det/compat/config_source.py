@@ -95,9 +95,18 @@ def read(
     return cfg, sources
 
 
-def value_of(name: str) -> object:
-    """Return what stands in for a name; a file that is read calls it."""
-    return copy.deepcopy(STANDS[name].value)
+def value_of(name: str, end: str = '') -> object:
+    """Return what stands in for a name; a file that is read calls it.
+
+    Args:
+        name: A name at its top level.
+        end: What a text must end with: what the file assigns ends with '/',
+            so that it may put the name of a file behind it.
+    """
+    value = copy.deepcopy(STANDS[name].value)
+    if end and isinstance(value, str) and not value.endswith(end):
+        return value + end
+    return value
 
 
 @contextmanager
@@ -130,9 +139,11 @@ def _notes_into(
 def _replaced(node: ast.stmt, number: int) -> ast.stmt:
     name = _plain_name(node)
     if name in STANDS and number < STANDS[name].files:
+        text = str(getattr(node.value, 'value', ''))
+        end = '/' if text.endswith('/') else ''
         call = (
             f'__import__({__name__!r}, fromlist=["value_of"])'
-            f'.value_of({name!r})'
+            f'.value_of({name!r}, {end!r})'
         )
         value = ast.parse(call, mode='eval').body
         node.value = ast.copy_location(value, node.value)

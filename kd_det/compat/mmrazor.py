@@ -1,10 +1,11 @@
 """Import the unmaintained mmrazor 1.0.0 with current torch and mmcv.
 
-This takes three measures, once, if a config uses an mmrazor type: mmcv's
+This takes four measures, once, if a config uses an mmrazor type: mmcv's
 version is temporarily changed to one that passes mmrazor's version check; the
 quantisation modules, which need torch internals that no longer exist, are
-replaced by empty ones; and joblib, an undeclared dependency, is a dependency
-of kd_det. They are harmless if mmrazor works anyway.
+replaced by empty ones; Python's recursion limit, which mmrazor raises to a
+million, is set back; and joblib, an undeclared dependency, is a dependency of
+kd_det. They are harmless if mmrazor works anyway.
 """
 
 import functools
@@ -75,7 +76,7 @@ def ensure_importable() -> None:
     try:
         with _accepted_version():
             importlib.import_module('mmrazor')
-        with _absent(QUANTISATION):
+        with _absent(QUANTISATION), _recursion_limit_kept():
             setup_env = importlib.import_module('mmrazor.utils.setup_env')
             # MMEngine calls this on first use of an mmrazor registry; False
             # keeps the default scope
@@ -164,6 +165,16 @@ def _accepted_version() -> Iterator[None]:
         yield
     finally:
         mmcv.__version__ = true
+
+
+@contextmanager
+def _recursion_limit_kept() -> Iterator[None]:
+    """Undo a new limit, beyond which Python would crash on a nested file."""
+    limit = sys.getrecursionlimit()
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 @contextmanager

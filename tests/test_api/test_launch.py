@@ -381,7 +381,7 @@ def test_data(write, teacher, shapes, tmp_path):
         kind=FileNotFoundError,
     )
     order = (CLASSES[1], CLASSES[0], *CLASSES[2:])
-    refused('in another order', train, config, None, dict(classes=order))
+    refused('in a different order', train, config, None, dict(classes=order))
     spelt = ('circel', *CLASSES[1:])
     refused("mean 'circle'", train, config, None, dict(classes=spelt))
     for change, message in (
@@ -550,4 +550,4 @@ def test_seed_out_of_range(write):
 
 
 def test_resume_from_an_exported_student(write, teacher):
-    refused('nothing can be resumed', train, write(), resume=teacher['ckpt'])
+    refused('training cannot resume from it', train, write(), resume=teacher['ckpt'])

@@ -50,12 +50,14 @@ for _ in range(2):
         raise AssertionError('there is no mmrazor')
 del sys.modules['mmrazor']
 
+limit = sys.getrecursionlimit()
 before, path, kept = seen(), [*sys.path], classes()
 scope = DefaultScope.get_current_instance()
 kinds = {k: dict(r.module_dict) for k, r in ROOT.children.items()}
 random = torch.get_rng_state()
 load_config('with.py')
 after = seen()
+assert sys.getrecursionlimit() == limit
 assert 'mmrazor.models' in after and 'mmrazor.engine' in after
 changed = [n for n in before if after.get(n) != before[n]]
 assert not changed, changed

@@ -200,7 +200,7 @@ def test_mixing_that_another_preprocessing_forbids(run, tmp_path):
         (
             dict(type='DKDLoss'),
             True,
-            'logit: loss_x needs one class a sample.* from epoch 3 on mixes',
+            'logit: loss_x needs one class per sample.* from epoch 3 on mixes',
         ),
         (KD, False, r'from epoch 3 on mixes images.*\(to_onehot=True\)'),
     ],

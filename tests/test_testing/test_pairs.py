@@ -60,6 +60,6 @@ def test_of_a_spec(tmp_path):
 
 
 def test_refuses_both_kinds_of_distillers(tmp_path):
-    with pytest.raises(UserError, match='distillers=.*give one'):
+    with pytest.raises(UserError, match='distillers=.* use only one'):
         tiny_pair(tmp_path, {}, distillers=dict(feats=FEATS))
     assert not [*tmp_path.iterdir()]
