@@ -203,13 +203,15 @@ def carry_classes(
     if not classes:
         return ()
     others = {_own_classes(leaf) for _, leaf in leaves} - {(), classes}
-    if others and 'classes' not in options and file and file.writer('classes'):
-        before = file.before('classes')
-    replaced = {
-        _own_classes(leaf)
-        for split in SPLITS * bool(others)
-        for leaf in leaves_of(before, split)
-    }
+    replaced = set()
+    if others and ('classes' in options or file and file.writer('classes')):
+        if 'classes' not in options:
+            before = file.before('classes')
+        replaced = {
+            _own_classes(leaf)
+            for split in SPLITS
+            for leaf in leaves_of(before, split)
+        }
     for split, leaf in leaves:
         own = _own_classes(leaf)
         if own in others and replaced != {own}:

@@ -248,6 +248,25 @@ def test_classes_that_a_data_set_contradicts(read):
     )
 
 
+def test_classes_of_all_data_sets_beside_those_of_a_config(read, tmp_path):
+    """Of a base that the package ships, and of a config without bases."""
+    own = ''.join(
+        f"{split}_dataloader = dict(dataset=dict(type='CocoDataset',"
+        " ann_file='a.json', metainfo=dict(classes=('a', 'b'))))\n"
+        for split in ('train', 'val', 'test')
+    )
+    message = r'own \(a, b\) and the config has classes=\(.*\); leave'
+    base = "_base_ = 'kd_det::_base_/datasets/bccd.py'\n"
+    refused(read, message, base, MODEL, own)
+    cfg = Config.fromstring(f"{MODEL}classes = ('b', 'a')\n{own}", '.py')
+    for name in ('run.yaml', 'run.json'):
+        cfg.dump(tmp_path / name)
+        with pytest.raises(UserError, match=message):
+            load_config(str(tmp_path / name))
+    with pytest.raises(UserError, match=message):
+        load_config(Config(cfg.to_dict()))
+
+
 def test_a_preprocessor_beside_the_models_own(read):
     model = "model = dict(type='X', data_preprocessor=dict(mean=[1]))\n"
     own = 'data_preprocessor = dict(mean=[2])'
