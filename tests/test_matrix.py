@@ -36,6 +36,7 @@ LD = {'LD': dict(type='LDLoss')}
 # Method -> its loss on feature maps.
 MAPS = {
     'PKD': dict(type='PKDLoss'),
+    'CWD': dict(type='CWDLoss'),
     'FitNet': dict(type='FitNetLoss'),
     'AT': dict(type='AttentionTransferLoss'),
     'RKD maps': dict(type='MapRelationLoss', base=dict(type='RKDAngleLoss')),

@@ -2,6 +2,7 @@
 
 from kd_det.losses.at import AttentionTransferLoss
 from kd_det.losses.base import DistillLoss
+from kd_det.losses.cwd import CWDLoss
 from kd_det.losses.darkrank import DarkRankLoss
 from kd_det.losses.dense_kd import DenseKDLoss, SigmoidKDLoss
 from kd_det.losses.dist import DISTLoss
@@ -43,6 +44,7 @@ from kd_det.losses.triplet import TripletLoss
 __all__ = [
     'AttentionTransferLoss',
     'BoxRegressionLoss',
+    'CWDLoss',
     'DISTLoss',
     'DKDLoss',
     'DarkRankLoss',

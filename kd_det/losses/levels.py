@@ -30,6 +30,29 @@ def check_levels(
         )
 
 
+def check_same_shapes(
+    loss: DistillLoss, ours: Sequence[Tensor], theirs: Sequence[Tensor]
+) -> None:
+    """Raise unless the maps of student and teacher have equal shapes.
+
+    Args:
+        loss: The loss, for the message.
+        ours: Student feature maps.
+        theirs: Teacher feature maps.
+
+    Raises:
+        UserError: The shapes differ, or there is no map.
+    """
+    mine = [tuple(level.shape) for level in ours]
+    other = [tuple(level.shape) for level in theirs]
+    if mine != other or not mine:
+        raise UserError(
+            f'{type(loss).__name__} requires equal shapes, but student_feats '
+            f'has {mine} and teacher_feats {other}; set matching tap points, '
+            'or add connectors=dict(student_feats=…) to the distiller.'
+        )
+
+
 def same_sizes(ours: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor]:
     """Average-pool the larger of two maps to the smaller along each axis.
 

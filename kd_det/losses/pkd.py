@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from kd_det.errors import UserError
 from kd_det.functional import pkd_loss
 from kd_det.functional._common import total
 from kd_det.losses.base import DistillLoss
+from kd_det.losses.levels import check_same_shapes
 from kd_det.registry import MODELS
 
 
@@ -46,16 +46,8 @@ class PKDLoss(DistillLoss):
         Raises:
             UserError: The shapes of the feature maps differ.
         """
-        ours = [tuple(level.shape) for level in student_feats]
-        theirs = [tuple(level.shape) for level in teacher_feats]
-        if ours != theirs or not ours:
-            raise UserError(
-                'PKDLoss requires equal shapes, but student_feats has '
-                f'{ours} and teacher_feats {theirs}; set matching tap '
-                'points, or add connectors=dict(student_feats=…) to the '
-                'distiller.'
-            )
-        masks = feat_masks or [None] * len(ours)
+        check_same_shapes(self, student_feats, teacher_feats)
+        masks = feat_masks or [None] * len(student_feats)
         levels = zip(student_feats, teacher_feats, masks)
         return self.weigh(
             total(pkd_loss(_kept(s, m), _kept(t, m)) for s, t, m in levels)

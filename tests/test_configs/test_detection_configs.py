@@ -55,6 +55,7 @@ METHODS = {
     'reviewkd': {'ReviewKDLoss'},
     'reviewkdpp': {'ReviewKDLoss', 'NDLoss'},
     'pkd': {'PKDLoss'},
+    'cwd': {'CWDLoss'},
     'sddkd': {'SDDLoss'},
     'ld': {'LDLoss', 'DenseKDLoss'},
     'iekd': {'InheritanceLoss', 'ExplorationLoss'},

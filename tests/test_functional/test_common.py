@@ -105,6 +105,7 @@ CASES = {
         MAP,
     ),
     'pkd': (lambda s, t, y: KF.pkd_loss(s, t), MAP, MAP),
+    'cwd': (lambda s, t, y: KF.cwd_loss(s, t, tau=2.0), MAP, MAP),
 }
 SCALAR = (
     'dist',
