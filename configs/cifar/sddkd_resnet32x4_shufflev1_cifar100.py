@@ -3,3 +3,4 @@
 _base_ = ['_base_/sddkd.py', '_base_/resnet32x4_shufflev1_cifar100.py']
 model = _base_.pop('method')
 model.distillers.logit.losses.loss_sdd.base.beta = 8.0
+optim_wrapper = dict(clip_grad=dict(max_norm=40.0))

@@ -3,3 +3,4 @@
 _base_ = ['../cifar/_base_/sdnkd.py', '_base_/vgg13_mv2.py']
 model = _base_.pop('method')
 model.distillers.logit.losses.loss_sdd.base.gamma = 6.0
+optim_wrapper = dict(clip_grad=dict(max_norm=40.0))

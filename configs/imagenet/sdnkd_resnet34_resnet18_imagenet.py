@@ -4,3 +4,4 @@ _base_ = ['_base_/sdnkd.py', '_base_/resnet34_resnet18.py']
 model = _base_.pop('method')
 model.distillers.logit.scales = (1, 2)
 model.distillers.logit.losses.loss_sdd.base.gamma = 0.5
+optim_wrapper = dict(clip_grad=dict(max_norm=40.0))

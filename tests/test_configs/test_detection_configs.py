@@ -94,7 +94,8 @@ NETWORKS = {
     ),
 }
 SLIM = {'slim', 'demo'}  # 256 wide; the demo's train for minutes
-SETTINGS = SLIM | {'nokd'}
+SHARED = SLIM | {'ms'}  # with the network alone; ms: several image scales
+SETTINGS = SHARED | {'nokd'}
 DATA = {'coco', 'voc', 'bccd', 'cards', 'shapes', 'folder'}
 
 
@@ -114,7 +115,8 @@ class Name(NamedTuple):
     def control(self, network: str) -> str:
         """The name of this network trained alone."""
         data = '' if self.data == 'coco' else f'_{self.data}'
-        return f'baseline_{self.detector}_{network}{self.size}{data}'
+        words = ''.join(f'_{word}' for word in self.settings & SHARED)
+        return f'baseline_{self.detector}_{network}{words}{data}'
 
 
 def parse(name: str) -> Name:

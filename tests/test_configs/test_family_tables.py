@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.registry import PARAM_SCHEDULERS
 from model_table import model_table
@@ -220,6 +221,39 @@ def _by_name(nested: dict) -> dict:
         for outer, values in nested.items()
         for inner, value in values.items()
     }
+
+
+def _shipped(name: str) -> Config:
+    return load_config(str(CONFIGS / f'{name}.py'))
+
+
+def test_recipes_of_the_authors():
+    """What their code does, whatever their papers say."""
+    nd = _shipped('cifar/kdpp_resnet56_resnet20_cifar100')
+    assert nd.train_dataloader.batch_size == 128  # 64 on each of two GPUs
+    sdd = _shipped('cifar/sddkd_vgg13_vgg8_cifar100')
+    assert sdd.optim_wrapper.clip_grad == dict(max_norm=40.0)
+    assert sdd.optim_wrapper.optimizer.lr == 0.05
+    large = _shipped('imagenet/kd_resnet34_resnet18_imagenet')
+    assert large.auto_scale_lr == dict(base_batch_size=512, enable=True)
+
+
+@pytest.mark.parametrize(
+    'name, elements',
+    [
+        ('cifar/iekd_resnet56_resnet20_cifar10', 32 * 8 * 8),
+        ('imagenet/iekd_resnet34_resnet18_imagenet', 256 * 7 * 7),
+    ],
+)
+def test_factor_weights_are_those_of_cifar_at_any_size(name, elements):
+    """The losses fall with the square root of the factor's size."""
+    cfg = _shipped(name)
+    for loss in cfg.model.distillers.factor.losses.values():
+        weight = 50 * (elements / (32 * 8 * 8)) ** 0.5
+        assert loss.loss_weight == pytest.approx(weight, rel=0.02)
+    crop = cfg.train_dataloader.dataset.pipeline[0]
+    reflects = crop.get('padding_mode') == 'reflect'
+    assert reflects == name.startswith('cifar')
 
 
 def test_sdd_scales():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from config_rules.methods import (
     BETA,
+    CLIPPED,
     CODERS,
     PEERS,
     RECIPES,
@@ -128,6 +129,8 @@ class Rules:
         lines = ["model = _base_.pop('method')"]
         for key, value in {**self._weights(), **self._taps()}.items():
             lines.append(f'model.distillers.{key} = ({value})')
+        if self.method in CLIPPED and self.recipe != 'short':
+            lines.append('optim_wrapper = dict(clip_grad=dict(max_norm=40.0))')
         bases = [self._method_path(), self._pair_path()]
         return config(self._doc(), bases, *lines, remark=self.remark)
 

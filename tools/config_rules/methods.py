@@ -20,6 +20,7 @@ WEIGHTS = dict(
 BETA = ('dkd', 'sddkd', 'sdnkd')  # share one number of the pair
 CODERS = dict(ft='paraphrasers', iekd='auto_encoders')
 PEERS = ('dml', 'iedml')
+CLIPPED = ('sdkd', 'sddkd', 'sdnkd')  # by SDD's trainer, at 40
 # methods and settings in the order of the pages
 METHODS = (
     'baseline kd hardkd dkd nkd dist reviewkd kdpp hardkdpp dkdpp distpp '

@@ -1,8 +1,6 @@
-"""CIFAR-100: pad by 4, crop 32, flip; batch size 64.
+"""CIFAR-100: pad by 4, crop 32, flip; batch size 64, as mdistiller and SDD.
 
-mdistiller and SDD use 64 images on one GPU. The ND scripts use 128, 64 on each
-of two GPUs: run two ranks, or set `train_dataloader.batch_size=128`. Mean and
-standard deviation are the same in both, for pixels in [0, 1], times 255.
+Mean and standard deviation are theirs, for pixels in [0, 1], times 255.
 
 Validation uses the test split, like all published results; no checkpoint is
 selected by it.

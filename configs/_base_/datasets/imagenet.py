@@ -1,7 +1,7 @@
 """ImageNet-1k: random resized crop 224 and flip; center crop 224 of 256.
 
-Batch size 256: two GPUs give the 512 of the ND and SDD schedules. With a
-different number of GPUs pass `--auto-scale-lr`.
+Batch size 256: two GPUs give the 512 of the ND and SDD schedules. With another
+number of GPUs the schedules scale the learning rate.
 """
 
 _base_ = 'mmpretrain::_base_/datasets/imagenet_bs64.py'

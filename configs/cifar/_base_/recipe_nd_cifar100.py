@@ -1,6 +1,7 @@
-"""CIFAR-100 by the recipe of the ND scripts, 64 images on each of two GPUs."""
+"""CIFAR-100 by the recipe of the ND scripts: batches of 128, there on two GPUs."""
 
 _base_ = [
     '../../_base_/datasets/cifar100.py',
     '../../_base_/schedules/cifar_240e_nd.py',
 ]
+train_dataloader = dict(batch_size=128)

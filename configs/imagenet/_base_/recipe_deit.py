@@ -1,7 +1,7 @@
 """ImageNet for DeiT-B by the ND script: AdamW, 300 epochs, batches of 2048.
 
 Their picture of the recipe says 200 epochs, their command 300. 256 images on
-each of eight GPUs; with another number pass `--auto-scale-lr`.
+each of eight GPUs; with another number the learning rate is scaled.
 """
 
 _base_ = 'mmpretrain::_base_/datasets/imagenet_bs64_swin_224.py'
@@ -41,4 +41,4 @@ param_scheduler = [
         convert_to_iter_based=True,
     ),
 ]
-auto_scale_lr = dict(base_batch_size=2048)
+auto_scale_lr = dict(base_batch_size=2048, enable=True)
