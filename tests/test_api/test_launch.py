@@ -550,4 +550,9 @@ def test_seed_out_of_range(write):
 
 
 def test_resume_from_an_exported_student(write, teacher):
-    refused('training cannot resume from it', train, write(), resume=teacher['ckpt'])
+    refused(
+        'training cannot resume from it',
+        train,
+        write(),
+        resume=teacher['ckpt'],
+    )

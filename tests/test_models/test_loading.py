@@ -183,7 +183,9 @@ def test_averages_that_diverged(tmp_path):
     good, bad = small(1), small(2)
     bad[0].weight.data[0] = torch.nan
     file = written(LAYOUTS['timm'][0](bad, good), tmp_path)
-    with pytest.raises(UserError, match="use its other weights: .*'state_dict'"):
+    with pytest.raises(
+        UserError, match="use its other weights: .*'state_dict'"
+    ):
         load_exactly(small(), file, 'file.pth')
 
 

@@ -1,4 +1,4 @@
-"""CIFAR-10 by the recipe of the ND scripts: batches of 128, there on two GPUs."""
+"""CIFAR-10 by the recipe of the ND scripts, batches of 128."""
 
 _base_ = [
     '../../_base_/datasets/cifar10.py',

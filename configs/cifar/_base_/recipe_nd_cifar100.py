@@ -1,4 +1,4 @@
-"""CIFAR-100 by the recipe of the ND scripts: batches of 128, there on two GPUs."""
+"""CIFAR-100 by the recipe of the ND scripts, batches of 128."""
 
 _base_ = [
     '../../_base_/datasets/cifar100.py',

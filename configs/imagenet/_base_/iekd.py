@@ -1,9 +1,9 @@
 """IE-KD (IE-FT) on the last map, halves of the channels, weights 125.
 
-Both losses compare unit vectors, so they fall with the square root of the number
-of elements: on 256 channels of 7x7 cells they are 2.5 times smaller than on
-CIFAR's 32 of 8x8, where the authors' weight is 50. A child names the teacher's
-auto-encoder, which learns for two epochs here.
+Both losses compare unit vectors, so they fall with the square root of the
+number of elements: on 256 channels of 7x7 cells they are 2.5 times smaller
+than on CIFAR's 32 of 8x8, where the authors' weight is 50. A child names the
+teacher's auto-encoder, which learns for two epochs here.
 """
 
 _base_ = '../../_base_/factor_classification_runtime.py'
