@@ -84,8 +84,9 @@ def sdd_weights(
     labels: Tensor,
     beta: float = 2.0,
     split: str = 'code',
+    consistent: float = 1.0,
 ) -> Tensor:
-    r"""Weight of each region: 1 if consistent, beta if complementary.
+    r"""Weight of each region: ``beta`` if complementary, else ``consistent``.
 
     With :math:`\hat g` the teacher's prediction for region 0 (the whole image)
     and :math:`\hat l` its prediction for a region, the region is complementary
@@ -95,16 +96,18 @@ def sdd_weights(
       classes are consistent;
     * ``'paper'``: :math:`\hat l \ne \hat g`.
 
-    For tied logits the first class is predicted.
+    All other regions are consistent, among them the whole image. For tied
+    logits the first class is predicted.
 
     Args:
         teacher_region_logits: Raw logits, shape (N, K, R), region 0 global.
         labels: Shape (N,), integers in [0, K).
         beta: Weight of a complementary region.
         split: ``'code'`` or ``'paper'``.
+        consistent: Weight of a consistent region.
 
     Returns:
-        Shape (N, R), without gradients; column 0 is all 1.
+        Shape (N, R), without gradients; column 0 is all ``consistent``.
 
     Raises:
         ValueError: If the shapes do not match, there is no class or region, a
@@ -116,7 +119,7 @@ def sdd_weights(
         teacher_region_logits=(teacher_region_logits, 'N K R'),
         labels=(labels, 'N'),
     )
-    check_finite(beta=beta)
+    check_finite(beta=beta, consistent=consistent)
     check_choice('split', split, ('code', 'paper'))
     if 0 in teacher_region_logits.shape[1:]:
         raise ValueError(
@@ -127,7 +130,7 @@ def sdd_weights(
     verdict = teacher_region_logits.argmax(1)
     if split == 'code':
         verdict = verdict == labels[:, None]
-    weights = torch.ones_like(teacher_region_logits[:, 0])
+    weights = torch.full_like(teacher_region_logits[:, 0], consistent)
     return weights.masked_fill(verdict != verdict[:, :1], beta)
 
 
@@ -139,6 +142,7 @@ def sdd_loss(
     base: BaseLoss,
     beta: float = 2.0,
     split: str = 'code',
+    consistent: float = 1.0,
 ) -> Tensor:
     r"""SDD: weighted mean of a logit loss over regions.
 
@@ -156,6 +160,7 @@ def sdd_loss(
             ``base(student (M, K), teacher (M, K), labels (M,)) -> (M,)``.
         beta: Weight of a complementary region.
         split: ``'code'`` or ``'paper'``, see :func:`sdd_weights`.
+        consistent: Weight of a consistent region.
 
     Returns:
         Shape (N,).
@@ -174,7 +179,9 @@ def sdd_loss(
         labels=(labels, 'N'),
     )
     teacher_region_logits = teacher_region_logits.detach()
-    weights = sdd_weights(teacher_region_logits, labels, beta, split)
+    weights = sdd_weights(
+        teacher_region_logits, labels, beta, split, consistent
+    )
     loss = base(
         _flatten(student_region_logits),
         _flatten(teacher_region_logits),

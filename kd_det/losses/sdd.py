@@ -21,9 +21,9 @@ class SDDLoss(DistillLoss):
         \operatorname{base}(s_{ir}, t_{ir}, y_i)
 
     with :math:`\omega = \beta` if the teacher is correct for exactly one of
-    the region and the image, otherwise 1. Region 0 is the whole image. For a
-    detector a sample is a RoI or a box, and the mean is over the regions that
-    the distiller marks.
+    the region and the image, otherwise ``consistent``. Region 0 is the whole
+    image. For a detector a sample is a RoI or a box, and the mean is over the
+    regions that the distiller marks.
 
     Args:
         base: Config of a :class:`LogitLoss`. Set ``loss_weight`` here, not in
@@ -32,6 +32,8 @@ class SDDLoss(DistillLoss):
         split: Criterion for complementary regions: ``'code'`` as above,
             ``'paper'`` if the teacher's predictions for region and image
             differ.
+        consistent: Weight of any other region, the whole image included; 0
+            for the complementary regions alone.
         loss_weight: Constant factor of the loss.
 
     Raises:
@@ -50,6 +52,7 @@ class SDDLoss(DistillLoss):
         base: dict,
         beta: float = 2.0,
         split: str = 'code',
+        consistent: float = 1.0,
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__(loss_weight)
@@ -63,6 +66,7 @@ class SDDLoss(DistillLoss):
                 'where only 1 is accepted; set the weight in SDDLoss.'
             )
         self.beta = check_not_negative(self, 'beta', beta)
+        self.consistent = check_not_negative(self, 'consistent', consistent)
         self.split = check_choice(self, 'split', split, ('code', 'paper'))
 
     def forward(
@@ -87,6 +91,7 @@ class SDDLoss(DistillLoss):
             base,
             self.beta,
             self.split,
+            self.consistent,
         )
         if region_mask is None:
             return self.mean(per_sample)

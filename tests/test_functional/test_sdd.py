@@ -72,7 +72,7 @@ def first_argmax(row):
     return max(range(len(row)), key=lambda k: (row[k], -k))
 
 
-def naive_weights(t, labels, beta, split):
+def naive_weights(t, labels, beta, split, consistent=1):
     t, out = t.numpy(), np.ones((t.shape[0], t.shape[2]))
     for n, y in enumerate(labels.tolist()):
         whole = first_argmax(t[n, :, 0])
@@ -82,7 +82,7 @@ def naive_weights(t, labels, beta, split):
                 agree = (local == y) == (whole == y)
             else:
                 agree = local == whole
-            out[n, r] = 1 if agree else beta
+            out[n, r] = consistent if agree else beta
     return out
 
 
@@ -166,6 +166,8 @@ class TestWeights:
         weights = sdd_weights(t, y, 3.0, split)
         close(weights, naive_weights(t, y, 3.0, split))
         assert weights.dtype == torch.float64
+        weights = sdd_weights(t, y, 3.0, split, consistent=0.25)
+        close(weights, naive_weights(t, y, 3.0, split, 0.25))
 
     def test_table_of_cases(self):
         # label 0; global right, then global wrong (class 1)

@@ -95,6 +95,16 @@ def test_oracle(batch, base, oracle, split, beta):
     assert loss(*batch).item() == pytest.approx(expected, rel=1e-9)
 
 
+def test_both_kinds_of_regions_add_up(batch):
+    """The mean over all regions is that over each kind, the other at 0."""
+    base = BASES[0][0]
+    both = SDDLoss(base, beta=3.0, consistent=0.5)(*batch)
+    ours = SDDLoss(base, beta=0.0, consistent=0.5)(*batch)
+    others = SDDLoss(base, beta=3.0, consistent=0.0)(*batch)
+    torch.testing.assert_close(both, ours + others)
+    assert min(ours, others) > 0
+
+
 def test_the_splits_differ_here(batch):
     """Else the test above would not tell them apart."""
     code = SDDLoss(BASES[0][0])(*batch)

@@ -1,0 +1,6 @@
+"""SD-KD: ResNet-32x4 -> ShuffleNetV1 on CIFAR-100, complementary."""
+
+_base_ = './sdkd_resnet32x4_shufflev1_cifar100.py'
+model = dict(
+    distillers=dict(logit=dict(losses=dict(loss_sdd=dict(consistent=0.0))))
+)
