@@ -16,6 +16,7 @@ def track(
     total: int | None = None,
     silent: bool = False,
     interval: float = 20,
+    in_thread: bool = True,
 ) -> Iterator[Item]:
     """Yield the items and show the progress and the remaining time.
 
@@ -25,10 +26,14 @@ def track(
         total: Number of items, for those without a length.
         silent: Whether to show nothing, as on ranks above 0.
         interval: Seconds between lines if there is no terminal.
+        in_thread: Whether a thread redraws the bar; where CPU time is
+            measured, it must not.
     """
     console = get_console()
     if silent or console.is_terminal:
-        yield from bar(items, what, total, disable=silent)
+        yield from bar(
+            items, what, total, disable=silent, auto_refresh=in_thread
+        )
         return
     total = len(items) if total is None else total
     began = printed = time.monotonic()

@@ -36,7 +36,7 @@ LAYERS = (
     {'engine'},
     {'api', 'testing'},
     {'analysis'},
-    {'demo', 'doctor'},
+    {'benchmark', 'demo', 'doctor'},
     {'gpu_check'},
     {'cli'},
     {'__main__'},

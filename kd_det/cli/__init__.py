@@ -24,6 +24,7 @@ COMMANDS = (
     'train',
     'test',
     'export',
+    'benchmark',
     'calibrate',
     'centroids',
     'autoencoder',
