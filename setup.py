@@ -79,6 +79,7 @@ setup(
             'mypy>=1.14',
             'codespell>=2.3',
             'pytorch-metric-learning>=2.8',
+            'tensorboard>=2.15',
             *PRETRAINED,
         ],
     },

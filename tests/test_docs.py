@@ -186,6 +186,14 @@ def check_command(words: list[str], monkeypatch) -> None:
             assert (ROOT / 'setup.py').is_file()
         case ['kd_det', 'env' | '--help']:
             pass  # tests/test_cli.py
+        case [value, *rest] if re.match('[A-Z_]+=', value):
+            check_command(rest, monkeypatch)
+        case ['pip', 'install', 'tensorboard' | 'mlflow']:
+            pass  # tests/test_other_parts/test_trackers.py
+        case ['tensorboard', '--logdir', _]:
+            pass
+        case ['mlflow', 'ui', '--backend-store-uri', _]:
+            pass
         case ['pip', 'install', '-r', file]:
             assert (ROOT / file).is_file()
         case ['pip', 'install', name] if name.startswith('kd_det['):

@@ -42,6 +42,9 @@ def sentence_of(error: Exception) -> str | None:
     custom = _custom_import(error)
     if custom:
         return custom
+    tracker = _missing_tracker(error, [frame for frame, _ in frames])
+    if tracker:
+        return tracker
     if not isinstance(error, REFUSALS):
         return None
     text = str(error.args[0]) if error.args else ''
@@ -119,6 +122,20 @@ def _custom_import(error: Exception) -> str | None:
         f'custom_imports of the config names {module!r}, which cannot be '
         f'imported ({reason}); correct the name, or start the tool in the '
         'folder that contains the package.'
+    )
+
+
+def _missing_tracker(error: Exception, frames: list[FrameType]) -> str | None:
+    if not isinstance(error, ImportError) or not frames:
+        return None
+    where = frames[-1]
+    if where.f_globals.get('__name__') != 'mmengine.visualization.vis_backend':
+        return None
+    kind = type(where.f_locals['self']).__name__
+    name = getattr(error.__context__, 'name', None)
+    return (
+        f'vis_backends of the config has a {kind}, which needs the package '
+        f'{name!r}; install it, or take the backend out.'
     )
 
 
