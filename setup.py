@@ -28,7 +28,8 @@ class BuildWithFiles(build_py):
             mim / 'configs',
             ignore=shutil.ignore_patterns('__pycache__'),
         )
-        shutil.copy(ROOT / 'constraints.txt', mim)
+        for name in ('constraints.txt', 'model-index.yml'):
+            shutil.copy(ROOT / name, mim)
         # MMCV's operators in every process, kd_det/compat/mmcv_finder.py
         shutil.copy(ROOT / 'kd_det/compat/kd_det_ops.pth', out)
 

@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[1]
 # what `git archive` has of them, without caches and builds
 SOURCES = (
     *('kd_det', 'configs', 'setup.py', 'pyproject.toml', 'MANIFEST.in'),
-    *('constraints.txt', 'README.md', 'CHANGELOG.md', 'LICENSE'),
+    *('constraints.txt', 'model-index.yml', 'README.md', 'CHANGELOG.md'),
+    'LICENSE',
 )
 # PYTHONPATH may name the repository
 ENVIRONMENT = {k: v for k, v in os.environ.items() if 'PYTHON' not in k}

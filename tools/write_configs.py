@@ -2,7 +2,8 @@
 
 A table has ``configs``, a name with ``*`` for what a row gives; for each
 source row -> published accuracy; ``ours``, ``notes`` and ``remarks`` (in the
-config) in the same form; and the rows that have no number.
+config) in the same form; and the rows that have no number.  The model index of
+all configs, ``model-index.yml`` at the root, is written too.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import yaml
+from model_index import collection, index_files
 from model_table import METAFILE, PAGE, page
 
 from config_rules import classification, embedding
@@ -74,16 +76,18 @@ def family_files(folder: Path) -> dict[str, str]:
         title = table.get('title') or row.title()
         tables.append(dict(title=title, rows=rows))
     made = {path: text for path, text in files.items() if text}
-    return _formatted(made) | _pages(family, tables)
+    return _formatted(made) | _pages(family, tables, folder.name)
 
 
-def _pages(family: dict, tables: list[dict]) -> dict[str, str]:
+def _pages(family: dict, tables: list[dict], name: str) -> dict[str, str]:
     meta = {key: family[key] for key in ('title', 'score') if key in family}
     meta['about'] = (
         f'{family["about"]} The configs and this page are written from '
         f'`{TABLE}` by `make configs`.'
     )
     meta |= dict(sources=family['sources'], tables=tables)
+    names = [row['config'] for table in tables for row in table['rows']]
+    meta |= collection(family['title'], f'configs/{name}', names)
     text = yaml.safe_dump(meta, sort_keys=False, allow_unicode=True)
     return {
         METAFILE: f'# Written from {TABLE} by `make configs`.\n{text}',
@@ -169,6 +173,8 @@ def main() -> None:
         for name, text in family_files(folder).items():
             (folder / name).write_text(text)
         print(f'Wrote {folder}')
+    for name, text in index_files(ROOT).items():
+        (ROOT / name).write_text(text)
 
 
 if __name__ == '__main__':
