@@ -10,6 +10,11 @@ from kd_det.distillers.class_outputs import USE
 from kd_det.distillers.dense_boxes import box_regions
 from kd_det.distillers.dense_head import HEAD, DenseHead, probe_head, rows_of
 from kd_det.distillers.levels import match_strides
+from kd_det.distillers.objectness import (
+    joint_logits,
+    labels_of,
+    rows_by_image,
+)
 from kd_det.distillers.rehearsal import rehearse
 from kd_det.errors import UserError
 from kd_det.masks import inside
@@ -17,6 +22,7 @@ from kd_det.registry import MODELS
 from kd_det.taps import FeatureTap, find_module
 
 OUTPUTS, TARGETS = HEAD, f'{HEAD}.loss_cls:input'
+OBJECTS = f'{HEAD}.loss_obj:input'
 REGIONS = {'student_region_logits', 'teacher_region_logits'}
 CORNERS = {'student_corners', 'teacher_corners'}
 EMBED = {'student_embed', 'teacher_embed', 'cross_logits'}
@@ -35,6 +41,9 @@ class DenseDistiller(Distiller):
     ``dense_foreground``, and ``dense_mask`` if images are padded. Fields with
     one row per annotated box: ``…_region_logits`` with ``region_labels``, the
     mean logits of the cells of the box.
+
+    Logits of a head that also predicts objectness, such as YOLOX's, are those
+    of the product of both probabilities.
 
     A connector for ``student_maps`` is applied to the input of the
     classification layer at each level.
@@ -119,7 +128,7 @@ class DenseDistiller(Distiller):
             'use FeatureDistiller with taps',
         )
         self.num_rows = self.ours.classes
-        self.points = dict(outputs=OUTPUTS, targets=TARGETS)
+        self.points = _points(self.ours)
         if self.embeds:
             self.points |= _class_inputs(self.ours)
             self.check_widths(
@@ -133,13 +142,6 @@ class DenseDistiller(Distiller):
 
     def _check_heads(self) -> None:
         ours, theirs = self.ours, self.theirs
-        if ours.objectness:
-            raise UserError(
-                f"The student's {ours.kind} passes only foreground locations "
-                'to its classification loss (loss_obj covers the rest), so '
-                'DenseDistiller cannot tell which locations are foreground; '
-                'use FeatureDistiller on the levels of the neck.'
-            )
         self.check_counts(ours.classes, theirs.classes)
         self.check_columns(ours.classes)
         if ours.anchors != theirs.anchors:
@@ -155,6 +157,12 @@ class DenseDistiller(Distiller):
                 f"the student's {ours.kind} has {ours.bins} values per edge, "
                 f"the teacher's {theirs.kind} {theirs.bins}; both need the "
                 "same number, at least two (GFL's reg_max + 1)."
+            )
+        if 'cross_logits' in self.asked and theirs.objectness:
+            raise UserError(
+                "A loss needs cross_logits, but the logits of the teacher's "
+                f'{theirs.kind} include objectness, which its classification '
+                'layer does not compute; use losses on logits.'
             )
         for side, head in (('student', ours), ('teacher', theirs)):
             if self.embeds and not head.layers:
@@ -182,9 +190,9 @@ class DenseDistiller(Distiller):
     ) -> dict:
         """Return the fields of one step; see :meth:`Distiller.read`."""
         ours, theirs = zip(*self.levels)
-        mine = _pick(student['outputs'][0], ours)
+        mine = _pick(student['outputs'][0], ours, self.ours)
         records = self.look(feats)
-        other = _pick(records['outputs'][0], theirs)
+        other = _pick(records['outputs'][0], theirs, self.theirs)
         self._check_sizes(mine[0], other[0])
         if REGIONS & self.asked:
             self.warn_if_coarse('student', 'finest map', mine[0][0])
@@ -282,7 +290,7 @@ class DenseDistiller(Distiller):
                 f'source={source!r}: a one-stage detector has no proposals; '
                 "only 'gt' is accepted."
             )
-        points = dict(outputs=OUTPUTS, targets=TARGETS)
+        points = _points(self.theirs)
         model = self.teacher.model
         with FeatureTap(model, points | _class_inputs(self.theirs)) as records:
             model(inputs, self.theirs_of(data_samples), mode='loss')
@@ -297,8 +305,15 @@ class DenseDistiller(Distiller):
     def _labels(
         self, records: dict, levels: tuple | range, side: str = 'student'
     ) -> Tensor:
-        """Return the labels (M,) passed to the head's classification loss."""
-        scores = records['outputs'][0][0]
+        """Return the labels (M,) that the head is trained on."""
+        head = getattr(self, SIDES[side])
+        outputs = records['outputs'][0]
+        if head.objectness:
+            given = records['objects'][0][0]
+            self._check_order(side, rows_by_image(outputs[2]), given)
+            parts = labels_of(records, head.classes)
+            return torch.cat([parts[level] for level in levels])
+        scores = outputs[0]
         anchors = self.ours.anchors
         sizes = [s.numel() // s.shape[1] * anchors for s in scores]
         calls = [call for call in records['targets'] if len(call) > 1]
@@ -323,30 +338,28 @@ class DenseDistiller(Distiller):
                 'are foreground; use FeatureDistiller on the levels of the '
                 'neck.'
             )
-        self._check_order(side, scores, [call[0] for call in calls])
+        rows = [rows_of(level, head.classes) for level in scores]
+        given = [call[0].reshape(-1, head.classes) for call in calls]
+        self._check_order(side, torch.cat(rows), torch.cat(given))
         parts = labels.split(sizes)
         return torch.cat([parts[level] for level in levels])
 
-    def _check_order(
-        self, side: str, scores: list[Tensor], given: list[Tensor]
-    ) -> None:
+    def _check_order(self, side: str, rows: Tensor, given: Tensor) -> None:
         """Raise, at the first step, if the labels belong to other rows.
 
         Args:
             side: ``'student'`` or ``'teacher'``.
-            scores: Class maps of the head.
-            given: Predictions passed to its classification loss.
+            rows: Predictions of the head, in the order of the labels.
+            given: Predictions passed to its loss.
         """
         if side in self._ordered:
             return
-        head = getattr(self, SIDES[side])
-        rows = torch.cat([rows_of(level, head.classes) for level in scores])
-        flat = torch.cat([part.reshape(-1, head.classes) for part in given])
-        if flat.shape != rows.shape or not torch.equal(flat, rows):
+        if given.shape != rows.shape or not torch.equal(given, rows):
             raise UserError(
-                f'{head.kind} does not pass its class maps, level by level, '
-                'to its classification loss, so DenseDistiller cannot tell '
-                f'which locations are foreground; {USE}.'
+                f'{getattr(self, SIDES[side]).kind} does not pass its maps, '
+                'level by level, to its classification loss, so '
+                'DenseDistiller cannot tell which locations are foreground; '
+                f'{USE}.'
             )
         self._ordered.add(side)
 
@@ -390,9 +403,22 @@ class DenseDistiller(Distiller):
 SIDES = dict(student='ours', teacher='theirs')
 
 
-def _pick(outputs: tuple, levels: tuple[int, ...]) -> tuple[list, list]:
+def _points(head: DenseHead) -> dict[str, str]:
+    """Return the tap points of a head's outputs and labels."""
+    objects = dict(objects=OBJECTS) if head.objectness else {}
+    return dict(outputs=OUTPUTS, targets=TARGETS, **objects)
+
+
+def _pick(
+    outputs: tuple, levels: tuple[int, ...], head: DenseHead
+) -> tuple[list, list]:
     """Return the class logits and boxes of some levels."""
-    return tuple([part[level] for level in levels] for part in outputs[:2])
+    scores, boxes, *rest = (
+        [part[level] for level in levels] for part in outputs[:3]
+    )
+    if head.objectness:
+        scores = [*map(joint_logits, scores, *rest)]
+    return scores, boxes
 
 
 def _class_inputs(head: DenseHead) -> dict[str, str]:

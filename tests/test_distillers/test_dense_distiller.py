@@ -322,23 +322,6 @@ def test_mean_logits_of_cells():
         torch.testing.assert_close(regions[row], expected)
 
 
-def test_yolox_stops_the_build(tmp_path):
-    spec = dict(
-        cfg='mmdet::yolox/yolox_tiny_8xb8-300e_coco.py',
-        data_preprocessor=dict(batch_augments=None),
-        backbone=dict(widen_factor=0.125),
-        neck=dict(in_channels=[32, 64, 128], out_channels=16),
-        bbox_head=dict(num_classes=K, in_channels=16, feat_channels=16),
-    )
-    init_default_scope('mmdet')
-    dense = dict(type='DenseDistiller', losses=ALL)
-    cfg = tiny_pair(
-        tmp_path, student=spec, teacher='fcos', distillers=dict(dense=dense)
-    )
-    with pytest.raises(UserError, match='YOLOXHead .*loss_obj.*FeatureDist'):
-        MODELS.build(cfg)
-
-
 @pytest.mark.parametrize(
     'student, teacher, losses, message',
     [

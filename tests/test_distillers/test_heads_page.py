@@ -105,6 +105,14 @@ DENSE = {
     'YOLOFHead': bare(
         'yolof/yolof_r50-c5_8xb8-1x_coco', neck=dict(in_channels=64)
     ),
+    'YOLOXHead': dict(
+        cfg='mmdet::yolox/yolox_tiny_8xb8-300e_coco.py',
+        num_classes=NUM,
+        data_preprocessor=dict(batch_augments=None),
+        backbone=dict(widen_factor=0.125),
+        neck=dict(in_channels=[32, 64, 128], out_channels=16),
+        bbox_head=dict(in_channels=16, feat_channels=16),
+    ),
 }
 
 
