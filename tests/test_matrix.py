@@ -41,13 +41,20 @@ MAPS = {
     'AT': dict(type='AttentionTransferLoss'),
     'RKD maps': dict(type='MapRelationLoss', base=dict(type='RKDAngleLoss')),
 }
+MGD = {'MGD': dict(type='MGDLoss')}
+# all of its losses; a name ends ahead of the slash
+FGD = {
+    'FGD': dict(type='FGDFocalLoss'),
+    'FGD/attention': dict(type='FGDAttentionLoss'),
+    'FGD/global': dict(type='FGDGlobalLoss'),
+}
 REVIEW = {'ReviewKD': dict(type='ReviewKDLoss')}
-# both halves; a name ends ahead of the slash
+# both halves
 IE = {
     'IE-KD': dict(type='InheritanceLoss', p='cos'),
     'IE-KD/explore': dict(type='ExplorationLoss', p='cos'),
 }
-METHODS = [*HEAD, 'dense KD', 'LD', *MAPS, *REVIEW, 'IE-KD']
+METHODS = [*HEAD, 'dense KD', 'LD', *MAPS, *MGD, 'FGD', *REVIEW, 'IE-KD']
 
 TWO_STAGE = ('faster_rcnn', 'mask_rcnn', 'double_head', 'cascade_rcnn')
 ONE_STAGE = ('retinanet', 'fcos', 'atss', 'gfl', 'rtmdet')
@@ -79,7 +86,12 @@ def stepped(request, tmp_path_factory):
     family = request.param
     folder = tmp_path_factory.mktemp(family)
     distillers = dict(
-        maps=dict(type='FeatureDistiller', losses=named(MAPS)),
+        maps=dict(type='FeatureDistiller', losses=named({**MAPS, **FGD})),
+        generated=dict(
+            type='FeatureDistiller',
+            losses=named(MGD),
+            connectors=dict(student_feats=dict(type='MGDConnector')),
+        ),
         review=dict(
             type='FeatureDistiller',
             losses=named(REVIEW),

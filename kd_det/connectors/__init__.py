@@ -5,6 +5,7 @@ from kd_det.connectors.adaptor import EmbeddingAdaptor
 from kd_det.connectors.align import AlignConnector
 from kd_det.connectors.base import Connector
 from kd_det.connectors.conv import ConvAdaptor, LinearAdaptor
+from kd_det.connectors.mgd import MGDConnector
 from kd_det.connectors.mmrazor import MMRazorConnector
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     'ConvAdaptor',
     'EmbeddingAdaptor',
     'LinearAdaptor',
+    'MGDConnector',
     'MMRazorConnector',
 ]

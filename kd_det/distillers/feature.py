@@ -3,7 +3,9 @@
 from mmengine.logging import print_log
 from torch import nn
 
+from kd_det import random_state
 from kd_det.distillers.base import Distiller
+from kd_det.distillers.box_areas import box_areas
 from kd_det.distillers.levels import (
     levels_at,
     maps_of,
@@ -30,7 +32,8 @@ class FeatureDistiller(Distiller):
 
     If a loss compares maps element-wise, channels or sizes differ and no
     connector is set, an :class:`AlignConnector` is added. Cells in the batch
-    padding are zero in both networks.
+    padding are zero in both networks. ``feat_areas`` is the area of the
+    smallest annotated box at each cell, in cells, and 0 in the background.
 
     Args:
         losses: Name (``loss_…``) -> config of a ``DistillLoss``.
@@ -40,7 +43,7 @@ class FeatureDistiller(Distiller):
             in its backbone or neck, or in the ``'encoder'`` of a DETR.
     """
 
-    provides = ('student_feats', 'teacher_feats', 'feat_masks')
+    provides = ('student_feats', 'teacher_feats', 'feat_masks', 'feat_areas')
 
     def __init__(
         self,
@@ -99,6 +102,9 @@ class FeatureDistiller(Distiller):
         self.points = with_sizes(self.points)
         self.teacher_points = with_sizes(self.teacher_points)
         super().bind(name, student, teacher)
+        with random_state.isolated():
+            for loss in self.losses.values():
+                loss.build_weights(self._channels[1])
 
     def channels(self, field: str) -> tuple[list[int], list[int]]:
         """See :meth:`Distiller.channels`."""
@@ -115,14 +121,16 @@ class FeatureDistiller(Distiller):
             for pair, stride, alike in zip(pairs, self.strides, self.alike)
         ]
         mine, other = zip(*pairs)
-        return dict(
+        levels = [*zip(other, self.strides)]
+        knowledge = dict(
             student_feats=mine,
             teacher_feats=other,
-            feat_masks=tuple(
-                mask_of(level, samples, stride)
-                for level, stride in zip(other, self.strides)
-            ),
+            feat_masks=tuple(mask_of(m, samples, s) for m, s in levels),
         )
+        if 'feat_areas' in self.asked:
+            areas = (box_areas(samples, m, s) for m, s in levels)
+            knowledge['feat_areas'] = tuple(areas)
+        return knowledge
 
     def connect(self, knowledge: dict) -> dict:
         """See :meth:`Distiller.connect`; also sets padding to zero."""

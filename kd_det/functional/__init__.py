@@ -8,10 +8,12 @@ from kd_det.functional.darkrank import darkrank_loss
 from kd_det.functional.dense_kd import sigmoid_kd_loss
 from kd_det.functional.dist import dist_loss
 from kd_det.functional.dkd import dkd_loss
+from kd_det.functional.fgd import fgd_attention_loss, fgd_focal_loss
 from kd_det.functional.ft import factor_transfer_loss
 from kd_det.functional.iekd import exploration_loss, inheritance_loss
 from kd_det.functional.kd import kd_loss
 from kd_det.functional.ld import ld_loss
+from kd_det.functional.mgd import mgd_loss
 from kd_det.functional.nd import (
     fdr_cosine_loss,
     fdr_infonce_loss,
@@ -43,11 +45,14 @@ __all__ = [
     'fdr_cosine_loss',
     'fdr_infonce_loss',
     'feature_matching_loss',
+    'fgd_attention_loss',
+    'fgd_focal_loss',
     'hcl_loss',
     'inheritance_loss',
     'kd_loss',
     'ld_loss',
     'linear_cka',
+    'mgd_loss',
     'nd_loss',
     'nkd_loss',
     'norm_loss',

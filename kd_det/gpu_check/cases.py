@@ -27,7 +27,15 @@ ABSTRACT = ('DistillLoss', 'LogitLoss', 'RelationalLoss', 'MMRazorLoss')
 # fields that have a default but are passed
 OPTIONAL = ('foreground', 'rois', 'feat_masks', 'dense_mask', 'region_mask')
 # arguments that get a gradient
-TRAINED = ('student', 'cross', 'factor', 'embeddings', 'feature_map', 'x')
+TRAINED = (
+    'student',
+    'cross',
+    'factor',
+    'generated',
+    'embeddings',
+    'feature_map',
+    'x',
+)
 
 
 def inputs() -> dict:
@@ -49,6 +57,9 @@ def inputs() -> dict:
     masks = [torch.ones(3, 1, *m.shape[2:], dtype=torch.bool) for m in maps()]
     for mask in masks:
         mask[0, :, :, -2:] = False
+    areas = [torch.zeros(3, *m.shape[2:], dtype=torch.float64) for m in maps()]
+    for level in areas:
+        level[:, 1, :2] = 2
     return dict(
         pair('logits', lambda: normal(ROWS, CLASSES)),
         **pair('embed', lambda: normal(ROWS, WIDTH)),
@@ -60,6 +71,9 @@ def inputs() -> dict:
         **pair('map', lambda: normal(3, WIDTH, 6, 10)),
         **pair('feat', lambda: normal(3, WIDTH, 6, 10)),
         **pair('factor', lambda: normal(3, WIDTH, 6, 10)),
+        generated_feat=normal(3, WIDTH, 6, 10),
+        areas=areas[0],
+        feat_areas=areas,
         student=normal(ROWS, WIDTH),
         teacher=normal(ROWS, WIDTH),
         student_inherit_feats=maps(),
@@ -107,10 +121,14 @@ def modules() -> dict[str, DistillLoss]:
     names = [name for name in losses.__all__ if name not in ABSTRACT]
     if importlib.util.find_spec('pytorch_metric_learning') is None:
         names.remove('TripletLoss')
-    return {
+    built = {
         name: MODELS.build(dict(type=f'kd_det.{name}', **NEEDED.get(name, {})))
         for name in names
     }
+    for loss in built.values():
+        if isinstance(loss, DistillLoss):
+            loss.build_weights([WIDTH, WIDTH])
+    return built
 
 
 def arguments(loss: Callable, given: dict) -> dict:

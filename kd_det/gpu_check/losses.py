@@ -75,7 +75,9 @@ def _outcome(
 ) -> list[Tensor]:
     """Return results and gradients, in float64 on the CPU."""
     if isinstance(loss, nn.Module):
-        loss = copy.deepcopy(loss).to(device)  # some have state
+        loss = copy.deepcopy(loss).to(device)  # some have state or weights
+        if dtype == torch.float64:
+            loss = loss.double()
     given = {k: placed(v, device, dtype) for k, v in given.items()}
     leaves = trained(given)
     for leaf in leaves:

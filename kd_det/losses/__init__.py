@@ -7,6 +7,7 @@ from kd_det.losses.darkrank import DarkRankLoss
 from kd_det.losses.dense_kd import DenseKDLoss, SigmoidKDLoss
 from kd_det.losses.dist import DISTLoss
 from kd_det.losses.dkd import DKDLoss
+from kd_det.losses.fgd import FGDAttentionLoss, FGDFocalLoss, FGDGlobalLoss
 from kd_det.losses.fitnet import FitNetLoss
 from kd_det.losses.ft import FactorTransferLoss
 from kd_det.losses.iekd import ExplorationLoss, InheritanceLoss
@@ -14,6 +15,7 @@ from kd_det.losses.iekd_maps import ExploreMapLoss, InheritMapLoss
 from kd_det.losses.kd import HardKDLoss, KDLoss
 from kd_det.losses.ld import LDLoss
 from kd_det.losses.logit_loss import LogitLoss
+from kd_det.losses.mgd import MGDLoss
 from kd_det.losses.mmrazor import MMRazorLoss
 from kd_det.losses.nd import (
     FDRCosineLoss,
@@ -54,6 +56,9 @@ __all__ = [
     'ExploreMapLoss',
     'FDRCosineLoss',
     'FDRInfoNCELoss',
+    'FGDAttentionLoss',
+    'FGDFocalLoss',
+    'FGDGlobalLoss',
     'FactorTransferLoss',
     'FeatureMatchingLoss',
     'FitNetLoss',
@@ -63,6 +68,7 @@ __all__ = [
     'KDLoss',
     'LDLoss',
     'LogitLoss',
+    'MGDLoss',
     'MMRazorLoss',
     'MapRelationLoss',
     'NDLoss',

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from collections.abc import Sequence
 from numbers import Real
 from typing import NamedTuple
 
@@ -69,6 +70,15 @@ class DistillLoss(nn.Module):
             tuple(p.name for p in asked if p.default is p.empty),
             tuple(p.name for p in asked if p.default is not p.empty),
         )
+
+    def build_weights(self, channels: Sequence[int]) -> None:
+        """Build trainable weights, for a loss on feature maps that has some.
+
+        ``FeatureDistiller`` calls this once, when both networks are known.
+
+        Args:
+            channels: Channels of the teacher's levels.
+        """
 
     def hard(self, labels: Tensor) -> Tensor:
         """Return class indices (N,) unchanged; raise for soft labels.

@@ -56,6 +56,8 @@ METHODS = {
     'reviewkdpp': {'ReviewKDLoss', 'NDLoss'},
     'pkd': {'PKDLoss'},
     'cwd': {'CWDLoss'},
+    'mgd': {'MGDLoss'},
+    'fgd': {'FGDFocalLoss', 'FGDAttentionLoss', 'FGDGlobalLoss'},
     'sddkd': {'SDDLoss'},
     'ld': {'LDLoss', 'DenseKDLoss'},
     'iekd': {'InheritanceLoss', 'ExplorationLoss'},

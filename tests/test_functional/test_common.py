@@ -29,6 +29,14 @@ CENTROIDS = (draw(K, D, seed=9) * 4).round() / 4
 MARGIN = torch.tensor([-0.25, -0.5, -1.5])
 MAP, SMALLER_MAP = (3, 5, 2), (4, 3, 2)
 
+
+def areas_like(feat):
+    """An object of two cells in each map."""
+    areas = torch.zeros(len(feat), *feat.shape[2:], device=feat.device)
+    areas[:, 1] = 2
+    return areas
+
+
 # Each case: a call of (student, teacher, labels), then the shapes of the two
 # tensors without N. No teacher shape: the second is the (K, D) centroids.
 CASES = {
@@ -105,6 +113,13 @@ CASES = {
         MAP,
     ),
     'pkd': (lambda s, t, y: KF.pkd_loss(s, t), MAP, MAP),
+    'mgd': (lambda s, t, y: KF.mgd_loss(s, t), MAP, MAP),
+    'fgd focal': (
+        lambda s, t, y: KF.fgd_focal_loss(s, t, areas_like(s), 0.3, 0.2),
+        MAP,
+        MAP,
+    ),
+    'fgd attention': (lambda s, t, y: KF.fgd_attention_loss(s, t), MAP, MAP),
     'cwd': (lambda s, t, y: KF.cwd_loss(s, t, tau=2.0), MAP, MAP),
 }
 SCALAR = (

@@ -1,0 +1,15 @@
+"""FGD on the FPN: slim Faster R-CNN Lite2 -> Lite0, 8 epochs.
+
+The weights are the paper's for two-stage detectors.
+"""
+
+_base_ = [
+    './kd_frcnn_lite2_lite0_slim_folder.py',
+    '../_base_/methods/fgd.py',
+]
+_base_.method.distillers.feats.losses = dict(
+    loss_focal=dict(type='FGDFocalLoss', alpha=5e-5, beta=2.5e-5),
+    loss_attention=dict(type='FGDAttentionLoss', loss_weight=5e-5),
+    loss_global=dict(type='FGDGlobalLoss', loss_weight=5e-7),
+)
+model = dict(distillers=dict(_delete_=True, **_base_.pop('method').distillers))
