@@ -33,6 +33,10 @@ DENSE = {
     'SDD': dict(SDD, base=dict(type='SigmoidKDLoss')),
 }
 LD = {'LD': dict(type='LDLoss')}
+CROSS = {
+    'CrossKD': dict(type='CrossKDClassLoss'),
+    'CrossKD/box': dict(type='CrossKDBoxLoss'),
+}
 # Method -> its loss on feature maps.
 MAPS = {
     'PKD': dict(type='PKDLoss'),
@@ -54,9 +58,20 @@ IE = {
     'IE-KD': dict(type='InheritanceLoss', p='cos'),
     'IE-KD/explore': dict(type='ExplorationLoss', p='cos'),
 }
-METHODS = [*HEAD, 'dense KD', 'LD', *MAPS, *MGD, 'FGD', *REVIEW, 'IE-KD']
+METHODS = [
+    *HEAD,
+    'dense KD',
+    'LD',
+    'CrossKD',
+    *MAPS,
+    *MGD,
+    'FGD',
+    *REVIEW,
+    'IE-KD',
+]
 
 TWO_STAGE = ('faster_rcnn', 'mask_rcnn', 'double_head', 'cascade_rcnn')
+CROSSING = ('retinanet', 'fcos', 'atss', 'gfl')
 ONE_STAGE = ('retinanet', 'fcos', 'atss', 'gfl', 'rtmdet')
 
 
@@ -104,6 +119,10 @@ def stepped(request, tmp_path_factory):
         auto_encoder=str(folder / 'auto_encoder.pth'),
         losses=named(IE),
     )
+    if family in CROSSING:
+        distillers['cross'] = dict(
+            type='CrossHeadDistiller', losses=named(CROSS), depth=1
+        )
     head = head_of(family)
     if head:
         distillers['head'] = dict(head, centroids=str(folder / 'bank.npz'))

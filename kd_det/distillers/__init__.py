@@ -1,6 +1,7 @@
 """Distillers: read matching fields from both networks."""
 
 from kd_det.distillers.base import Distiller
+from kd_det.distillers.cross_head import CrossHeadDistiller
 from kd_det.distillers.dense import DenseDistiller
 from kd_det.distillers.embedding import EmbeddingDistiller
 from kd_det.distillers.factor import FactorDistiller
@@ -10,6 +11,7 @@ from kd_det.distillers.mutual import MutualFactorDistiller
 from kd_det.distillers.roi import RoIDistiller
 
 __all__ = [
+    'CrossHeadDistiller',
     'DenseDistiller',
     'Distiller',
     'EmbeddingDistiller',

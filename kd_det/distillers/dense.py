@@ -137,8 +137,21 @@ class DenseDistiller(Distiller):
                 f'add connectors=dict({self._fitting_connector()}) to the '
                 'distiller',
             )
+        self.points |= self.more_points(student, teacher.model)
         super().bind(name, student, teacher)
         rehearse(self)
+
+    def more_points(self, student: nn.Module, teacher: nn.Module) -> dict:
+        """Return further tap points of a subclass in the student.
+
+        Args:
+            student: The student network.
+            teacher: The teacher network.
+
+        Raises:
+            UserError: A network lacks what the subclass reads.
+        """
+        return {}
 
     def _check_heads(self) -> None:
         ours, theirs = self.ours, self.theirs

@@ -1,8 +1,10 @@
-"""Mean logits over the cells of annotated boxes, for SDD on dense heads."""
+"""Boxes of dense heads: mean logits in annotated ones, predicted ones."""
 
 import torch
 from mmcv.ops import roi_align
-from torch import Tensor
+from torch import Tensor, nn
+
+from kd_det.distillers.dense_head import rows_of
 
 # Minimum box size of a level in strides, as in FCOS.
 LEAST = 8
@@ -61,3 +63,35 @@ def box_regions(
         regions = regions.index_copy(0, rows, cells)
     regions = regions.unflatten(1, (anchors, classes)).flatten(0, 1)
     return regions, labels.repeat_interleave(anchors)
+
+
+def decoded(head: nn.Module, maps: list[Tensor], levels: list[int]) -> Tensor:
+    """Return the boxes that a head predicts at some levels, in pixels.
+
+    Args:
+        head: Dense head with anchors or points, in eval mode.
+        maps: Box predictions (N, 4 A, H, W) of all levels, or (N, 4 B, H, W)
+            with distributions of B values per edge.
+        levels: Indices of the levels to decode.
+
+    Returns:
+        Shape (M, 4), in the order of :func:`rows_of`.
+    """
+    sizes = [tuple(level.shape[-2:]) for level in maps]
+    kind = dict(dtype=maps[0].dtype, device=maps[0].device)
+    priors = head.prior_generator.grid_priors(sizes, **kind)
+    boxes = []
+    for level in levels:
+        prior, (stride, *_) = (
+            priors[level],
+            head.prior_generator.strides[level],
+        )
+        if hasattr(head, 'integral'):  # distances in strides
+            rows = rows_of(maps[level], 4 * (head.reg_max + 1))
+            rows = head.integral(rows) * stride
+            prior = head.anchor_center(prior)
+        else:
+            rows = rows_of(maps[level], 4)
+        prior = prior.repeat(len(maps[level]), 1)
+        boxes.append(head.bbox_coder.decode(prior, rows))
+    return torch.cat(boxes)

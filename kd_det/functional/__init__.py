@@ -3,6 +3,7 @@
 from kd_det.functional.at import attention_transfer_loss
 from kd_det.functional.centroids import class_centroids
 from kd_det.functional.cka import linear_cka
+from kd_det.functional.crosskd import crosskd_box_loss, crosskd_class_loss
 from kd_det.functional.cwd import cwd_loss
 from kd_det.functional.darkrank import darkrank_loss
 from kd_det.functional.dense_kd import sigmoid_kd_loss
@@ -36,6 +37,8 @@ from kd_det.functional.srrl import (
 __all__ = [
     'attention_transfer_loss',
     'class_centroids',
+    'crosskd_box_loss',
+    'crosskd_class_loss',
     'cwd_loss',
     'darkrank_loss',
     'dist_loss',

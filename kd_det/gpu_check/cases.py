@@ -54,6 +54,8 @@ def inputs() -> dict:
     labels = torch.arange(ROWS) % CLASSES
     corner = normal(ROWS, 2) * 20
     boxes = torch.cat([corner, corner + 10 + normal(ROWS, 2).abs()], dim=1)
+    corner = normal(40, 2) * 20
+    dense_boxes = torch.cat([corner, corner + 30], dim=1)
     masks = [torch.ones(3, 1, *m.shape[2:], dtype=torch.bool) for m in maps()]
     for mask in masks:
         mask[0, :, :, -2:] = False
@@ -83,6 +85,11 @@ def inputs() -> dict:
         student_reconstructions=maps(),
         cross_logits=normal(ROWS, CLASSES),
         cross_boxes=normal(ROWS, 4),
+        cross_dense_logits=normal(40, CLASSES),
+        cross_dense_corners=normal(40, 4, 8),
+        teacher_dense_corners=normal(40, 4, 8),
+        cross_dense_boxes=dense_boxes + normal(40, 4),
+        teacher_dense_boxes=dense_boxes,
         teacher_boxes=normal(ROWS, 4),
         factor=normal(3, WIDTH, 6, 10),
         feature_map=normal(3, WIDTH, 6, 10),

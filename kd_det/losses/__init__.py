@@ -2,6 +2,11 @@
 
 from kd_det.losses.at import AttentionTransferLoss
 from kd_det.losses.base import DistillLoss
+from kd_det.losses.crosskd import (
+    CrossKDBoxLoss,
+    CrossKDClassLoss,
+    CrossKDEdgeLoss,
+)
 from kd_det.losses.cwd import CWDLoss
 from kd_det.losses.darkrank import DarkRankLoss
 from kd_det.losses.dense_kd import DenseKDLoss, SigmoidKDLoss
@@ -47,6 +52,9 @@ __all__ = [
     'AttentionTransferLoss',
     'BoxRegressionLoss',
     'CWDLoss',
+    'CrossKDBoxLoss',
+    'CrossKDClassLoss',
+    'CrossKDEdgeLoss',
     'DISTLoss',
     'DKDLoss',
     'DarkRankLoss',

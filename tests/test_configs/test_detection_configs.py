@@ -55,6 +55,7 @@ METHODS = {
     'reviewkd': {'ReviewKDLoss'},
     'reviewkdpp': {'ReviewKDLoss', 'NDLoss'},
     'pkd': {'PKDLoss'},
+    'crosskd': {'CrossKDClassLoss', 'CrossKDBoxLoss', 'CrossKDEdgeLoss'},
     'cwd': {'CWDLoss'},
     'mgd': {'MGDLoss'},
     'fgd': {'FGDFocalLoss', 'FGDAttentionLoss', 'FGDGlobalLoss'},

@@ -11,6 +11,7 @@ from functional_toy import draw
 
 from kd_det import functional as KF
 from kd_det.functional._common import (
+    HALF,
     check_choice,
     check_labels,
     check_positive,
@@ -28,6 +29,14 @@ NAN, INF = float('nan'), float('inf')
 CENTROIDS = (draw(K, D, seed=9) * 4).round() / 4
 MARGIN = torch.tensor([-0.25, -0.5, -1.5])
 MAP, SMALLER_MAP = (3, 5, 2), (4, 3, 2)
+
+
+def sides(numbers):
+    """Boxes of four numbers: corners, then extents."""
+    if numbers.dtype in HALF:  # the sums are not what is tested
+        numbers = numbers.float()
+    extents = numbers[:, 2:].abs() + 1
+    return torch.cat([numbers[:, :2], numbers[:, :2] + extents], dim=1)
 
 
 def areas_like(feat):
@@ -120,6 +129,16 @@ CASES = {
         MAP,
     ),
     'fgd attention': (lambda s, t, y: KF.fgd_attention_loss(s, t), MAP, MAP),
+    'crosskd class': (
+        lambda s, t, y: KF.crosskd_class_loss(s, t, 2.0),
+        (K,),
+        (K,),
+    ),
+    'crosskd box': (
+        lambda s, t, y: KF.crosskd_box_loss(sides(s), sides(t)),
+        (4,),
+        (4,),
+    ),
     'cwd': (lambda s, t, y: KF.cwd_loss(s, t, tau=2.0), MAP, MAP),
 }
 SCALAR = (

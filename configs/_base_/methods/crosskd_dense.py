@@ -1,0 +1,14 @@
+"""CrossKD on a one-stage detector's head; the weights of RetinaNet."""
+
+method = dict(
+    distillers=dict(
+        dense=dict(
+            type='CrossHeadDistiller',
+            depth=3,
+            losses=dict(
+                loss_class=dict(type='CrossKDClassLoss'),
+                loss_box=dict(type='CrossKDBoxLoss'),
+            ),
+        )
+    )
+)
