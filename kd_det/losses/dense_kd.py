@@ -32,6 +32,10 @@ class SigmoidKDLoss(KDLoss):
 
     least_classes = 1  # a sigmoid, unlike a softmax, works for one class
 
+    def __init__(self, tau: float = 1.0, loss_weight: float = 1.0) -> None:
+        # the level of a sigmoid's logit matters: no standardisation
+        super().__init__(tau, loss_weight)
+
     def per_sample(
         self,
         student_logits: Tensor,

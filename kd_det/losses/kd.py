@@ -3,7 +3,7 @@
 from torch import Tensor
 from torch.nn import functional as F
 
-from kd_det.checks import check_positive
+from kd_det.checks import check_choice, check_positive
 from kd_det.functional import kd_loss
 from kd_det.functional._common import check_shapes, float32_math
 from kd_det.losses.logit_loss import LogitLoss
@@ -20,19 +20,29 @@ class KDLoss(LogitLoss):
     Args:
         tau: Temperature, above 0.
         loss_weight: Constant factor of the loss.
+        standardize: Whether to standardise the logits of each sample first.
 
     Raises:
-        UserError: ``tau`` is not above 0.
+        UserError: ``tau`` is not above 0, or ``standardize`` not a bool.
 
     Paper: Hinton et al., Distilling the Knowledge in a Neural Network,
-    https://arxiv.org/abs/1503.02531
+    https://arxiv.org/abs/1503.02531; the standardisation: Sun et al., Logit
+    Standardization in Knowledge Distillation, https://arxiv.org/abs/2403.01993
     """
 
     least_classes = 2  # the softmax of a single logit is always 1
 
-    def __init__(self, tau: float = 1.0, loss_weight: float = 1.0) -> None:
+    def __init__(
+        self,
+        tau: float = 1.0,
+        loss_weight: float = 1.0,
+        standardize: bool = False,
+    ) -> None:
         super().__init__(loss_weight)
         self.tau = check_positive(self, 'tau', tau)
+        self.standardize = check_choice(
+            self, 'standardize', standardize, (True, False)
+        )
 
     def per_sample(
         self,
@@ -41,7 +51,9 @@ class KDLoss(LogitLoss):
         labels: Tensor | None = None,
     ) -> Tensor:
         """Return the unweighted loss (N,); labels are not used."""
-        return kd_loss(student_logits, teacher_logits, self.tau)
+        return kd_loss(
+            student_logits, teacher_logits, self.tau, self.standardize
+        )
 
     def forward(
         self, student_logits: Tensor, teacher_logits: Tensor

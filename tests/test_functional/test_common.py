@@ -50,6 +50,11 @@ def areas_like(feat):
 # tensors without N. No teacher shape: the second is the (K, D) centroids.
 CASES = {
     'kd': (lambda s, t, y: KF.kd_loss(s, t, tau=2.0), (K,), (K,)),
+    'kd standardised': (
+        lambda s, t, y: KF.kd_loss(s, t, 2.0, True),
+        (K,),
+        (K,),
+    ),
     'dkd': (
         lambda s, t, y: KF.dkd_loss(s, t, y, 1.5, 4.0, 2.0),
         (K,),

@@ -127,6 +127,26 @@ class TestKD:
         order = torch.tensor([3, 1, 4, 0, 2])
         close(kd_loss(s[:, order], t[:, order]), kd_loss(s, t))
 
+    def test_standardised_oracle(self, batch):
+        s, t = (
+            torch.tensor(
+                np.array([(row - row.mean()) / row.std() for row in z])
+            )
+            for z in (side.numpy() for side in batch[:2])
+        )
+        close(kd_loss(*batch[:2], 2.0, True), naive_kd(s, t, 2.0))
+
+    def test_standardised_logits_have_no_range(self, batch):
+        s, t = batch[:2]
+        close(
+            kd_loss(7 * s + 3, 0.1 * t - 2, 2.0, True),
+            kd_loss(s, t, 2.0, True),
+        )
+        assert kd_loss(5 * t, t, 2.0, True).abs().max() < 1e-12
+        flat = torch.ones_like(s)
+        grad = gradient(lambda x: kd_loss(x, t, 2.0, True), flat)
+        assert not grad.any()
+
     def test_hand_value(self):
         # teacher (3/4, 1/4), student (1/2, 1/2)
         t = torch.tensor([[math.log(3.0), 0.0]])

@@ -17,6 +17,7 @@ from kd_det.losses import (
     KDLoss,
     LogitLoss,
     NKDLoss,
+    SigmoidKDLoss,
 )
 
 N, K = 7, 5
@@ -284,3 +285,14 @@ def test_bounds_are_inside():
 def test_base_class_has_no_formula(fields):
     with pytest.raises(NotImplementedError):
         LogitLoss().per_sample(*fields.values())
+
+
+def test_standardised_logits(fields):
+    loss = KDLoss(tau=3.0, loss_weight=2.0, standardize=True)
+    both = fields['student_logits'], fields['teacher_logits']
+    expected = 2 * functional.kd_loss(*both, 3.0, True).mean()
+    torch.testing.assert_close(run(loss, fields), expected)
+    with pytest.raises(UserError, match="standardize='yes'; accepted are"):
+        KDLoss(standardize='yes')
+    with pytest.raises(TypeError, match='standardize'):
+        SigmoidKDLoss(standardize=True)
