@@ -2,3 +2,4 @@
 
 _base_ = ['_base_/kd.py', '_base_/resnet20_resnet56_short_cifar10.py']
 model = _base_.pop('method')
+optim_wrapper = dict(optimizer=dict(lr=0.025))

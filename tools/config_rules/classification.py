@@ -10,6 +10,7 @@ from config_rules.methods import (
     CODERS,
     PEERS,
     RECIPES,
+    SLOWED,
     WEIGHTS,
     method_title,
     ordered,
@@ -131,6 +132,8 @@ class Rules:
             lines.append(f'model.distillers.{key} = ({value})')
         if self.method in CLIPPED and self.recipe != 'short':
             lines.append('optim_wrapper = dict(clip_grad=dict(max_norm=40.0))')
+        if self.method in SLOWED and self.recipe == 'short':
+            lines.append('optim_wrapper = dict(optimizer=dict(lr=0.025))')
         bases = [self._method_path(), self._pair_path()]
         return config(self._doc(), bases, *lines, remark=self.remark)
 

@@ -20,6 +20,7 @@ WEIGHTS = dict(
 BETA = ('dkd', 'sddkd', 'sdnkd')  # share one number of the pair
 CODERS = dict(ft='paraphrasers', iekd='auto_encoders')
 PEERS = ('dml', 'iedml')
+SLOWED = ('kd',)  # its gradient is several times the cross-entropy's
 CLIPPED = ('sdkd', 'sddkd', 'sdnkd')  # by SDD's trainer, at 40
 # methods and settings in the order of the pages
 METHODS = (
