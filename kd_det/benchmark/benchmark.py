@@ -24,6 +24,7 @@ from kd_det.models import DistillModel
 from kd_det.models.unwrap import unwrap
 from kd_det.precompute.short_run import Done, short_run
 from kd_det.preflight.data import check_data
+from kd_det.progress import track
 
 # of the teacher, each with those before it
 SWITCHES = dict(fuse_conv_bn=True, channels_last=True, dtype='bfloat16')
@@ -97,8 +98,9 @@ class _Measure(Hook):
 def _measured(steps: Steps, rounds: int, switches: bool) -> Result:
     rows = STUDENT, FLOOR, *steps.rows[1:], DATA
     memory = {}
-    for row in rows[:-1]:
-        steps.prepared(row, 0)()  # what is kept from step to step
+    for row in track(steps.rows, 'Memory', in_thread=False):
+        if row not in (STUDENT, STEP):  # these have run before
+            steps.prepared(row, 0)()
         memory[row] = added_memory(steps.prepared(row, 0), steps.device)
     runs = {row: partial(steps.measure, row) for row in rows}
     variants = _variants(steps) if switches else {}

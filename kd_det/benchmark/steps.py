@@ -19,6 +19,7 @@ from kd_det.benchmark.timing import Clock
 from kd_det.models import DistillModel, FrozenTeacher
 from kd_det.models.distill_model import teacher_specs
 from kd_det.models.rewriting import REWRITINGS
+from kd_det.progress import track
 
 BATCHES = 3  # that take turns in the rounds
 # of the student's losses with a teacher, relative to those without
@@ -69,11 +70,10 @@ class Steps:
             self._networks[row].train()
             still(wrapper)
         self.rows = [*self._networks]
-        self._check_losses()
-        self._calls = [
-            TeacherCalls(self.teachers, self.prepared(STEP, number))
-            for number in range(BATCHES)
-        ]
+        self._calls: list[TeacherCalls] = []
+        self._check_losses(partial(self._record, 0))
+        for number in track(range(1, BATCHES), 'Warm-up', in_thread=False):
+            self._record(number)
         self.parts = Parts(Clock(self.device.type == 'cuda'))
         _watch(self.parts, model, [*self._wrappers.values()])
         for teacher in self.teachers:
@@ -128,14 +128,18 @@ class Steps:
             torch.cuda.synchronize()
         return self.parts.measure(step)
 
-    def _check_losses(self) -> None:
+    def _record(self, number: int) -> None:
+        step = self.prepared(STEP, number)
+        self._calls.append(TeacherCalls(self.teachers, step))
+
+    def _check_losses(self, run_pair: Callable[[], None]) -> None:
         """Raise if the student learns something else in the pair."""
         seen: list[dict] = []
         handle = self.model.student.register_forward_hook(
             lambda *call: seen.append(_values(call[-1]))
         )
-        for row in (STUDENT, STEP):
-            self.prepared(row, 0)()
+        self.prepared(STUDENT, 0)()
+        run_pair()
         handle.remove()
         accepted = TOLERANCE.get(self.device.type, TOLERANCE['cuda'])
         for key, alone in seen[0].items():

@@ -40,7 +40,7 @@ def test_rows_and_parts(config, bank):
     cfg.model.distillers.roi.connectors = connector
     result = benchmark(cfg, rounds=2)
     assert [*result.times] == ROWS
-    assert {*result.memory} == {STUDENT, FLOOR, STEP}
+    assert {*result.memory} == {STUDENT, STEP}
     assert {*result.parts[STUDENT]} == OWN
     assert {*result.parts[STEP]} == OWN | {
         TEACHER,

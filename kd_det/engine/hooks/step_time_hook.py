@@ -14,6 +14,11 @@ from kd_det.registry import HOOKS
 STEPS = range(11, 20)  # after warm-up, before periodic work such as logging
 RECORD = 'step_seconds'  # key in the message hub and in run.json
 
+WAIT = 'train/data_time'  # key in the message hub
+NAMES = dict(
+    losses='connectors and losses', backward='backward and optimiser'
+)  # in the log, where they differ
+
 
 @HOOKS.register_module()
 class StepTimeHook(Hook):
@@ -24,7 +29,8 @@ class StepTimeHook(Hook):
     ``teacher`` (its forward pass and reading the knowledge of both networks),
     ``losses`` (distillation losses and connectors) and ``backward`` (with the
     optimiser step). A model without a teacher has no ``teacher`` and no
-    ``losses``; peers have no separate ``teacher``. These steps synchronise
+    ``losses``; peers have no separate ``teacher``. Then one line in the log
+    gives their shares, with that of waiting for data. These steps synchronise
     with the GPU; other steps have no overhead. ``kd_det train`` adds this
     hook automatically.
 
@@ -37,6 +43,7 @@ class StepTimeHook(Hook):
     def __init__(self) -> None:
         self._handles = []
         self._measured = defaultdict(list)  # part -> seconds by step
+        self._waited: list[float] = []  # for data, by step
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         """Hook into the parts of the model at a measured step."""
@@ -64,9 +71,13 @@ class StepTimeHook(Hook):
         self._handles.clear()
         for part, seconds in _parts(self._spent, step).items():
             self._measured[part].append(seconds)
-        runner.message_hub.update_info(
-            RECORD, {k: median(v) for k, v in self._measured.items()}
-        )
+        if WAIT in runner.message_hub.log_scalars:  # of MMEngine's timer
+            wait = runner.message_hub.get_scalar(WAIT).current()
+            self._waited.append(wait)
+        parts = {k: median(v) for k, v in self._measured.items()}
+        runner.message_hub.update_info(RECORD, parts)
+        if runner.iter + 1 in (STEPS[-1], runner.max_iters):
+            runner.logger.info(cost_line(parts, self._waited))
 
     def _listen(self, part: str, module: nn.Module) -> None:
         began = []
@@ -85,6 +96,23 @@ class StepTimeHook(Hook):
         ]
 
 
+def cost_line(parts: dict[str, float], waited: list[float]) -> str:
+    """Return the line of the log on what a step costs.
+
+    Args:
+        parts: Part -> seconds.
+        waited: Seconds of waiting for data, by step; may be empty.
+    """
+    if waited:
+        parts = dict(data=median(waited)) | parts
+    step = sum(parts.values())
+    shares = ', '.join(
+        f'{NAMES.get(part, part)} {seconds / step:.0%}'
+        for part, seconds in parts.items()
+    )
+    return f'A training step takes {step:.3g} s: {shares}.'
+
+
 def _parts(spent: dict[str, float], step: float) -> dict[str, float]:
     """Return the seconds of each part of a step, from the measured times.
 
@@ -97,9 +125,9 @@ def _parts(spent: dict[str, float], step: float) -> dict[str, float]:
     losses = spent.get('losses', 0.0)
     parts['student'] = spent.get('student', spent['forward'] - losses)
     if 'losses' in spent:
-        parts['losses'] = losses
         if 'student' in spent:
             parts['teacher'] = spent['forward'] - parts['student'] - losses
+        parts['losses'] = losses
     parts['backward'] = step - spent['preprocessing'] - spent['forward']
     return parts
 

@@ -1,5 +1,6 @@
 """The time of each part of a step, in real runs of which one part is slow."""
 
+import re
 import time
 
 import ie_toy as toy
@@ -10,7 +11,7 @@ from share_toy import run
 from tiny import open_hooks, spare_time
 
 from kd_det.api import launch
-from kd_det.engine.hooks.step_time_hook import STEPS
+from kd_det.engine.hooks.step_time_hook import NAMES, STEPS, cost_line
 from kd_det.engine.run_record import load_record
 
 PARTS = ('preprocessing', 'student', 'teacher', 'losses', 'backward')
@@ -86,6 +87,39 @@ def test_backward_and_what_a_resume_keeps(tmp_path, root):
 
 def test_a_short_run_measures_nothing(tmp_path, root):
     assert 'step_seconds' not in trained(tmp_path, root, 2)
+    assert not costs(tmp_path)
+
+
+def costs(folder):
+    """The lines on it in the log of the run."""
+    (log,) = (folder / 'run').glob('*/*.log')
+    lines = log.read_text().splitlines()
+    return [line for line in lines if 'A training step takes' in line]
+
+
+def test_one_line_in_the_log(tmp_path, root):
+    record = trained(tmp_path, root, 6)
+    (line,) = costs(tmp_path)
+    shares = dict(re.findall(r'([a-z][a-z ]+) (\d+)%', line))
+    assert [*shares] == ['data', *(NAMES.get(part, part) for part in PARTS)]
+    assert 95 <= sum(map(int, shares.values())) <= 105  # rounded
+    step = sum(record['step_seconds'].values())
+    for part, seconds in record['step_seconds'].items():
+        share = int(shares[NAMES.get(part, part)])
+        assert share <= round(100 * seconds / step)
+
+
+def test_shares_of_a_step():
+    """By hand; a run without MMEngine's timer does not know the data."""
+    parts = dict(student=1.0, losses=0.25, backward=0.75)
+    assert cost_line(parts, []) == (
+        'A training step takes 2 s: student 50%, connectors and losses 12%, '
+        'backward and optimiser 38%.'
+    )
+    assert cost_line(parts, [0.1, 2.0, 3.0]) == (
+        'A training step takes 4 s: data 50%, student 25%, connectors and '
+        'losses 6%, backward and optimiser 19%.'
+    )
 
 
 def test_a_model_without_teacher(tmp_path, root):
