@@ -1,7 +1,6 @@
 """MGDConnector: generates the teacher's maps from masked student maps."""
 
 from collections.abc import Sequence
-from numbers import Real
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +47,7 @@ class MGDConnector(Connector):
         mask_ratio: float = 0.65,
     ) -> None:
         super().__init__(in_channels, out_channels)
-        if not (isinstance(mask_ratio, Real) and 0 <= mask_ratio < 1):
+        if not isinstance(mask_ratio, (int, float)) or not 0 <= mask_ratio < 1:
             raise UserError(
                 f'MGDConnector: mask_ratio={mask_ratio!r}; a number in [0, 1) '
                 'is accepted.'

@@ -24,16 +24,15 @@ class GlobalContext(nn.Module):
         super().__init__()
         hidden = max(channels // 2, 1)
         self.attention = nn.Conv2d(channels, 1, 1)
+        first = nn.Conv2d(channels, hidden, 1)
+        last = nn.Conv2d(hidden, channels, 1)
         self.transform = nn.Sequential(
-            nn.Conv2d(channels, hidden, 1),
-            nn.LayerNorm([hidden, 1, 1]),
-            nn.ReLU(),
-            nn.Conv2d(hidden, channels, 1),
+            first, nn.LayerNorm([hidden, 1, 1]), nn.ReLU(), last
         )
         nn.init.kaiming_normal_(self.attention.weight, mode='fan_in')
-        nn.init.zeros_(self.attention.bias)
-        nn.init.zeros_(self.transform[-1].weight)
-        nn.init.zeros_(self.transform[-1].bias)
+        nn.init.constant_(self.attention.get_parameter('bias'), 0)
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, feat: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return a map (N, C, H, W).
