@@ -131,3 +131,13 @@ def test_import_is_light():
         'assert not heavy & set(sys.modules)'
     )
     subprocess.run([sys.executable, '-c', code], check=True)
+
+
+def test_help_is_light():
+    """What takes longest to import is imported by a command that runs."""
+    code = (
+        'import sys; from kd_det.cli import overview; overview()\n'
+        "heavy = {'torch', 'mmengine', 'rich', 'importlib.metadata'}\n"
+        'assert not heavy & set(sys.modules)'
+    )
+    subprocess.run([sys.executable, '-c', code], check=True)

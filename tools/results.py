@@ -7,7 +7,9 @@ has ``page``, ``name`` (of its markers in the page), ``metric`` (such as mAP),
 name that ``add`` was given. A column of another metric has ``set`` and
 ``metric`` in place of the name: one of the scores, or what training or
 validation logged, such as accuracy_top-1. A table with ``gradients``, the
-name of a set, and ``rows`` shows the share of each loss in the gradient.
+name of a set, and ``rows`` shows the share of each loss in the gradient. A
+table with ``costs`` and ``rows`` shows what `kd_det benchmark --json` wrote to
+docs/results/benchmarks.
 ``demo`` puts what a run of the demo wrote into docs/results, docs/images and
 the README.
 """
@@ -77,6 +79,8 @@ def pages(root: Path) -> dict[str, str]:
                 '<!-- end --> once, for the table.'
             )
         write = gradients if 'gradients' in table else markdown
+        if table.get('costs'):
+            write = costs
         body = f'\n{write(root, table)}\n\n'
         texts[page] = re.sub(
             marked, lambda m, body=body: m[1] + body + m[2], text, flags=re.S
@@ -127,6 +131,42 @@ def gradients(root: Path, table: dict) -> str:
                         f'{cosine:.2f} |'
                     )
     return '\n'.join(lines)
+
+
+def costs(root: Path, table: dict) -> str:
+    """Return one table of what steps cost."""
+    lines = [
+        '| method | student and teacher | whole step | to the floor '
+        '| mmrazor | memory, MiB |',
+        '| --- ' * 6 + '|',
+    ]
+    for heading, name in table['rows'].items():
+        path = root / RESULTS / 'benchmarks' / f'{name}.json'
+        rows = json.loads(path.read_text())['rows']
+        step = rows['whole step']
+        others = [
+            f'{key.removeprefix("mmrazor ")} {_ratio(row["to_student"])}'
+            for key, row in rows.items()
+            if key.startswith('mmrazor')
+        ]
+        cells = (
+            heading,
+            _ratio(rows['student and teacher']['to_student']),
+            _ratio(step['to_student']),
+            _ratio(step['to_floor']),
+            ', '.join(others),
+            'unknown'
+            if step['memory_bytes'] is None
+            else f'{step["memory_bytes"] / 2**20:.0f}',
+        )
+        lines.append(f'| {" | ".join(cells)} |')
+    return '\n'.join(lines)
+
+
+def _ratio(ratio: list[float]) -> str:
+    """Return a median ratio with its quartiles."""
+    middle, low, high = ratio
+    return f'{middle:.2f} ({low:.2f} to {high:.2f})'
 
 
 def _scores(root: Path, row: str, data: str, metric: str) -> dict[int, float]:

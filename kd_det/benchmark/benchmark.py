@@ -5,6 +5,7 @@ import itertools
 import platform
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import torch
 from mmengine.config import Config
@@ -91,7 +92,8 @@ class _Measure(Hook):
             )
         steps = Steps(model, runner, self._cfg.optim_wrapper, self._mmrazor)
         self.result = _measured(steps, self._rounds, self._switches)
-        self.result.about['config'] = self._cfg.filename or 'config'
+        source = self._cfg.filename or 'config'
+        self.result.about['config'] = Path(source).name
         raise Done
 
 
@@ -141,14 +143,16 @@ def _whole(rounds: list[dict[str, float]]) -> Times:
 def _variants(steps: Steps) -> dict[str, Callable[[int], dict]]:
     """Return the teacher's forward pass with each of its options."""
     found = {}
-    for number, teacher in enumerate(steps.teachers):
+    for number, (heard, teacher) in enumerate(
+        zip(steps.model.heard, steps.teachers)
+    ):
         batch = copy.deepcopy(steps.batches[0])
         images = teacher.model.data_preprocessor(batch, True)['inputs']
         for count in range(len(SWITCHES) + 1):
             on = dict(itertools.islice(SWITCHES.items(), count))
             frozen = steps.other(number, **on).to(steps.device)
             run = partial(frozen.extract_feat, images)
-            name = f'{teacher.ckpt}: {", ".join(on) or "exact"}'
+            name = f'{heard}: {", ".join(on) or "exact"}'
             found[name] = lambda _, run=run: steps.parts.measure(run)
     return found
 

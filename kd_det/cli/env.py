@@ -14,7 +14,7 @@ import sys
 import sysconfig
 import warnings
 from collections.abc import Iterator
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 
 import kd_det
@@ -70,6 +70,8 @@ def show(name: str, value: str) -> None:
 
 def version(name: str) -> str | None:
     """Return the version of an installed distribution."""
+    from importlib import metadata  # slow, and not needed for --help
+
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -105,6 +107,8 @@ def versions() -> Iterator[str]:
         else:
             show(name, found)
     yield from _unmet()
+    from importlib import metadata
+
     owners = metadata.packages_distributions()
     for name, module in STACK.items():
         twins = sorted({*owners.get(module.partition('.')[0], ())})
@@ -124,6 +128,8 @@ def _unmet() -> Iterator[str]:
     except ImportError:
         yield 'packaging is not installed; pip install packaging.'
         return
+    from importlib import metadata
+
     for owner in (*STACK, 'kd_det'):
         if version(owner) is None:  # a clone may be used without installing
             continue

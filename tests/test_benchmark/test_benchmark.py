@@ -126,12 +126,11 @@ class _Both(Hook):
 
 def test_each_switch_of_the_teacher(config):
     result = benchmark(config(), rounds=1, switches=True)
-    names = [name.rpartition(': ')[2] for name in result.teacher]
-    assert names == [
-        'exact',
-        'fuse_conv_bn',
-        'fuse_conv_bn, channels_last',
-        'fuse_conv_bn, channels_last, dtype',
+    assert [*result.teacher] == [
+        'teacher: exact',
+        'teacher: fuse_conv_bn',
+        'teacher: fuse_conv_bn, channels_last',
+        'teacher: fuse_conv_bn, channels_last, dtype',
     ]
     assert 'to exact' in text_of(result)
 
@@ -171,7 +170,7 @@ def test_command(config, tmp_path, capsys):
     text = capsys.readouterr().out
     assert 'to the student' in text and '(the floor)' in text
     found = json.loads(out.read_text())
-    assert found['config'] == str(file)
+    assert found['config'] == 'pair.py'
     assert [*found['rows']] == ROWS
     assert len(found['rows'][STEP]['seconds']) == 2
     assert found['rows'][STEP]['to_floor'][0] > 0
