@@ -40,7 +40,8 @@ class CrossHeadDistiller(DenseDistiller):
         connectors: See :class:`DenseDistiller`; also ``student_class_maps``
             and ``student_box_maps``.
         scales: Grid sizes for regional logits.
-        depth: Layer of the towers after which the student's features cross.
+        depth: Layer of the towers after which the student's features cross,
+            counted from 1; default: the last but one of each head.
 
     Raises:
         UserError: ``depth`` is below 1; at the build: a head has no such
@@ -74,10 +75,12 @@ class CrossHeadDistiller(DenseDistiller):
         centroids: str | None = None,
         connectors: dict | None = None,
         scales: tuple[int, ...] = (1, 2),
-        depth: int = 3,
+        depth: int | None = None,
     ) -> None:
         super().__init__(losses, centroids, connectors, scales)
-        self.depth = check_count(self, 'depth', depth, 1)
+        if depth is not None:
+            check_count(self, 'depth', depth, 1)
+        self.depth = depth
         self.kinds = [
             kind
             for kind in TOWERS
@@ -125,13 +128,14 @@ class CrossHeadDistiller(DenseDistiller):
                 'share, so its features cannot cross; use DenseDistiller or '
                 'FeatureDistiller.'
             )
-        if len(usable) < self.depth:
+        depth = self.depth or max(len(usable) - 1, 1)
+        if len(usable) < depth:
             raise UserError(
                 f"CrossHeadDistiller has depth={self.depth}, but the {side}'s "
                 f'{own} has {len(usable)} layers in {name}; set depth to at '
                 f'most {len(usable)}.'
             )
-        return f'{HEAD}.{name}.{self.depth - 1}'
+        return f'{HEAD}.{name}.{depth - 1}'
 
     def channels(self, field: str) -> tuple:
         """See :meth:`Distiller.channels`."""

@@ -230,6 +230,14 @@ def test_box_towers_are_left_out_where_nobody_asks(tmp_path):
     assert 'cross_dense_boxes' not in seen
 
 
+def test_the_default_depth_is_the_last_but_one(tmp_path):
+    model = build(tmp_path, depth=None)  # of two layers
+    assert model.distill['dense'].towers == {
+        'class': 'bbox_head.cls_convs.0',
+        'box': 'bbox_head.reg_convs.0',
+    }
+
+
 def test_no_hook_is_left(tmp_path):
     model = build(tmp_path)
     step(model)

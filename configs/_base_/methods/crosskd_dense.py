@@ -4,7 +4,6 @@ method = dict(
     distillers=dict(
         dense=dict(
             type='CrossHeadDistiller',
-            depth=3,
             losses=dict(
                 loss_class=dict(type='CrossKDClassLoss'),
                 loss_box=dict(type='CrossKDBoxLoss'),
