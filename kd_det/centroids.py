@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from kd_det.errors import UserError
-from kd_det.files import atomic_write
+from kd_det.files import atomic_write, check_unpacked
 
+# arrays of a file -> the accepted kinds of NumPy's types
+KINDS = dict(centroids='f', counts='iuf', classes='U', provenance='U')
 MAX_ROWS = 100_000  # of a JSON file; larger indices are mistakes
 
 
@@ -75,20 +77,30 @@ class CentroidBank:
 
     @classmethod
     def _from_npz(cls, path: str | Path) -> 'CentroidBank':
+        check_unpacked(path)
         with np.load(path, allow_pickle=False) as file:
-            return cls(
-                file['centroids'].astype(np.float32),
-                file['counts'].astype(np.int64),
-                tuple(file['classes'].tolist()),
-                dict(json.loads(str(file['provenance']))),
-            )
+            arrays = {name: file[name] for name in KINDS}
+        for name, kinds in KINDS.items():
+            if getattr(arrays[name], 'dtype', np.dtype('V')).kind not in kinds:
+                raise ValueError(f'{name} has another type of values')
+        provenance = json.loads(str(arrays['provenance']))
+        if not isinstance(provenance, dict):
+            raise ValueError('provenance is not a JSON object')
+        with np.errstate(over='ignore'):  # what becomes infinite is refused
+            means = arrays['centroids'].astype(np.float32)
+        names = tuple(arrays['classes'].tolist())
+        return cls(means, arrays['counts'].astype(np.int64), names, provenance)
 
     @classmethod
     def _from_json(cls, path: str | Path) -> 'CentroidBank':
-        table = json.loads(Path(path).read_text())
-        rows = {int(key): np.asarray(row) for key, row in table.items()}
+        pairs = json.loads(Path(path).read_text(), object_pairs_hook=list)
+        rows = {int(key): np.asarray(row) for key, row in pairs}
+        if [*map(str, rows)] != [key for key, _ in pairs]:
+            raise ValueError('a class index occurs twice, or is no number')
         if not rows or min(rows) < 0 or max(rows) > MAX_ROWS:
             raise ValueError(f'class indices are {sorted(rows)[:3]}, …')
+        if any(row.dtype.kind not in 'fi' for row in rows.values()):
+            raise ValueError('a row has something else than numbers')
         shapes = {row.shape for row in rows.values()}
         if [len(shape) for shape in shapes] != [1]:
             raise ValueError('the rows are not lists of equal length')
@@ -103,6 +115,10 @@ class CentroidBank:
         rows = len(self.centroids)
         if self.centroids.ndim != 2 or self.counts.shape != (rows,):
             raise ValueError('its arrays do not match')
+        if not self.centroids.size or self.counts.min() < 0:
+            raise ValueError('it is empty, or a count is negative')
+        if len({*self.classes}) < len(self.classes):
+            raise ValueError('a class occurs twice')
         if self.classes and len(self.classes) != rows:
             raise ValueError(f'{rows} rows have {len(self.classes)} names')
         with np.errstate(over='ignore'):
@@ -169,7 +185,7 @@ class CentroidBank:
                 'another annotation file',
             ),
         ):
-            stored = self.provenance.get(key)
+            stored = str(self.provenance.get(key) or '')
             if value and stored and value != stored:
                 raise UserError(
                     f'Centroid bank {name!r} was made from {what} (sha256 '

@@ -24,6 +24,10 @@ from numpy._core import multiarray
 
 from kd_det import pip_weights
 from kd_det.errors import UserError, nearest
+from kd_det.files import check_unpacked
+
+# what torch.save writes after the protocol of a pickle: its magic number
+TORCH = b'\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19'
 
 
 def load_checkpoint(
@@ -62,6 +66,7 @@ def load_checkpoint(
         raise FileNotFoundError(
             f'There is no checkpoint {path!r}; give the path of a .pth file.'
         )
+    check_unpacked(path)
     try:
         if _is_safetensors(path):
             return _load_safetensors(path)
@@ -113,6 +118,14 @@ def _load_safetensors(path: str) -> dict:
 
 def _unreadable(path: str, error: Exception) -> UserError:
     size = osp.getsize(path)
+    with open(path, 'rb') as file:
+        start = file.read(14)
+    if start[:1] == b'\x80' and not TORCH.startswith(start[2:]):
+        return UserError(
+            f'Checkpoint {path!r} is a pickle that torch.save has not '
+            'written, and it may hold NumPy arrays; if you trust it, convert '
+            "it to tensors: torch.save(dict(state_dict=…), 'FILE.pth')."
+        )
     # torch describes the cause in the second paragraph, if there is one
     paragraphs = str(error).split('\n\n')
     reason = paragraphs[min(1, len(paragraphs) - 1)].strip()

@@ -59,7 +59,13 @@ def test_a_kill_leaves_the_old_file(tmp_path):
     ) as process:
         assert process.stdout.readline() == b'half\n'
         process.send_signal(signal.SIGKILL)
-    assert path.read_bytes() == b'old'
+    assert path.read_bytes() == b'old' and len(os.listdir(tmp_path)) == 2
+    with atomic_write(path) as file:  # removes what was left, alone
+        with atomic_write(path) as other:
+            other.write(b'first')
+        file.write(b'last')
+    assert path.read_bytes() == b'last'
+    assert os.listdir(tmp_path) == ['file.bin']
 
 
 @pytest.mark.parametrize('mask', [0o022, 0o077])

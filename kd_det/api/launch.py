@@ -19,6 +19,7 @@ from kd_det.engine.cleanup import FirstStep, nothing_left
 from kd_det.engine.hooks.gradient_share_hook import check_auto_weights
 from kd_det.engine.hooks.run_record_hook import RunRecordHook
 from kd_det.engine.hooks.step_time_hook import StepTimeHook
+from kd_det.engine.resumed_validation import ResumedValidation
 from kd_det.errors import UserError
 from kd_det.models import DistillModel, EmbeddingModel
 from kd_det.models.distill_model import teacher_specs
@@ -210,6 +211,7 @@ def train(
                 runner.register_hook(kind())
         if resume and path:
             check_resumed_keys(runner, path)
+            runner.register_hook(ResumedValidation())
         check_parts(runner)
         require_auto_encoders(runner)
         check_auto_weights(runner)

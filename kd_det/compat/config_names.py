@@ -14,6 +14,8 @@ from mmengine.config import Config
 from kd_det.errors import UserError
 from kd_det.shipped import PREFIX, config_path
 
+DEEPEST = 50  # bases below one another; each level takes longer to read
+
 
 def install() -> None:
     """Wrap ``Config._get_cfg_path``, once."""
@@ -35,6 +37,11 @@ def install() -> None:
             raise UserError(
                 f'{filename!r} has {cfg_path!r} in _base_ and thus inherits '
                 'from itself; remove it.'
+            )
+        if len([*files_being_read()]) > DEEPEST:
+            raise UserError(
+                f'{filename!r} is the base of a base, and so on, more than '
+                f'{DEEPEST} times; write what they set into fewer files.'
             )
         return path, scope
 

@@ -136,7 +136,11 @@ class TeacherFactors(FeatureDistiller):
             auto_encoder = self.new_auto_encoder()
         try:
             auto_encoder.load_state_dict(state)
-        except RuntimeError:  # the provenance matches, so the file was edited
+        except (
+            AttributeError,
+            RuntimeError,
+            TypeError,
+        ):  # the provenance matches, so the file was edited
             raise UserError(
                 f'Auto-encoder {file!r} has weights that do not match its '
                 f'provenance; {AGAIN}.'

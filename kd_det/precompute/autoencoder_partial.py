@@ -75,7 +75,8 @@ def resume(
         auto_encoder.load_state_dict(state['state_dict'])
         optimizer.load_state_dict(state['optimizer'])
         done = state['epoch'], state['error']
-    except (KeyError, RuntimeError, ValueError):
+    # a file with these settings that another program has changed
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):
         raise UserError(
             f'The state {file!r} of an interrupted stage 1 does not match its '
             'settings; delete it to start again.'

@@ -117,7 +117,8 @@ def _read(path: str) -> list[dict[str, list]]:
             f'{part} with {", ".join(keys)}' for part, keys in NEEDED.items()
         )
         raise UserError(
-            f'Annotation file {path!r} is not COCO json ({error!r}); it '
+            f'Annotation file {path!r} is not COCO json '
+            f'({type(error).__name__}({error})); it '
             f'needs {needed}.'
         ) from None
     return columns

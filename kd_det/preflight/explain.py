@@ -6,6 +6,7 @@ import traceback
 from types import FrameType
 
 from kd_det.errors import nearest
+from kd_det.files import FULL
 from kd_det.registry import HOOKS, MODELS
 
 # Packages whose parts a config names; an error in other code is a bug.
@@ -30,6 +31,11 @@ def sentence_of(error: Exception) -> str | None:
         error: The caught error, with its traceback.
     """
     frames = list(traceback.walk_tb(error.__traceback__))
+    if isinstance(error, OSError) and error.errno in FULL:
+        return (
+            f'No space left on the disk{_file_of(error)}; free some space, '
+            'and start again, with --resume if there is a checkpoint.'
+        )
     image = _unreadable_image(error, [frame for frame, _ in frames])
     if image:
         return (
@@ -85,6 +91,10 @@ def sentence_of(error: Exception) -> str | None:
         f'{frame.f_globals["__name__"]}, line {line}: {reason[:200]}); '
         'correct the value.'
     )
+
+
+def _file_of(error: OSError) -> str:
+    return f' for {error.filename!r}' if error.filename else ''
 
 
 def _channels(error: Exception, frames: list[FrameType]) -> str | None:

@@ -3,6 +3,8 @@
 import os
 import os.path as osp
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import mmcv
 import numpy as np
@@ -16,7 +18,10 @@ from kd_det.preflight.data_report import DataReport
 LOOKED_AT = 512  # images, evenly spaced; as many again among suspects
 ODD = 0.01  # of them; fewer wrong sizes are only a warning
 # what Pillow raises for files that OpenCV may still read
-UNREAD = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+UNREAD = (OSError, ValueError, SyntaxError)
+MOST = 2**30  # pixels that OpenCV reads
+ENDS = dict(JPEG=b'\xff\xd9', MPO=b'\xff\xd9', PNG=b'IEND')  # of a whole file
+TAIL = 2**16  # bytes, within which it ends; what cameras append is shorter
 ORIENTATION = 0x0112  # EXIF tag
 TURNED = (5, 6, 7, 8)  # its values that swap width and height
 UPRIGHT = ('turbojpeg', 'tifffile')  # decoders that ignore it
@@ -138,26 +143,65 @@ def loader_of(pipeline: list[dict] | None) -> dict | None:
 def read_size(path: str, loader: dict) -> tuple[int, int]:
     """Return width and height of an image as a pipeline loads it.
 
-    Only the file's header is read, unless its format is unusual.
+    Only the file's header and its end are read, unless its format is unusual.
 
     Args:
         path: The file.
         loader: See :func:`loader_of`.
 
     Raises:
-        UserError: It is not an image.
+        UserError: It is not an image, it is cut off, or too large.
     """
     try:
-        with Image.open(path) as image:
+        with _of_any_size(), Image.open(path) as image:
             width, height = image.size
-            turned = image.getexif().get(ORIENTATION) in TURNED
+            fits = width * height <= MOST
+            # both may decode the image
+            cut = fits and _is_cut(path, image)
+            turned = fits and image.getexif().get(ORIENTATION) in TURNED
     except UNREAD:
         height, width = _decode(path).shape[:2]
         return width, height
+    if not fits:
+        raise UserError(
+            f'The image {path!r} has {width}x{height} pixels, and OpenCV '
+            f'reads at most {MOST}; cut it into several.'
+        )
+    if cut:
+        raise UserError(
+            f'The image {path!r} is cut off: its end is missing; copy it '
+            'again, or remove it from the data set.'
+        )
     upright = loader.get(
         'imdecode_backend'
     ) in UPRIGHT or 'ignore_orientation' in str(loader.get('color_type'))
     return (height, width) if turned and not upright else (width, height)
+
+
+@contextmanager
+def _of_any_size() -> Iterator[None]:
+    """Let Pillow open an image of which only the header is read."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def _is_cut(path: str, image: Image.Image) -> bool:
+    """Return whether the end of a file is missing, as after a broken copy."""
+    end = ENDS.get(image.format)
+    if end is None:
+        return False  # OpenCV refuses to load it
+    with open(path, 'rb') as file:
+        file.seek(max(osp.getsize(path) - TAIL, 0))
+        if end in file.read():
+            return False
+    try:  # something long may follow the image
+        image.load()
+    except UNREAD:
+        return True
+    return False
 
 
 def _decode(path: str) -> np.ndarray:

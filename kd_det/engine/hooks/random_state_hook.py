@@ -38,12 +38,13 @@ class RandomStateHook(Hook):
         self._position = 0  # batches trained on in this epoch
         self._start: dict | None = None  # generators at its start
         self._ranks: list[dict] | None = None  # gathered, until next step
-        self._stored: dict | None = None  # from the checkpoint
+        self._loaded: dict | None = None  # from the checkpoint
+        self._stored: dict | None = None  # of it, what this run continues
         self._shifted = False
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Keep the states; only a resume uses them."""
-        self._stored = checkpoint.get('random_state')
+        self._loaded = checkpoint.get('random_state')
 
     def before_train(self, runner) -> None:
         """Seed the workers by epoch; check if a resume can be exact."""
@@ -58,24 +59,26 @@ class RandomStateHook(Hook):
                 'train_dataloader.persistent_workers=False in an epoch-based '
                 'loop, or num_workers=0.'
             )
+        stored = self._loaded
         if runner.iter == 0:
-            self._stored = None
-        elif self._stored is None:
+            return
+        if stored is None:
             runner.logger.warning(
                 'The checkpoint resumed from was written without '
                 'RandomStateHook: this run draws different random numbers '
                 'than the first would have.'
             )
-        elif len(self._stored['ranks']) != get_world_size():
+        elif len(stored['ranks']) != get_world_size():
             runner.logger.warning(
                 'The checkpoint resumed from has generator states of '
-                f'{len(self._stored["ranks"])} ranks, but this run has '
+                f'{len(stored["ranks"])} ranks, but this run has '
                 f'{get_world_size()}: it draws different random numbers.'
             )
-            self._stored = None
-        elif self._stored['sampler_seed'] is not None:
-            # a run without a seed has drawn a new one by now
-            _sampler(loader).seed = self._stored['sampler_seed']
+        else:
+            self._stored, self._position = stored, stored['position']
+            if stored['sampler_seed'] is not None:
+                # a run without a seed has drawn a new one by now
+                _sampler(loader).seed = stored['sampler_seed']
 
     def before_train_epoch(self, runner) -> None:
         """Continue from the checkpoint's position, in a resumed epoch."""
@@ -132,7 +135,10 @@ class RandomStateHook(Hook):
 
     def before_val(self, runner) -> None:
         """Save the generator states of training."""
-        self._gather()
+        if self._stored is None:
+            self._gather()
+        else:  # before the first step after a resume
+            self._ranks = self._stored['ranks']
 
     def after_val(self, runner) -> None:
         """Restore them."""

@@ -9,6 +9,7 @@ from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook
 
 from kd_det.engine.atomic_backend import ATOMIC, AtomicBackend
+from kd_det.files import remove_unfinished
 from kd_det.registry import HOOKS
 
 
@@ -37,7 +38,8 @@ class SafeCheckpointHook(CheckpointHook):
             self.backend_args = dict(backend=ATOMIC)
         if is_main_process():
             for folder in {self.out_dir, runner.work_dir}:
-                _remove_unfinished(Path(folder))
+                for names in ('*.pth', 'last_checkpoint'):
+                    remove_unfinished(Path(folder), names)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Store one ``dataset_meta``, where parts of the data have each one.
@@ -117,9 +119,3 @@ class _RemoveLater:
 
     def __getattr__(self, name: str):
         return getattr(vars(self)['_backend'], name)
-
-
-def _remove_unfinished(folder: Path) -> None:
-    for name in ('.*.pth', '.last_checkpoint'):
-        for path in folder.glob(f'{name}.????????'):  # as mkstemp names them
-            path.unlink()

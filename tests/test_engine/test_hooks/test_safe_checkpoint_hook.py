@@ -101,15 +101,15 @@ def test_a_full_disk_is_told_and_harms_nothing(make_runner, monkeypatch):
 
     def full(dir, prefix):
         handle, path = mkstemp(dir=dir, prefix=prefix)
-        os.close(handle)
-        return os.open('/dev/full', os.O_WRONLY), path
+        os.dup2(os.open('/dev/full', os.O_WRONLY), handle)
+        return handle, path
 
     monkeypatch.setattr(files.tempfile, 'mkstemp', full)
     with pytest.raises(UserError) as caught:
         resumed.train()
     message = str(caught.value)
     assert 'No space left' in message and 'epoch_2.pth' in message
-    assert 'MiB' in message and 'previous checkpoint' in message
+    assert 'nothing was overwritten' in message and '--resume' in message
     assert previous_is_whole(resumed)
     assert names(resumed, '.*') == []  # the unfinished file is gone
 
