@@ -76,6 +76,7 @@ setup(
             'pytest>=8',
             'pytest-xdist>=3.5',
             'pytest-cov>=5',
+            'hypothesis>=6.100',
             'ruff>=0.9',
             'mypy>=1.14',
             'codespell>=2.3',
