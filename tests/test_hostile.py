@@ -178,6 +178,19 @@ CONFIGS = {
     'no model': 'model = None',
     'empty': '',
 }
+BOMB = '\n'.join(
+    f'a{n}: &a{n} [{", ".join([f"*a{n - 1}" if n else "x"] * 9)}]'
+    for n in range(9)
+)
+YAML = {
+    'code': 'model: !!python/object/apply:os.mkdir [executed]',
+    'object': 'model: !!python/object:os.stat {}',
+    'aliases': BOMB + '\nmodel: *a8',
+    'contains itself': 'model: &a {b: *a}',
+    'no model': 'a: b',
+    'nested': 'model: ' + '[' * 5000,
+    'no YAML': 'model: "',
+}
 AUTO_ENCODERS = {
     'checkpoint': saved(WEIGHTS),
     'no dict': saved(dict(state_dict=5, provenance={})),
@@ -190,6 +203,7 @@ CASES = [
         (CentroidBank.load, 'npz', BANKS),
         (lambda path: read_coco(path, 'train'), 'json', TABLES),
         (load_config, 'py', CONFIGS),
+        (load_config, 'yaml', YAML),
         (load_auto_encoder, 'pth', AUTO_ENCODERS),
     )
     for name, content in table.items()

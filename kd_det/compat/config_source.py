@@ -18,6 +18,7 @@ from pathlib import Path
 from mmengine.config import Config, config
 
 from kd_det.compat.config_names import files_being_read
+from kd_det.compat.plain_yaml import plain_yaml
 
 BASE = '_base_'
 FOLDER = 'data_root'
@@ -86,7 +87,7 @@ def read(
         and YAML and JSON are left out.
     """
     sources = []
-    with _notes_into(sources, without):
+    with _notes_into(sources, without), plain_yaml():
         STANDS.update(stands or {})
         cfg = Config.fromfile(path)
         [*cfg.values()]  # imports what a config with imports names
