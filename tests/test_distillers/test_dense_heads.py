@@ -125,9 +125,7 @@ def test_heads_of_a_user(tmp_path, side, kind, message):
 
 def test_labels_of_other_rows(tmp_path):
     student = spec(type='TurnedHeadOfTests')
-    with pytest.raises(
-        UserError, match='TurnedHead does not pass its maps'
-    ):
+    with pytest.raises(UserError, match='TurnedHead does not pass its maps'):
         build(pair(tmp_path, student))
     # what its own loss sees does not matter of a teacher
     build(pair(tmp_path, teacher=student))
