@@ -116,7 +116,7 @@ def test_every_loss_gets_a_gradient():
         assert leaves, name
         for leaf in leaves:
             leaf.requires_grad_()
-        loss(**taken).backward()
+        loss.double()(**taken).backward()
         grads = [leaf.grad for leaf in leaves if leaf.grad is not None]
         assert any(grad.abs().sum() > 0 for grad in grads), name
 
