@@ -235,7 +235,7 @@ def test_disk_that_takes_no_more(tmp_path):
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500, limit[1]))
     try:
-        with pytest.raises(UserError, match='was overwritten or removed; free'):
+        with pytest.raises(UserError, match='nothing was overwritten'):
             save_auto_encoder(file, AutoEncoder([8], [4]), {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)

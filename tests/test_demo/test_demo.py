@@ -218,7 +218,7 @@ def test_unlike_students_are_refused(folder, first, name):
     demo_results.check_alike(cfgs, records)
     for other in ('alone', 'teacher'):  # nothing inherited, and a backbone
         wrong = dict(records, stitch=records[other])
-        with pytest.raises(RuntimeError, match='stitch started from different'):
+        with pytest.raises(RuntimeError, match='started from different'):
             demo_results.check_alike(cfgs, wrong)
     cfgs['kd'][name].changed = True
     with pytest.raises(RuntimeError, match=f'alone and kd differ in {name}'):
