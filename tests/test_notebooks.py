@@ -9,6 +9,23 @@ import pytest
 NOTEBOOKS = sorted(Path(__file__).parents[1].glob('docs/notebooks/*.ipynb'))
 
 
+def check_class_means(names: dict) -> None:
+    cosine, seen = names['cosine'], names['bank'].counts > 0
+    assert seen.sum() > 3
+    assert cosine.diagonal().numpy()[seen] == pytest.approx(1, abs=1e-5)
+
+
+def check_detector(names: dict) -> None:
+    for run in (names['teacher'], names['student']):
+        assert 0 <= run.metrics['coco/bbox_mAP'] <= 1
+    detector = names['detector']
+    assert len(detector.dataset_meta['classes']) == 7
+    assert detector.roi_head.bbox_head.num_classes == 7
+
+
+CHECKS = dict(class_means=check_class_means, distil_a_detector=check_detector)
+
+
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(path, tmp_path, monkeypatch):
     matplotlib.use('agg')
@@ -20,9 +37,7 @@ def test_notebook_runs(path, tmp_path, monkeypatch):
     for number, cell in enumerate(code):
         text = ''.join(cell['source'])
         exec(compile(text, f'{path.name}, cell {number}', 'exec'), names)
-    cosine, seen = names['cosine'], names['bank'].counts > 0
-    assert seen.sum() > 3
-    assert cosine.diagonal().numpy()[seen] == pytest.approx(1, abs=1e-5)
+    CHECKS[path.stem](names)
 
 
 def test_there_are_notebooks():
