@@ -130,8 +130,7 @@ class DistillLoss(nn.Module):
             # where instead of multiply: a dropped row may be NaN
             per_sample = torch.where(keep, per_sample, 0.0)
             count = keep.sum().to(per_sample.dtype)
-        if get_world_size() > 1:
-            all_reduce(count, op='mean')
+        count = over_ranks(count)
         # keep a plain average for less than one sample per rank
         divisor = torch.where(count > 0, count, 1.0)
         return self.weigh(per_sample.sum() / divisor)
@@ -140,3 +139,14 @@ class DistillLoss(nn.Module):
 def is_soft(labels: Tensor) -> bool:
     """Return whether labels are class weights (N, K) instead of indices."""
     return labels.ndim == 2 and labels.is_floating_point()
+
+
+def over_ranks(value: Tensor) -> Tensor:
+    """Return the average of a value over ranks; it is changed in place.
+
+    Args:
+        value: The value of this rank, without a gradient.
+    """
+    if get_world_size() > 1:
+        all_reduce(value, op='mean')
+    return value

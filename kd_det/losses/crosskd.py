@@ -1,13 +1,13 @@
 """CrossKD: predictions of the teacher's head from the student's features."""
 
 import torch
-from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
 
 from kd_det.checks import check_not_negative, check_positive
 from kd_det.errors import UserError
 from kd_det.functional import crosskd_box_loss, crosskd_class_loss, ld_loss
-from kd_det.losses.base import DistillLoss
+from kd_det.losses.base import DistillLoss, over_ranks
+from kd_det.losses.dense_kd import per_object
 from kd_det.registry import MODELS
 
 
@@ -56,10 +56,7 @@ class CrossKDClassLoss(DistillLoss):
         loss = crosskd_class_loss(
             cross_dense_logits, teacher_dense_logits, self.beta
         )
-        if dense_mask is not None:
-            loss = torch.where(dense_mask, loss, 0.0)
-        count = _over_ranks(dense_foreground.sum().to(loss.dtype))
-        return self.weigh(loss.sum() / count.clamp(min=1))
+        return self.weigh(per_object(loss, dense_foreground, dense_mask))
 
 
 class _BoxLoss(DistillLoss):
@@ -80,7 +77,7 @@ class _BoxLoss(DistillLoss):
         if mask is not None:
             per_box = torch.where(mask, per_box, 0.0)
             weight = weight * mask
-        total = _over_ranks(weight.sum())
+        total = over_ranks(weight.sum())
         return self.weigh(
             (per_box * weight).sum() / torch.where(total > 0, total, 1.0)
         )
@@ -155,10 +152,3 @@ class CrossKDEdgeLoss(_BoxLoss):
         """
         per_box = ld_loss(cross_dense_corners, teacher_dense_corners, self.tau)
         return self.confident_mean(per_box, teacher_dense_logits, dense_mask)
-
-
-def _over_ranks(value: Tensor) -> Tensor:
-    """Return the average over ranks."""
-    if get_world_size() > 1:
-        all_reduce(value, op='mean')
-    return value

@@ -1,13 +1,12 @@
 """KD for the class logits of one-stage detectors."""
 
 import torch
-from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
 
 from kd_det.checks import check_not_negative, check_positive
 from kd_det.errors import UserError
 from kd_det.functional import sigmoid_kd_loss
-from kd_det.losses.base import DistillLoss
+from kd_det.losses.base import DistillLoss, over_ranks
 from kd_det.losses.kd import KDLoss
 from kd_det.registry import MODELS
 
@@ -98,9 +97,21 @@ class DenseKDLoss(DistillLoss):
         loss = sigmoid_kd_loss(
             student_dense_logits, teacher_dense_logits, self.tau, self.gamma
         )
-        if dense_mask is not None:
-            loss = torch.where(dense_mask, loss, 0.0)
-        count = dense_foreground.sum().to(loss.dtype)
-        if get_world_size() > 1:
-            all_reduce(count, op='mean')
-        return self.weigh(loss.sum() / count.clamp(min=1))
+        return self.weigh(per_object(loss, dense_foreground, dense_mask))
+
+
+def per_object(
+    loss: Tensor, foreground: Tensor, mask: Tensor | None
+) -> Tensor:
+    """Return the sum over locations, divided by the foreground locations.
+
+    Args:
+        loss: Loss of each location, (M,).
+        foreground: Whether a location is foreground, (M,); their number is
+            averaged over ranks.
+        mask: Whether a location is used, (M,); default: all.
+    """
+    if mask is not None:
+        loss = torch.where(mask, loss, 0.0)
+    count = over_ranks(foreground.sum().to(loss.dtype))
+    return loss.sum() / count.clamp(min=1)
