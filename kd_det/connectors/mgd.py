@@ -20,8 +20,8 @@ class MGDConnector(Connector):
         y = \mathrm{conv}_{3 \times 3}(\mathrm{ReLU}(
             \mathrm{conv}_{3 \times 3}(m \odot \mathrm{align}(x))))
 
-    The mask m is 0 with probability ``mask_ratio`` at each position, for all
-    channels, and drawn anew in each step from a separate random generator, so
+    A mask m, 0 with probability ``mask_ratio`` at each position and shared by
+    all channels, is drawn in each step. It has its own random generator, so
     the student's random numbers do not change. Nothing is masked in eval mode.
     The alignment is that of :class:`AlignConnector`.
 

@@ -7,7 +7,7 @@ from kd_det.benchmark.parts import REST, Parts
 
 
 class Hand:
-    """A clock that goes on only when it is told to."""
+    """A clock that advances only when told to."""
 
     name = 'hand'
 
