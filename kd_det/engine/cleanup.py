@@ -51,7 +51,8 @@ class FirstStep(Hook):
 def nothing_left(cfg: Config, step: FirstStep | None = None) -> Iterator[None]:
     """Remove a Runner's log and config if the block raises.
 
-    Class means and checkpoints are kept, since they can be reused.
+    Class means and checkpoints are kept, since they can be reused. The run in
+    the block logs into its own folder, whatever ran in this process before.
 
     Args:
         cfg: The run's config.
@@ -68,6 +69,7 @@ def nothing_left(cfg: Config, step: FirstStep | None = None) -> Iterator[None]:
     copy = folder / osp.basename(cfg.filename or 'config.py')
     old = copy.read_bytes() if copy.is_file() else None
     barrier()  # no rank creates the folder before every rank has looked
+    _forget_visualizers(Visualizer)
     try:
         yield
     except Exception as error:
@@ -83,13 +85,16 @@ def nothing_left(cfg: Config, step: FirstStep | None = None) -> Iterator[None]:
             elif copy.read_bytes() != old:
                 copy.write_bytes(old)
             _remove_empty(folder, above)
-        _forget_visualizers(Visualizer)
         raise
 
 
 def _forget_visualizers(kind: type[Visualizer]) -> None:
-    """Keep a later run in this process from drawing into a removed folder."""
-    kind._instance_dict.clear()  # MMEngine caches them by name
+    """Keep a run from logging into the folder of an earlier one.
+
+    MMEngine caches visualizers by name, and MMDetection's runtime calls each
+    of them ``visualizer``.
+    """
+    kind._instance_dict.clear()
     for heir in kind.__subclasses__():
         _forget_visualizers(heir)
 

@@ -108,6 +108,23 @@ def test_show_dir(write, shapes, tmp_path):
     assert len(shown) == 6
 
 
+def test_each_run_of_a_process_logs_into_its_own_folder(write, tmp_path):
+    spec = save_teacher(tiny_spec(), tmp_path / 'student.pth', CLASSES)
+    config = write(
+        visualizer=dict(
+            type='DetLocalVisualizer',
+            name='visualizer',  # as MMDetection's runtime calls each of them
+            vis_backends=[dict(type='LocalVisBackend')],
+        )
+    )
+    for name in ('first', 'second'):
+        cfg = launch.prepare(config, work_dir=str(tmp_path / name))
+        runner = launch.tester(cfg, spec['ckpt'])
+        (config_file,) = (tmp_path / name).glob('*/vis_data/config.py')
+        backend = runner.visualizer.get_backend('LocalVisBackend')
+        assert backend._save_dir == str(config_file.parent)
+
+
 def test_several_evaluators(write, tmp_path, shapes):
     spec = save_teacher(tiny_spec(), tmp_path / 'student.pth', CLASSES)
     metric = dict(
