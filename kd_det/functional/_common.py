@@ -122,6 +122,26 @@ def check_floating(name: str, tensor: Tensor) -> None:
         )
 
 
+def check_mask(mask: Tensor | None, maps: Tensor) -> None:
+    """Raise unless a mask of positions is None or fits the maps.
+
+    Args:
+        mask: Boolean (N, 1, H, W).
+        maps: Feature maps (N, C, H, W), for the sizes.
+    """
+    if mask is None:
+        return
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        found = getattr(mask, 'dtype', type(mask).__name__)
+        raise TypeError(f'mask must be a tensor of booleans, got {found}.')
+    size = len(maps), 1, *maps.shape[2:]
+    if mask.shape != size:
+        raise ValueError(
+            f'mask must have shape {size}, one value per position, got '
+            f'{tuple(mask.shape)}.'
+        )
+
+
 def check_labels(labels: Tensor, num_classes: int) -> Tensor:
     """Check dtype and range of the labels and return them as int64.
 

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kd_det.functional._common import (
+    check_mask,
     check_positive,
     check_shapes,
     float32_math,
@@ -41,6 +42,7 @@ def cwd_loss(
 
     Raises:
         ValueError: If the shapes differ or ``tau`` is not above 0.
+        TypeError: If ``mask`` is not boolean.
 
     Paper: https://arxiv.org/abs/2011.13256
     """
@@ -48,6 +50,7 @@ def cwd_loss(
         student_feat=(student_feat, 'N C H W'),
         teacher_feat=(teacher_feat, 'N C H W'),
     )
+    check_mask(mask, student_feat)
     check_positive('tau', tau)
     log_s = _log_softmax(student_feat / tau, mask)
     log_t = _log_softmax(teacher_feat.detach() / tau, mask)

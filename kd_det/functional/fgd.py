@@ -5,6 +5,7 @@ from torch import Tensor
 
 from kd_det.functional._common import (
     check_finite,
+    check_mask,
     check_positive,
     check_shapes,
     float32_math,
@@ -77,6 +78,7 @@ def fgd_focal_loss(
 
     Raises:
         ValueError: If the shapes differ or an argument is out of range.
+        TypeError: If ``mask`` is not boolean.
 
     Paper: https://arxiv.org/abs/2111.11837
     """
@@ -85,6 +87,7 @@ def fgd_focal_loss(
         teacher_feat=(teacher_feat, 'N C H W'),
         areas=(areas, 'N H W'),
     )
+    check_mask(mask, student_feat)
     check_positive('tau', tau)
     check_finite(alpha=alpha, beta=beta)
     teacher_feat = teacher_feat.detach()
@@ -131,6 +134,7 @@ def fgd_attention_loss(
 
     Raises:
         ValueError: If the shapes differ or ``tau`` is not above 0.
+        TypeError: If ``mask`` is not boolean.
 
     Paper: https://arxiv.org/abs/2111.11837
 
@@ -141,6 +145,7 @@ def fgd_attention_loss(
         student_feat=(student_feat, 'N C H W'),
         teacher_feat=(teacher_feat, 'N C H W'),
     )
+    check_mask(mask, student_feat)
     check_positive('tau', tau)
     ours = _attention(student_feat, tau, mask)
     theirs = _attention(teacher_feat.detach(), tau, mask)
