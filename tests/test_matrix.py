@@ -37,6 +37,10 @@ CROSS = {
     'CrossKD': dict(type='CrossKDClassLoss'),
     'CrossKD/box': dict(type='CrossKDBoxLoss'),
 }
+QUERY = {
+    'query KD': dict(type='QueryKDLoss'),
+    'query KD/box': dict(type='QueryBoxLoss'),
+}
 # Method -> its loss on feature maps.
 MAPS = {
     'PKD': dict(type='PKDLoss'),
@@ -63,6 +67,7 @@ METHODS = [
     'dense KD',
     'LD',
     'CrossKD',
+    'query KD',
     *MAPS,
     *MGD,
     'FGD',
@@ -73,6 +78,7 @@ METHODS = [
 TWO_STAGE = ('faster_rcnn', 'mask_rcnn', 'double_head', 'cascade_rcnn')
 CROSSING = ('retinanet', 'fcos', 'atss', 'gfl')
 ONE_STAGE = ('retinanet', 'fcos', 'atss', 'gfl', 'rtmdet')
+WITH_QUERIES = ('detr', 'deformable_detr', 'dino')
 
 
 def named(methods):
@@ -122,6 +128,10 @@ def stepped(request, tmp_path_factory):
     if family in CROSSING:
         distillers['cross'] = dict(
             type='CrossHeadDistiller', losses=named(CROSS), depth=1
+        )
+    if family in WITH_QUERIES:
+        distillers['query'] = dict(
+            type='QueryDistiller', losses=named(QUERY)
         )
     head = head_of(family)
     if head:

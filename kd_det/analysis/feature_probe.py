@@ -10,7 +10,7 @@ from kd_det import random_state
 from kd_det.analysis import features
 from kd_det.connectors.split import ChannelSplit
 from kd_det.distillers import FeatureDistiller
-from kd_det.distillers.levels import encode, is_deep, maps_of
+from kd_det.distillers.levels import is_deep, maps_of, run_transformer
 from kd_det.masks import mask_of, zero_outside
 from kd_det.taps import FeatureTap
 
@@ -47,7 +47,8 @@ class FeatureProbe:
             with FeatureTap(model, self.points) as records:
                 losses = model(inputs, samples, mode='loss')
                 if is_deep(self.points):
-                    encode(model, model.extract_feat(inputs), samples)
+                    feats = model.extract_feat(inputs)
+                    run_transformer(model, feats, samples, self.points)
             maps = maps_of(records)
             maps = [maps[level] for level in self.levels]
             total, _ = model.parse_losses(losses)

@@ -8,6 +8,7 @@ from kd_det.distillers.factor import FactorDistiller
 from kd_det.distillers.feature import FeatureDistiller
 from kd_det.distillers.logit import LogitDistiller
 from kd_det.distillers.mutual import MutualFactorDistiller
+from kd_det.distillers.query import QueryDistiller
 from kd_det.distillers.roi import RoIDistiller
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     'FeatureDistiller',
     'LogitDistiller',
     'MutualFactorDistiller',
+    'QueryDistiller',
     'RoIDistiller',
 ]

@@ -11,6 +11,8 @@ def distiller_for(model: nn.Module) -> str:
         return 'RoIDistiller'
     if hasattr(getattr(model, 'bbox_head', None), 'prior_generator'):
         return 'DenseDistiller'
+    if hasattr(model, 'forward_transformer'):
+        return 'QueryDistiller'
     if hasattr(model, 'head'):
         return 'LogitDistiller'
     return 'FeatureDistiller'

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from kd_det.checks import check_count
 from kd_det.distillers.dense import OUTPUTS, DenseDistiller
 from kd_det.distillers.dense_boxes import decoded
-from kd_det.distillers.dense_head import HEAD, rows_of
+from kd_det.distillers.dense_head import rows_of
+from kd_det.distillers.levels import HEAD
 from kd_det.errors import UserError
 from kd_det.registry import MODELS
 from kd_det.taps import FeatureTap, find_module

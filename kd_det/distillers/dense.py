@@ -8,8 +8,8 @@ from kd_det.distillers.activations import of_softmax, warn_of_sigmoids
 from kd_det.distillers.base import Distiller
 from kd_det.distillers.class_outputs import USE
 from kd_det.distillers.dense_boxes import box_regions
-from kd_det.distillers.dense_head import HEAD, DenseHead, probe_head, rows_of
-from kd_det.distillers.levels import match_strides
+from kd_det.distillers.dense_head import DenseHead, probe_head, rows_of
+from kd_det.distillers.levels import HEAD, match_strides
 from kd_det.distillers.objectness import (
     joint_logits,
     labels_of,

@@ -8,10 +8,8 @@ from torch import Tensor, nn
 
 from kd_det.distillers.advice import advice
 from kd_det.distillers.class_outputs import USE, looks_like_probabilities
-from kd_det.distillers.levels import probe
+from kd_det.distillers.levels import HEAD, probe
 from kd_det.errors import UserError
-
-HEAD = 'bbox_head'
 
 
 class DenseHead(NamedTuple):

@@ -14,7 +14,9 @@ from kd_det.taps import FeatureTap
 PROBE = 128  # size of the blank image, in pixels
 LARGE = 320  # size for networks that need larger images, such as SSD
 LONG = 1024  # width to distinguish strides above 128
-ENCODER = 'encoder'  # of a DETR, which runs after extract_feat
+# of a DETR, which run after extract_feat
+ENCODER, HEAD = 'encoder', 'bbox_head'
+HEAD_INPUTS = ('hidden_states', 'references')
 
 
 class Level(NamedTuple):
@@ -51,8 +53,7 @@ def levels_at(
         sample = SimpleNamespace(batch_input_shape=shape, img_shape=shape)
         with FeatureTap(model, with_sizes(points)) as records:
             feats = model.extract_feat(image)
-            if is_deep(points):
-                encode(model, feats, [sample])
+            run_transformer(model, feats, [sample], points)
         return _checked(model, points, records), None
 
     maps, _, width = probe(model, show, side)
@@ -171,16 +172,23 @@ def with_sizes(points: dict[str, str]) -> dict[str, str]:
 
 
 @torch.no_grad()
-def encode(model: nn.Module, feats: tuple, samples: list) -> None:
-    """Run the encoder of a DETR for its taps.
+def run_transformer(
+    model: nn.Module, feats: tuple, samples: list, *tapped: dict[str, str]
+) -> None:
+    """Run as much of a DETR as taps need: all, its encoder, or nothing.
 
     Args:
         model: The detector.
         feats: Return value of its ``extract_feat``.
         samples: Data samples with ``batch_input_shape`` and ``img_shape``.
+        tapped: The tap points of each reader.
     """
-    inputs, _ = model.pre_transformer(feats, samples)
-    model.forward_encoder(**inputs)
+    if any(HEAD in points.values() for points in tapped):
+        given = model.forward_transformer(feats, samples)
+        model.bbox_head(*[given[key] for key in HEAD_INPUTS if key in given])
+    elif any(map(is_deep, tapped)):
+        inputs, _ = model.pre_transformer(feats, samples)
+        model.forward_encoder(**inputs)
 
 
 def maps_of(records: dict[str, list]) -> tuple[Tensor, ...]:

@@ -10,7 +10,12 @@ from torch import Tensor, nn
 
 from kd_det import random_state
 from kd_det.batch_norm import statistics_kept
-from kd_det.distillers.levels import LARGE, PROBE, colours
+from kd_det.distillers.levels import (
+    LARGE,
+    PROBE,
+    colours,
+    run_transformer,
+)
 from kd_det.errors import UserError
 from kd_det.taps import FeatureTap, Records
 
@@ -52,9 +57,12 @@ def rehearse(distiller: nn.Module) -> None:
         records, inputs, samples = step
         # one-time warnings are for real images
         told, distiller._told = distiller._told, {'student', 'teacher'}
+        points = distiller.teacher_points
         with statistics_kept(teacher.model), statistics_kept(student):
-            feats = teacher.extract_feat(inputs)
-            distiller.read(records, {}, feats, samples)
+            with FeatureTap(teacher.model, points) as seen:
+                feats = teacher.extract_feat(inputs)
+                run_transformer(teacher.model, feats, samples, points)
+            distiller.read(records, seen, feats, samples)
         distiller._told = told
 
 

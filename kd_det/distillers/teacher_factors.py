@@ -14,7 +14,7 @@ from kd_det.connectors.autoencoder_file import (
 )
 from kd_det.connectors.coder import AutoEncoder
 from kd_det.distillers.feature import FeatureDistiller
-from kd_det.distillers.levels import encode, is_deep, maps_of
+from kd_det.distillers.levels import maps_of, run_transformer
 from kd_det.errors import UserError
 from kd_det.masks import mask_of, zero_outside
 from kd_det.taps import FeatureTap
@@ -170,8 +170,7 @@ class TeacherFactors(FeatureDistiller):
         model = self.teacher.model
         with FeatureTap(model, self.teacher_points) as records:
             feats = self.teacher.extract_feat(inputs)
-            if is_deep(self.teacher_points):
-                encode(model, feats, samples)
+            run_transformer(model, feats, samples, self.teacher_points)
         theirs = maps_of(records)
         maps = tuple(theirs[j] for _, j in self.levels)
         masks = tuple(

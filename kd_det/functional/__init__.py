@@ -25,6 +25,7 @@ from kd_det.functional.nd import (
 from kd_det.functional.nkd import nkd_loss
 from kd_det.functional.ofd import ofd_loss, ofd_margin
 from kd_det.functional.pkd import pkd_loss
+from kd_det.functional.query_kd import query_box_loss, query_costs
 from kd_det.functional.retrieval import recall_at_k
 from kd_det.functional.reviewkd import hcl_loss
 from kd_det.functional.rkd import rkd_angle_loss, rkd_distance_loss
@@ -62,6 +63,8 @@ __all__ = [
     'ofd_loss',
     'ofd_margin',
     'pkd_loss',
+    'query_box_loss',
+    'query_costs',
     'recall_at_k',
     'region_pool',
     'rkd_angle_loss',

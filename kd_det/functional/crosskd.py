@@ -1,17 +1,14 @@
 """CrossKD: predictions of the teacher's head from the student's features."""
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kd_det.functional._boxes import giou
 from kd_det.functional._common import (
     check_finite,
     check_shapes,
     float32_math,
 )
-
-# Smaller areas count as this one, which bounds the gradient.
-LEAST_AREA = 1e-6
 
 
 @float32_math
@@ -94,17 +91,4 @@ def crosskd_box_loss(cross_boxes: Tensor, teacher_boxes: Tensor) -> Tensor:
             'cross_boxes must have four edges (N, 4), got shape '
             f'{tuple(cross_boxes.shape)}.'
         )
-    s, t = cross_boxes, teacher_boxes.detach()
-    shared = _area(
-        torch.maximum(s[:, :2], t[:, :2]), torch.minimum(s[:, 2:], t[:, 2:])
-    )
-    around = _area(
-        torch.minimum(s[:, :2], t[:, :2]), torch.maximum(s[:, 2:], t[:, 2:])
-    ).clamp(min=LEAST_AREA)
-    union = _area(s[:, :2], s[:, 2:]) + _area(t[:, :2], t[:, 2:]) - shared
-    union = union.clamp(min=LEAST_AREA)
-    return 1 - shared / union + (around - union) / around
-
-
-def _area(first: Tensor, last: Tensor) -> Tensor:
-    return (last - first).clamp(min=0).prod(1)
+    return 1 - giou(cross_boxes, teacher_boxes.detach())

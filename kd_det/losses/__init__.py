@@ -32,6 +32,7 @@ from kd_det.losses.nd import (
 from kd_det.losses.nkd import NKDLoss
 from kd_det.losses.ofd import OFDLoss
 from kd_det.losses.pkd import PKDLoss
+from kd_det.losses.query_kd import QueryBoxLoss, QueryKDLoss
 from kd_det.losses.reconstruction import ReconstructionLoss
 from kd_det.losses.reviewkd import ReviewKDLoss
 from kd_det.losses.rkd import (
@@ -84,6 +85,8 @@ __all__ = [
     'NormLoss',
     'OFDLoss',
     'PKDLoss',
+    'QueryBoxLoss',
+    'QueryKDLoss',
     'RKDAngleLoss',
     'RKDDistanceLoss',
     'ReconstructionLoss',

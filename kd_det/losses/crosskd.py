@@ -1,12 +1,12 @@
 """CrossKD: predictions of the teacher's head from the student's features."""
 
-import torch
 from torch import Tensor
 
 from kd_det.checks import check_not_negative, check_positive
 from kd_det.errors import UserError
 from kd_det.functional import crosskd_box_loss, crosskd_class_loss, ld_loss
-from kd_det.losses.base import DistillLoss, over_ranks
+from kd_det.losses.base import DistillLoss
+from kd_det.losses.confident import ConfidentLoss
 from kd_det.losses.dense_kd import per_object
 from kd_det.registry import MODELS
 
@@ -59,32 +59,8 @@ class CrossKDClassLoss(DistillLoss):
         return self.weigh(per_object(loss, dense_foreground, dense_mask))
 
 
-class _BoxLoss(DistillLoss):
-    """Base of losses of boxes, weighted by the teacher's confidence."""
-
-    def confident_mean(
-        self, per_box: Tensor, teacher_logits: Tensor, mask: Tensor | None
-    ) -> Tensor:
-        """Return the weighted mean over locations (averaged over ranks).
-
-        Args:
-            per_box: Loss of each location, (M,).
-            teacher_logits: Class logits (M, K), whose largest probability is
-                the weight of a location.
-            mask: Locations to use, boolean (M,); default: all.
-        """
-        weight = teacher_logits.detach().to(per_box.dtype).sigmoid().amax(1)
-        if mask is not None:
-            per_box = torch.where(mask, per_box, 0.0)
-            weight = weight * mask
-        total = over_ranks(weight.sum())
-        return self.weigh(
-            (per_box * weight).sum() / torch.where(total > 0, total, 1.0)
-        )
-
-
 @MODELS.register_module()
-class CrossKDBoxLoss(_BoxLoss):
+class CrossKDBoxLoss(ConfidentLoss):
     r"""GIoU loss towards the teacher's boxes.
 
     .. math:: L = \frac{\sum_m w_m (1 - \mathrm{GIoU}(b_m, b^t_m))}
@@ -115,7 +91,7 @@ class CrossKDBoxLoss(_BoxLoss):
 
 
 @MODELS.register_module()
-class CrossKDEdgeLoss(_BoxLoss):
+class CrossKDEdgeLoss(ConfidentLoss):
     r"""KL divergence of box edge distributions, for heads such as GFL's.
 
     .. math:: L = \frac{\tau^2}{4 \sum_m w_m} \sum_m w_m \sum_{e=1}^4

@@ -11,7 +11,7 @@ from kd_det import random_state
 from kd_det.checks import check_choice, check_name
 from kd_det.class_names import plain_names
 from kd_det.distillers import Distiller
-from kd_det.distillers.levels import encode, is_deep
+from kd_det.distillers.levels import run_transformer
 from kd_det.errors import UserError, nearest
 from kd_det.models.inherit import Inheritance, check_parts
 from kd_det.models.preprocessor import PairPreprocessor, check_colours
@@ -247,8 +247,12 @@ class DistillModel(StandIn, BaseModel):
                 seen |= self._listen(name, stack)
                 teacher = self.teachers[name]
                 feats[name] = teacher.extract_feat(teacher_inputs[name])
-                if any(map(is_deep, self._points_in(name))):
-                    encode(teacher.model, feats[name], data_samples)
+                run_transformer(
+                    teacher.model,
+                    feats[name],
+                    data_samples,
+                    *self._points_in(name),
+                )
         for name, distiller in self.distill.items():
             who = self.listens_to[name]
             knowledge = distiller.read(

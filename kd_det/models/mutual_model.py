@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from kd_det import random_state
 from kd_det.batch_norm import statistics_kept
 from kd_det.class_names import plain_names
-from kd_det.distillers.levels import encode, is_deep
+from kd_det.distillers.levels import run_transformer
 from kd_det.distillers.mutual import MutualFactorDistiller, Peer
 from kd_det.errors import UserError
 from kd_det.models.distill_model import learns, rename_keys
@@ -250,8 +250,8 @@ class MutualModel(BaseModel):
                 for name, distiller in own.items()
             }
             feats = self._seen[other].extract_feat(inputs)
-            if any(is_deep(d.teacher_points) for d in own.values()):
-                encode(model, feats, samples)
+            points = [d.teacher_points for d in own.values()]
+            run_transformer(model, feats, samples, *points)
         return seen, feats
 
     def train_step(

@@ -210,7 +210,9 @@ def _detr(depth: int, base_channels: int) -> dict:
     )
 
 
-def _deformable_detr(depth: int, base_channels: int) -> dict:
+def _deformable(cfg: str) -> Callable[[int, int], dict]:
+    """Return the function for a family with deformable attention."""
+
     def attention() -> dict:
         return dict(embed_dims=WIDTH, num_heads=2)
 
@@ -220,25 +222,28 @@ def _deformable_detr(depth: int, base_channels: int) -> dict:
             ffn_cfg=dict(embed_dims=WIDTH, feedforward_channels=2 * WIDTH),
         )
 
-    spec = _resnet(depth, base_channels)
-    return dict(
-        spec,
-        cfg='mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py',
-        num_queries=10,
-        neck=dict(
-            in_channels=spec['neck']['in_channels'][1:],
-            out_channels=WIDTH,
-            norm_cfg=dict(GROUPS),
-        ),
-        encoder=dict(num_layers=1, layer_cfg=layer()),
-        decoder=dict(
-            num_layers=2,
-            layer_cfg=dict(layer(), cross_attn_cfg=attention()),
-        ),
-        positional_encoding=dict(num_feats=WIDTH // 2),
-        bbox_head=dict(embed_dims=WIDTH),
-        test_cfg=dict(max_per_img=10),
-    )
+    def spec(depth: int, base_channels: int) -> dict:
+        resnet = _resnet(depth, base_channels)
+        return dict(
+            resnet,
+            cfg=cfg,
+            num_queries=10,
+            neck=dict(
+                in_channels=resnet['neck']['in_channels'][1:],
+                out_channels=WIDTH,
+                norm_cfg=dict(GROUPS),
+            ),
+            encoder=dict(num_layers=1, layer_cfg=layer()),
+            decoder=dict(
+                num_layers=2,
+                layer_cfg=dict(layer(), cross_attn_cfg=attention()),
+            ),
+            positional_encoding=dict(num_feats=WIDTH // 2),
+            bbox_head=dict(embed_dims=WIDTH),
+            test_cfg=dict(max_per_img=10),
+        )
+
+    return spec
 
 
 GROUPS = dict(type='GN', num_groups=4)  # the original heads use 32
@@ -257,5 +262,8 @@ FAMILIES: dict[str, Callable[[int, int], dict]] = {
     'gfl': _dense('mmdet::gfl/gfl_r50_fpn_1x_coco.py', norm_cfg=GROUPS),
     'rtmdet': _rtmdet,
     'detr': _detr,
-    'deformable_detr': _deformable_detr,
+    'deformable_detr': _deformable(
+        'mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py'
+    ),
+    'dino': _deformable('mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py'),
 }
