@@ -130,9 +130,7 @@ def stepped(request, tmp_path_factory):
             type='CrossHeadDistiller', losses=named(CROSS), depth=1
         )
     if family in WITH_QUERIES:
-        distillers['query'] = dict(
-            type='QueryDistiller', losses=named(QUERY)
-        )
+        distillers['query'] = dict(type='QueryDistiller', losses=named(QUERY))
     head = head_of(family)
     if head:
         distillers['head'] = dict(head, centroids=str(folder / 'bank.npz'))

@@ -14,6 +14,7 @@ from kd_det.distillers import (
     DenseDistiller,
     Distiller,
     FeatureDistiller,
+    QueryDistiller,
     RoIDistiller,
 )
 from kd_det.distillers.factor import FACTORS
@@ -27,7 +28,7 @@ from kd_det.models.teacher import FrozenTeacher
 from kd_det.registry import MODELS, build_part
 from kd_det.shipped import shipped
 
-ENDINGS = ('_roi', '_dense')  # of presets for one kind of head
+ENDINGS = ('_roi', '_dense', '_query')  # of presets for one kind of head
 CLASSIFIERS = '_logit'
 DEFAULTS = ('stitch', 'pkd', 'kd')  # the first that fits is used
 PARTS = ('neck', 'rpn_head', 'roi_head', 'bbox_head')
@@ -121,6 +122,11 @@ class Pair:
     def _inherited(self, student: ConfigDict) -> str:
         """Describe what is inherited; raise if a layer does not match."""
         parts = tuple(student.inherit)
+        if hasattr(self.student, 'decoder') and 'decoder' not in parts:
+            raise UserError(
+                f'{" and ".join(parts)} of the teacher work with its encoder '
+                'and decoder, which this preset does not inherit'
+            )
         inherited = Inheritance(
             parts, self.student, self.spec, self.teacher, self.classes
         )
@@ -191,6 +197,10 @@ def describe(distiller: Distiller) -> str:
         strides = [distiller.ours.strides[i] for i, _ in distiller.levels]
         kinds = dict.fromkeys((distiller.ours.kind, distiller.theirs.kind))
         text = f'the {" and ".join(kinds)} at strides {few(strides)}'
+    elif isinstance(distiller, QueryDistiller):
+        ours, theirs = distiller.ours, distiller.theirs
+        kinds = few([*dict.fromkeys((ours.kind, theirs.kind))])
+        text = f'the queries of {kinds}, {ours.queries} and {theirs.queries}'
     elif isinstance(distiller, FeatureDistiller):
         ours, theirs = (
             few([*dict.fromkeys(side)])

@@ -41,8 +41,8 @@ def add_pair(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--method',
         metavar='NAME',
-        help='a file in configs/_base_/methods, with or without _roi or '
-        '_dense (stitch, or the next that fits)',
+        help='a file in configs/_base_/methods, with or without _roi, _dense '
+        'or _query (stitch, or the next that fits)',
     )
 
 

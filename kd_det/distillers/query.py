@@ -73,9 +73,7 @@ class QueryDistiller(Distiller):
         self.ours = probe_queries(student, 'student', teacher.model)
         self.theirs = probe_queries(teacher.model, 'teacher', student)
         self.check_counts(self.ours.classes, self.theirs.classes)
-        ours, theirs = self.ours.layers, self.theirs.layers
-        # rounded up: the last belongs to the last
-        self.layers = [-(-i * theirs // ours) - 1 for i in range(1, ours + 1)]
+        self.layers = same_depth(self.ours.layers, self.theirs.layers)
         super().bind(name, student, teacher)
         rehearse(self)
 
@@ -138,3 +136,14 @@ class QueryDistiller(Distiller):
                 'its classification loss, so QueryDistiller cannot tell which '
                 f'are matched with objects; {USE}.'
             )
+
+
+def same_depth(ours: int, theirs: int) -> list[int]:
+    """Return the teacher's layer at the relative depth of each of ours.
+
+    Args:
+        ours: Number of the student's decoder layers.
+        theirs: Number of the teacher's.
+    """
+    # rounded up: the last belongs to the last
+    return [-(-i * theirs // ours) - 1 for i in range(1, ours + 1)]

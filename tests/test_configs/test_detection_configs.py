@@ -65,14 +65,16 @@ METHODS = {
     'ieod': {'InheritMapLoss', 'ExploreMapLoss'},
 }
 BY_FACTORS = {'iekd', 'ieod'}
-# A one-stage detector's own form of KD.
-DENSE_KD = {'KDLoss': 'DenseKDLoss'}
+# A one-stage detector's own form of KD, and that of one with queries.
+DENSE_KD = {'KDLoss': {'DenseKDLoss'}}
+QUERY_KD = {'KDLoss': {'QueryKDLoss', 'QueryBoxLoss'}}
 DETECTORS = {
     'frcnn': 'FasterRCNN',
     'retinanet': 'RetinaNet',
     'gfl': 'GFL',
     'ssd300': 'SingleStageDetector',
     'yolox': 'YOLOX',
+    'dino': 'DINO',
 }
 NETWORKS = {
     'r18': dict(type='ResNet', depth=18),
@@ -174,6 +176,8 @@ def check_content(cfg: Config, name: Name) -> None:
         elif name.detector == 'ssd300':
             assert model.bbox_head.type == 'SSDHead'
             assert model.bbox_head.num_classes == 20
+        elif name.detector == 'dino':
+            assert model.bbox_head.embed_dims == width // 4
         else:
             assert model.bbox_head.feat_channels == width // 4
     losses = set()
@@ -196,7 +200,8 @@ def check_content(cfg: Config, name: Name) -> None:
     removed = {'KDLoss'} if 'nokd' in name.settings else set()
     wanted = METHODS[name.method]
     if name.detector != 'frcnn':
-        wanted = {DENSE_KD.get(loss, loss) for loss in wanted}
+        own = QUERY_KD if name.detector == 'dino' else DENSE_KD
+        wanted = set().union(*(own.get(loss, {loss}) for loss in wanted))
     assert losses == wanted - removed
     assert cfg.data_root == f'data/{name.data}/'
     for split in ('train', 'val', 'test'):

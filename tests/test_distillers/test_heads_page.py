@@ -15,6 +15,7 @@ from tiny import NUM, build, losses_of
 
 from kd_det.distillers import rehearsal
 from kd_det.distillers.dense_head import probe_head
+from kd_det.distillers.query_head import probe_queries
 from kd_det.errors import UserError
 from kd_det.models.spec import read_spec
 from kd_det.registry import MODELS
@@ -226,7 +227,7 @@ WITHOUT_MAPS = {
 @pytest.mark.parametrize('name', WITHOUT_MAPS)
 def test_heads_without_class_maps(name):
     """Refused before a network is run: these have no weights here."""
-    assert ROWS[name][0] == 'refused'
+    assert name not in DENSE
     init_default_scope('mmdet')
     spec = dict(cfg=f'mmdet::{WITHOUT_MAPS[name]}.py')
     with torch.device('meta'):
@@ -234,6 +235,67 @@ def test_heads_without_class_maps(name):
     assert type(model.bbox_head).__name__ == name
     with pytest.raises(UserError, match='has none'):
         probe_head(model, 'student')
+
+
+def detr(cfg, family='detr'):
+    return dict(tiny_detector(family, 18, NUM), cfg=f'mmdet::{cfg}.py')
+
+
+FFN = dict(ffn_cfg=dict(feedforward_channels=16))
+CONDITIONAL = 'conditional_detr/conditional-detr_r50_8xb2-50e_coco'
+DDQ = 'ddq/ddq-detr-4scale_r50_8xb2-12e_coco'
+QUERIES = {
+    'ConditionalDETRHead': bare(  # its positions are 256 wide
+        CONDITIONAL,
+        num_queries=10,
+        neck=dict(in_channels=[64]),
+        encoder=dict(num_layers=1, layer_cfg=dict(FFN)),
+        decoder=dict(num_layers=1, layer_cfg=dict(FFN)),
+        test_cfg=dict(max_per_img=10),
+    ),
+    'DABDETRHead': detr('dab_detr/dab-detr_r50_8xb2-50e_coco'),
+    'DETRHead': tiny_detector('detr', 18, NUM),
+    'DINOHead': tiny_detector('dino', 18, NUM),
+    'DeformableDETRHead': tiny_detector('deformable_detr', 18, NUM),
+}
+
+
+def pair_of_queries(folder, spec):
+    losses = dict(loss_kd=dict(type='QueryKDLoss'))
+    return build(
+        tiny_pair(
+            folder,
+            student=copy.deepcopy(spec),
+            teacher=copy.deepcopy(spec),
+            distillers=dict(q=dict(type='QueryDistiller', losses=losses)),
+        )
+    )
+
+
+def test_each_head_of_queries_that_is_read_is_tried():
+    assert {*QUERIES} == named('read', 'Heads of queries')
+
+
+@pytest.mark.parametrize('name', ['ConditionalDETRHead', 'DABDETRHead'])
+def test_heads_of_queries_that_are_read(tmp_path, name, lines):
+    """The others are in test_query.py."""
+    model = pair_of_queries(tmp_path, QUERIES[name])
+    assert type(model.student.bbox_head).__name__ == name and not lines
+    batch = tiny_batch(model, size=(64, 64), num_classes=NUM)
+    assert losses_of(model, batch)['q.loss_kd'].isfinite()
+
+
+def test_heads_of_queries_that_are_refused(tmp_path):
+    assert ROWS['DDQDETRHead'][0] == ROWS['GroundingDINOHead'][0] == 'refused'
+    with pytest.raises(UserError, match='DDQDETRHead does not pass the logi'):
+        pair_of_queries(tmp_path, detr(DDQ, 'dino'))
+    head = MMDET.get('GroundingDINOHead')
+    forward_transformer = bbox_head = object.__new__(head)
+    network = SimpleNamespace(
+        bbox_head=bbox_head, forward_transformer=forward_transformer
+    )
+    with pytest.raises(UserError, match='also needs memory_text and text_to'):
+        probe_queries(network, 'student')
 
 
 SOFTMAX = 'softmax with a background class'

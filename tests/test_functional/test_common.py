@@ -39,6 +39,12 @@ def sides(numbers):
     return torch.cat([numbers[:, :2], numbers[:, :2] + extents], dim=1)
 
 
+def centred(numbers):
+    """Boxes of four numbers: centre, then width and height."""
+    corner, extents = sides(numbers).tensor_split(2, dim=1)
+    return torch.cat([corner, extents - corner], dim=1)
+
+
 def areas_like(feat):
     """An object of two cells in each map."""
     areas = torch.zeros(len(feat), *feat.shape[2:], device=feat.device)
@@ -141,6 +147,11 @@ CASES = {
     ),
     'crosskd box': (
         lambda s, t, y: KF.crosskd_box_loss(sides(s), sides(t)),
+        (4,),
+        (4,),
+    ),
+    'query box': (
+        lambda s, t, y: KF.query_box_loss(centred(s), centred(t)),
         (4,),
         (4,),
     ),
