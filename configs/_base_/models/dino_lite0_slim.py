@@ -4,8 +4,6 @@ It has 2 encoder and 3 decoder layers and 100 queries, where the full-size
 model has 6 layers each and 900 queries.
 """
 
-attention = dict(embed_dims=64, num_heads=4, dropout=0.0)
-ffn = dict(embed_dims=64, feedforward_channels=256, ffn_drop=0.0)
 model = dict(
     _scope_='mmdet',
     type='DINO',
@@ -41,16 +39,25 @@ model = dict(
     encoder=dict(
         num_layers=2,
         layer_cfg=dict(
-            self_attn_cfg=dict(num_levels=4, **attention), ffn_cfg=ffn
+            self_attn_cfg=dict(
+                embed_dims=64, num_heads=4, num_levels=4, dropout=0.0
+            ),
+            ffn_cfg=dict(
+                embed_dims=64, feedforward_channels=256, ffn_drop=0.0
+            ),
         ),
     ),
     decoder=dict(
         num_layers=3,
         return_intermediate=True,
         layer_cfg=dict(
-            self_attn_cfg=attention,
-            cross_attn_cfg=dict(num_levels=4, **attention),
-            ffn_cfg=ffn,
+            self_attn_cfg=dict(embed_dims=64, num_heads=4, dropout=0.0),
+            cross_attn_cfg=dict(
+                embed_dims=64, num_heads=4, num_levels=4, dropout=0.0
+            ),
+            ffn_cfg=dict(
+                embed_dims=64, feedforward_channels=256, ffn_drop=0.0
+            ),
         ),
         post_norm_cfg=None,
     ),
