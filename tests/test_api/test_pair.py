@@ -40,12 +40,17 @@ def room(tmp_path_factory, teacher, shapes):
     dense = save_teacher(
         tiny_detector('gfl', 50, NUM), folder / 'gfl.pth', CLASSES
     )
+    dino = save_teacher(
+        tiny_detector('dino', 50, NUM), folder / 'dino.pth', CLASSES
+    )
     classifier = tiny_classifier()
     for name, spec in dict(
         teacher=teacher,
         wide=dict(tiny_spec(), **WIDE),
         gfl=tiny_detector('gfl', 18, NUM),
         gfl_teacher=dense,
+        detr=tiny_detector('detr', 18, NUM),
+        dino_teacher=dino,
         classifier=classifier,
     ).items():
         spec = {k: v for k, v in spec.items() if k != 'ckpt'}
@@ -122,6 +127,17 @@ def test_the_ending_that_fits_is_taken(new, room):
     assert cfg.model.distillers.dense.type == 'DenseDistiller'
     refused = text.partition('Methods that do not fit:')[2]
     assert 'kd_roi' in refused and 'stitch_dense' not in refused
+
+
+def test_detrs_have_a_method_of_their_own(new):
+    """Their heads are of no use without the decoder."""
+    dino = dict(teacher='dino_teacher.py', ckpt='dino.pth')
+    cfg, text = new('detr.py', method='kd', **dino)
+    assert cfg.model.distillers.query.type == 'QueryDistiller'
+    fits, _, refused = text.partition('Methods that do not fit:')
+    assert 'the queries of DETRHead, DINOHead, 10 and 10' in fits
+    assert 'which this preset does not inherit' in refused
+    assert 'stitch_dense' in refused and 'pkd' not in refused
 
 
 def test_a_method_brings_its_hooks(new, room):
