@@ -241,13 +241,14 @@ def parse(tool: str, arguments: list[str], monkeypatch) -> tuple:
 def check_tool(tool: str, arguments: list[str], monkeypatch) -> None:
     assert tool == COMMAND or tool.startswith('tools/')
     _, args = parse(tool, arguments, monkeypatch)
-    if 'config' not in args:
+    if not {'config', 'configs'} & {*vars(args)}:
         return
-    cfg = read(args.config)
-    if args.cfg_options:
-        load_config(args.config, args.cfg_options)
-    for option in args.cfg_options or {}:
-        check_option(cfg, option)
+    for config in args.configs if 'configs' in args else [args.config]:
+        cfg = read(config)
+        if args.cfg_options:
+            load_config(config, args.cfg_options)
+        for option in args.cfg_options or {}:
+            check_option(cfg, option)
 
 
 def check_option(cfg: Config, option: str) -> None:
@@ -295,7 +296,7 @@ def test_every_option_of_a_tool_is_documented(tool, monkeypatch):
         'benchmark_losses': 'notes/benchmarks.md',
         'benchmark_rkd': 'notes/benchmarks.md',
         'benchmark_recall': 'notes/benchmarks.md',
-        'self_distill': 'user_guides/metric_learning.md',
+        'self_distill': 'user_guides/stages.md',
         'analyze_embeddings': 'user_guides/metric_learning.md',
         'analyze_features': 'user_guides/analyze_features.md',
     }

@@ -1,4 +1,4 @@
-"""Train generations of a network, each taught by the previous one."""
+"""Train networks in stages, each taught by the one before."""
 
 from kd_det.cli import main
 

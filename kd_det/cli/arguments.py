@@ -22,16 +22,20 @@ class Options(argparse.Action):
 def add_run_arguments(
     parser: argparse.ArgumentParser,
     work_dir: str = 'output folder (work_dirs/<config name>)',
+    several: bool = False,
 ) -> None:
     """Add the config and options that change it.
 
     Args:
         parser: Parser whose result goes to ``kd_det.api.launch.prepare_from``.
         work_dir: Help text of ``--work-dir``.
+        several: Whether to accept one or more configs, as ``configs``.
     """
-    parser.add_argument(
-        'config', help='config file, or kd_det::NAME for a config of kd_det'
-    )
+    config = 'config file, or kd_det::NAME for a config of kd_det'
+    if several:
+        parser.add_argument('configs', nargs='+', help=config)
+    else:
+        parser.add_argument('config', help=config)
     parser.add_argument('--work-dir', help=work_dir)
     parser.add_argument(
         '--launcher',

@@ -16,7 +16,7 @@ from tiny import spare_time
 from kd_det.analysis.embedding_report import analyze, embed, picture
 from kd_det.api import launch
 from kd_det.api.export import export_student
-from kd_det.api.self_distill import self_distill
+from kd_det.api.stages import train_stages
 from kd_det.datasets.cifar_files import CIFAR10_LAYOUT
 from kd_det.errors import UserError
 from kd_det.evaluation.plain_libraries import stock_network
@@ -137,22 +137,22 @@ test_dataloader = dict(
 def test_generations(root, teacher, tmp_path, capsys):
     def run(count, **changes):
         cfg = toy.prepare(toy.SELF, tmp_path, root, teacher, **changes)
-        records = self_distill(cfg, count, seed=0)
+        records = train_stages([cfg], count, seed=0)
         return records, capsys.readouterr().out
 
     first, out = run(1)
     assert [r['reused'] for r in first] == [False]
-    assert 'generation 1, taught by generation 0' in out
+    assert ', taught by its teacher' in out
     both, out = run(2)
     assert [r['reused'] for r in both] == [True, False]
-    table = out[out.index('generation  retrieval/') :].splitlines()
+    table = out[out.index('stage  config') :].splitlines()
     assert len(table) == 3
     assert {*both[0]['scores']} >= {'retrieval/recall@1'}
     one, two = (weights(r['path']) for r in both)
     assert one.keys() == two.keys() == weights(teacher).keys()
     assert any((one[k] != two[k]).any() for k in one)
     # the second was taught by the first
-    (dump,) = (tmp_path / 'generation_2').glob('*.py')
+    (dump,) = (tmp_path / 'stage_2').glob('*.py')
     assert f"ckpt='{both[0]['path']}'" in dump.read_text().replace('"', "'")
     again, out = run(2)
     assert [r['reused'] for r in again] == [True, True]
@@ -163,7 +163,7 @@ def test_generations(root, teacher, tmp_path, capsys):
 
 def test_interrupted_generation_goes_on(root, teacher, tmp_path, monkeypatch):
     cfg = toy.prepare(toy.SELF, tmp_path / 'whole', root, teacher)
-    (whole,) = self_distill(cfg, 1, seed=0)
+    (whole,) = train_stages([cfg], 1, seed=0)
     train, calls = launch.train, []
 
     def killed(cfg, **options):
@@ -176,8 +176,8 @@ def test_interrupted_generation_goes_on(root, teacher, tmp_path, monkeypatch):
     monkeypatch.setattr(launch, 'train', killed)
     cfg = toy.prepare(toy.SELF, tmp_path / 'part', root, teacher)
     with pytest.raises(KeyboardInterrupt):
-        self_distill(cfg, 1, seed=0)
-    (record,) = self_distill(cfg, 1, seed=0)
+        train_stages([cfg], 1, seed=0)
+    (record,) = train_stages([cfg], 1, seed=0)
     assert record['resumed']
     wanted = weights(whole['path'])
     for key, value in weights(record['path']).items():
@@ -187,12 +187,12 @@ def test_interrupted_generation_goes_on(root, teacher, tmp_path, monkeypatch):
 def test_what_cannot_be_distilled(root, teacher, tmp_path):
     cfg = toy.prepare(toy.SELF, tmp_path, root, teacher)
     with pytest.raises(UserError, match='--generations 0'):
-        self_distill(cfg, 0)
+        train_stages([cfg], 0)
     cfg.model.teacher.ckpt = 'nowhere.pth'
-    with pytest.raises(FileNotFoundError, match="'nowhere.pth' for gener"):
-        self_distill(cfg, 1)
+    with pytest.raises(FileNotFoundError, match="'nowhere.pth' for stage"):
+        train_stages([cfg], 1)
     with pytest.raises(UserError, match='has no teacher'):
-        self_distill(toy.prepare(toy.TRIPLET, tmp_path, root), 1)
+        train_stages([toy.prepare(toy.TRIPLET, tmp_path, root)], 1)
 
 
 def test_pictures(root, teacher, tmp_path):
