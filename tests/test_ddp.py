@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import ie_toy as toy
 import numpy as np
 import pytest
+import ranks
 import share_toy
 import torch
 from mmengine.config import ConfigDict
@@ -33,7 +34,6 @@ from tiny import (
     build,
     pair_cfg,
     run_cfg,
-    spare_time,
     tiny_spec,
 )
 from torch import nn
@@ -378,15 +378,7 @@ def sync_statistics(job, rank):
 
 
 def work(rank, job):
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2')
-    torch.set_num_threads(1)
-    spare_time()
-    torch.distributed.init_process_group(
-        'gloo',
-        init_method=f'file://{job.folder}/meet',
-        rank=rank,
-        world_size=2,
-    )
+    torch.distributed.init_process_group('gloo')
     train_steps(job, rank)
     make_banks(job, rank)
     run_tool(job, rank)
@@ -402,13 +394,13 @@ def work(rank, job):
 @pytest.fixture(scope='module')
 def job(shapes, teacher, bank, tmp_path_factory):
     job = Job(tmp_path_factory.mktemp('ranks'), shapes, teacher, bank)
-    torch.multiprocessing.spawn(work, (job,), nprocs=2)
+    ranks.run(work, 2, job)
     return job
 
 
 @pytest.mark.parametrize('method', METHODS)
 def test_a_step_is_that_of_one_process(job, method):
-    ranks = [
+    results = [
         torch.load(job.folder / f'{method}_{rank}.pth', weights_only=True)
         for rank in range(2)
     ]
@@ -417,13 +409,13 @@ def test_a_step_is_that_of_one_process(job, method):
     start = {key: value.clone() for key, value in start.items()}
     state, labels = one_step(model, job.shapes, IMAGES)
     # the same regions, and not as many objects on both ranks
-    both = [own for _, own in ranks]
+    both = [own for _, own in results]
     assert torch.equal(torch.cat(both), labels)
     counts = [int((own < NUM).sum()) for own in both]
     assert len(both[0]) == len(both[1]) and counts[0] != counts[1] > 0
     moved = 0
     for key, value in state.items():
-        first, second = (weights[key] for weights, _ in ranks)
+        first, second = (weights[key] for weights, _ in results)
         assert torch.equal(first, second) or key.startswith('distill'), key
         torch.testing.assert_close(
             first, value, rtol=1e-5, atol=1e-6, equal_nan=True, msg=key
@@ -504,7 +496,7 @@ def test_one_rank_downloads(job):
 @pytest.mark.parametrize('count', [1, 2])
 def test_peers_step_as_in_one_process(job, count):
     """Also where gradients are accumulated over two batches."""
-    ranks = [
+    states = [
         torch.load(job.folder / f'peers{count}_{rank}.pth', weights_only=True)
         for rank in range(2)
     ]
@@ -513,9 +505,9 @@ def test_peers_step_as_in_one_process(job, count):
     state = peer_steps(model, count)
     moved = 0
     for key, value in state.items():
-        assert torch.equal(ranks[0][key], ranks[1][key]), key
+        assert torch.equal(states[0][key], states[1][key]), key
         torch.testing.assert_close(
-            ranks[0][key], value, rtol=1e-4, atol=1e-6, msg=key
+            states[0][key], value, rtol=1e-4, atol=1e-6, msg=key
         )
         moved += not torch.equal(value, start[key])
     assert moved > 50

@@ -6,8 +6,8 @@ import os.path as osp
 from collections.abc import Mapping
 
 from mmengine.config import Config, ConfigDict
-from mmengine.hub import get_config
 from mmengine.registry import MODELS
+from mmengine.utils import is_installed
 
 from kd_det.config import set_num_classes
 from kd_det.config_errors import CUSTOM_IMPORT, reason_of
@@ -161,16 +161,24 @@ def _check_keys(
 
 def _load(source: str, side: str) -> Config:
     source = config_path(source)
-    is_package = '::' in source
+    package, is_package, _ = source.partition('::')
+    if is_package and not is_installed(package):
+        raise UserError(
+            f'The {side} config {source!r} is of the package {package!r}, '
+            f'which is not installed; install it, or write a name such as '
+            f'{EXAMPLE!r}.'
+        )
     try:
-        return get_config(source) if is_package else ConfigFile(source).cfg
+        if is_package:
+            return Config.fromfile(Config._get_cfg_path(source, '')[0])
+        return ConfigFile(source).cfg
     except UserError as error:
         raise UserError(f'The {side} config {source!r}: {error}') from None
     except (Exception, SystemExit) as error:  # a config can raise anything
         if CUSTOM_IMPORT in str(error):
             raise  # kd_det.preflight.explain explains it
         where = (
-            f'package {source.partition("::")[0]!r} has no such config; '
+            f'package {package!r} has no such config; '
             f'write a name such as {EXAMPLE!r}'
             if is_package
             and isinstance(error, (OSError, LookupError, ValueError))

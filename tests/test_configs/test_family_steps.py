@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from configs_toy import teacher_kept
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
@@ -17,7 +18,6 @@ from write_configs import FAMILIES
 from kd_det.centroids import CentroidBank
 from kd_det.config import load_config
 from kd_det.config_data import leaf_datasets
-from kd_det.models import FrozenTeacher, distill_model
 from kd_det.models.spec import read_spec
 from kd_det.registry import DATA_SAMPLERS, HOOKS, METRICS, MODELS
 
@@ -102,22 +102,12 @@ class Supplies:
 
 @pytest.fixture(scope='module')
 def supplies():
-    """Made once; a teacher does not change: the next pair may have it too."""
-    last = {}
-
-    def reuse(spec: dict, *rest: tuple[str, ...]) -> FrozenTeacher:
-        key = str(spec)
-        if key not in last:
-            last.clear()  # the large ones would add up
-            last[key] = FrozenTeacher(spec, *rest)
-        return last[key]
-
+    """Made once for all configs."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        pytest.MonkeyPatch.context() as patch,
+        teacher_kept(),
         DefaultScope.overwrite_default_scope('mmpretrain'),
     ):
-        patch.setattr(distill_model, 'FrozenTeacher', reuse)
         yield Supplies(Path(folder))
 
 

@@ -1,6 +1,7 @@
 """Relations over two ranks (gloo) are those of one process on all rows."""
 
 import pytest
+import ranks
 import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
@@ -68,13 +69,7 @@ def all_steps(rank, folder):
 
 
 def work(rank, folder):
-    torch.set_num_threads(1)
-    distributed.init_process_group(
-        'gloo',
-        init_method=f'file://{folder}/meet',
-        rank=rank,
-        world_size=WORLD,
-    )
+    distributed.init_process_group('gloo')
     # in a function: a parallel model that outlives its group can hang
     all_steps(rank, folder)
     distributed.barrier()
@@ -84,7 +79,7 @@ def work(rank, folder):
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp('ranks')
-    torch.multiprocessing.spawn(work, (folder,), nprocs=WORLD)
+    ranks.run(work, WORLD, folder)
     return folder
 
 

@@ -1,7 +1,6 @@
 """What a run hands to TensorBoard and MLflow, read back by their readers."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from tiny import pair_cfg, run_cfg
 
 from kd_det.api import launch
+from kd_det.cli import main
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = dict(TensorboardVisBackend='tensorboard', MLflowVisBackend='mlflow')
@@ -100,19 +100,18 @@ def test_a_tracker_has_what_scalars_json_has(
         assert tracked[key], key
 
 
-def test_a_package_that_is_missing_is_named(shapes, teacher, tmp_path):
+def test_a_package_that_is_missing_is_named(
+    shapes, teacher, tmp_path, monkeypatch, capsys
+):
     path = child(tmp_path, teacher, shapes, 'TensorboardVisBackend')
-    code = (
-        "import sys; sys.modules['tensorboard'] = None\n"
-        f"sys.argv = ['kd_det', 'train', {str(path)!r}]\n"
-        'from kd_det.cli import main\nmain()'
-    )
-    run = subprocess.run(
-        [sys.executable, '-c', code], capture_output=True, text=True
-    )
-    assert run.returncode == 2
-    assert run.stderr.splitlines()[-1].endswith(
+    monkeypatch.delitem(sys.modules, 'torch.utils.tensorboard', raising=False)
+    monkeypatch.setitem(sys.modules, 'tensorboard', None)
+    with pytest.raises(SystemExit) as end:
+        main('train', [str(path)])
+    assert end.value.code == 2
+    stderr = capsys.readouterr().err
+    assert stderr.splitlines()[-1].endswith(
         'vis_backends of the config has a TensorboardVisBackend, which needs '
         "the package 'tensorboard'; install it, or take the backend out."
     )
-    assert 'Traceback' not in run.stderr
+    assert 'Traceback' not in stderr

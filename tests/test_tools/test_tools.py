@@ -1,6 +1,7 @@
-"""The command-line tools as a user starts them, in a process of their own."""
+"""The command-line tools as a user starts them."""
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -14,26 +15,24 @@ from kd_det.centroids import CentroidBank
 TOOLS = Path(__file__).parents[2] / 'tools'
 
 
-def run(tool, *args, cwd, code=0):
-    """Run a tool; return what it prints, its errors apart."""
-    done = subprocess.run(
-        [sys.executable, str(TOOLS / tool), *map(str, args)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == code, done.stderr
-    return done.stdout, done.stderr
+@pytest.fixture
+def run(folder, monkeypatch, capsys):
+    """Run a tool in the folder; return what it prints, its errors apart."""
+    monkeypatch.chdir(folder)
 
+    def of_tool(tool, *args, code=0):
+        path = str(TOOLS / tool)
+        monkeypatch.setattr(sys, 'argv', [path, *map(str, args)])
+        ended = 0
+        try:
+            runpy.run_path(path, run_name='__main__')
+        except SystemExit as end:
+            ended = end.code
+        printed = capsys.readouterr()
+        assert ended == code, printed.err
+        return printed
 
-def refused(message, tool, *args, cwd):
-    """Exit code 2 and one sentence on stderr, no traceback."""
-    out, err = run(tool, *args, cwd=cwd, code=2)
-    assert 'Traceback' not in out + err
-    sentences = [line for line in err.splitlines() if 'error: ' in line]
-    assert len(sentences) == 1 and err.endswith(f'{sentences[0]}\n')
-    assert sentences[0].startswith('error: ') and message in sentences[0]
+    return of_tool
 
 
 @pytest.fixture(scope='module')
@@ -47,18 +46,17 @@ def folder(shapes, teacher, tmp_path_factory):
     return folder
 
 
-def test_the_way_of_a_user(folder, teacher, shapes):
+def test_the_way_of_a_user(run, folder, teacher):
     """Class means, training, evaluation; relative paths, new folders."""
     weights = ('--teacher', teacher['ckpt'])
-    out, _ = run('compute_centroids.py', 'pair.py', *weights, cwd=folder)
+    out, _ = run('compute_centroids.py', 'pair.py', *weights)
     assert 'Wrote banks/bank.npz' in out
-    assert 'Norms of the teacher embeddings' in out
     bank = CentroidBank.load(folder / 'banks/bank.npz')
     assert bank.provenance['source'] == 'proposals'
 
     options = ('--work-dir', 'work', '--seed', 3, '--cfg-options')
     change = 'optim_wrapper.optimizer.lr=0.02'
-    run('train.py', 'pair.py', *weights, *options, change, cwd=folder)
+    run('train.py', 'pair.py', *weights, *options, change)
     path = folder / 'work/epoch_1.pth'
     checkpoint = torch.load(path, weights_only=False)
     assert not any('teacher' in key for key in checkpoint['state_dict'])
@@ -69,7 +67,6 @@ def test_the_way_of_a_user(folder, teacher, shapes):
         'test.py',
         *('pair.py', 'work/epoch_1.pth', '--work-dir', 'tested'),
         *('--out', 'out/student'),
-        cwd=folder,
     )
     boxes = json.loads((folder / 'out/student.bbox.json').read_text())
     assert {'image_id', 'bbox', 'score', 'category_id'} <= {*boxes[0]}
@@ -99,10 +96,22 @@ def test_the_way_of_a_user(folder, teacher, shapes):
         ),
     ],
 )
-def test_user_errors(folder, tool, args, message):
-    refused(message, tool, *args, cwd=folder)
+def test_user_errors(run, tool, args, message):
+    """Exit code 2 and one sentence on stderr, no traceback."""
+    out, err = run(tool, *args, code=2)
+    assert 'Traceback' not in out + err
+    sentences = [line for line in err.splitlines() if 'error: ' in line]
+    assert len(sentences) == 1 and err.endswith(f'{sentences[0]}\n')
+    assert sentences[0].startswith('error: ') and message in sentences[0]
 
 
-def test_wrong_arguments(folder):
-    _, err = run('train.py', '--nope', cwd=folder, code=2)
-    assert err.startswith('usage: train.py')
+def test_a_process_of_its_own(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(TOOLS / 'train.py'), '--nope'],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith('usage: train.py')

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+import ranks
 import torch
 from engine_toy import Kill, Killed, ToyPair, build_runner
 from mmengine.dist import get_rank
@@ -92,11 +93,7 @@ def all_ranks_stop(folder):
 
 
 def work(rank, folder):
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2')
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        'gloo', init_method=f'file://{folder}/meet', rank=rank, world_size=2
-    )
+    torch.distributed.init_process_group('gloo')
     resume_is_exact(Path(folder))
     all_ranks_stop(Path(folder))
     torch.distributed.barrier()
@@ -105,4 +102,4 @@ def work(rank, folder):
 
 
 def test_two_ranks(tmp_path):
-    torch.multiprocessing.spawn(work, (str(tmp_path),), nprocs=2)
+    ranks.run(work, 2, str(tmp_path))

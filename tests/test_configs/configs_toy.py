@@ -1,0 +1,25 @@
+"""What the tests that train a step of a config share."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from kd_det.models import FrozenTeacher, distill_model
+
+
+@contextmanager
+def teacher_kept() -> Iterator[None]:
+    """Let the next pair have the last one's teacher, which does not change."""
+    last = {}
+
+    def reuse(spec: dict, *rest: tuple[str, ...]) -> FrozenTeacher:
+        key = str((spec, rest))
+        if key not in last:
+            last.clear()  # the large ones would add up
+            last[key] = FrozenTeacher(spec, *rest)
+        return last[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distill_model, 'FrozenTeacher', reuse)
+        yield
