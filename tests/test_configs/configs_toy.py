@@ -13,11 +13,13 @@ def teacher_kept() -> Iterator[None]:
     """Let the next pair have the last one's teacher, which does not change."""
     last = {}
 
-    def reuse(spec: dict, *rest: tuple[str, ...]) -> FrozenTeacher:
-        key = str((spec, rest))
+    def reuse(spec: dict, classes: tuple, keep: tuple) -> FrozenTeacher:
+        if keep:  # the student takes these weights away
+            return FrozenTeacher(spec, classes, keep)
+        key = str((spec, classes))
         if key not in last:
             last.clear()  # the large ones would add up
-            last[key] = FrozenTeacher(spec, *rest)
+            last[key] = FrozenTeacher(spec, classes)
         return last[key]
 
     with pytest.MonkeyPatch.context() as patch:
