@@ -10,11 +10,20 @@ from tiny import CLASSES, batch_of, build, pair_cfg, spare_time, tiny_spec
 
 import kd_det.registry  # noqa: F401  MMCV finds its operators
 from kd_det.datasets import make_shapes
+from kd_det.models import rewriting
 from kd_det.precompute.centroids import compute_bank
 from kd_det.testing import save_teacher, tiny_run
 
 # last, so that no tool hides a module of its name
 sys.path.append(str(Path(__file__).parents[1] / 'tools'))
+
+
+@pytest.fixture(scope='session', autouse=True)
+def same_on_every_cpu():
+    """No half precision, which only some CPUs are fast in."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rewriting, 'is_fast_in', lambda dtype: False)
+        yield
 
 
 @pytest.fixture(scope='session')

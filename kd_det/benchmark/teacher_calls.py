@@ -27,7 +27,8 @@ class TeacherCalls:
     def __init__(
         self, teachers: list[FrozenTeacher], step: Callable[[], object]
     ) -> None:
-        self._calls: list[tuple[Callable, tuple, dict]] = []
+        self._calls: list[tuple[Callable, tuple, dict, dict]] = []
+        self._device = next(teachers[0].parameters()).device.type
         self._depth = 0
         self.modules: list[nn.Module] = []
         with ExitStack() as stack:
@@ -38,8 +39,9 @@ class TeacherCalls:
     @torch.no_grad()
     def __call__(self) -> None:
         """Run the calls again."""
-        for run, args, kwargs in self._calls:
-            run(*args, **kwargs)
+        for run, args, kwargs, precision in self._calls:
+            with torch.autocast(**precision):
+                run(*args, **kwargs)
 
     @contextmanager
     def _listen(self, teacher: FrozenTeacher):
@@ -73,7 +75,12 @@ class TeacherCalls:
             for leaf in tree_leaves((args, kwargs))
         )
         if not self._depth and not learnt:
-            self._calls.append((run, args, kwargs))
+            precision = dict(
+                device_type=self._device,
+                enabled=torch.is_autocast_enabled(self._device),
+                dtype=torch.get_autocast_dtype(self._device),
+            )
+            self._calls.append((run, args, kwargs, precision))
             if isinstance(run, nn.Module) and run not in self.modules:
                 self.modules.append(run)
         self._depth += 1

@@ -38,21 +38,26 @@ class TeacherBoxHeads:
     or to its last head if it has fewer.
 
     Args:
-        model: The teacher detector.
+        teacher: The ``FrozenTeacher`` of a detector.
         count: Number of its box heads, see :func:`count_heads`.
         pooled: Whether to record the input of its average pooling.
         boxes: Whether to record its box deltas.
     """
 
     def __init__(
-        self, model: nn.Module, count: int, pooled: bool, boxes: bool
+        self, teacher: nn.Module, count: int, pooled: bool, boxes: bool
     ) -> None:
-        self.model = model
+        self.teacher = teacher
         self.count = count
         keys = ['embed', 'logits', *['map'] * pooled]
         self.points = {key: POINTS[key] for key in keys} | (
             BOXES if boxes else {}
         )
+
+    @property
+    def model(self) -> nn.Module:
+        """The teacher's network."""
+        return self.teacher.model
 
     def number(self, stage: int) -> int:
         """Return the index of the head for a stage of the student."""
@@ -66,7 +71,6 @@ class TeacherBoxHeads:
         """Return a layer of that head, such as ``fc_cls``."""
         return find_module(self.model, f'{HEAD}{self.suffix(stage)}.{name}')
 
-    @torch.no_grad()
     def ask(
         self,
         feats: tuple[Tensor, ...],
@@ -92,9 +96,24 @@ class TeacherBoxHeads:
         with (
             FeatureTap(self.model, points) as records,
             on_levels(extractor, by_level),
+            self.teacher.asked(),
         ):
             self.model.roi_head._bbox_forward(*number, feats, rois)
+        records = self.teacher.plain(dict(records))
+        if self.teacher.halved:  # the last layers are cheap
+            self._refine(records, stage)
         return records
+
+    @torch.no_grad()
+    def _refine(self, records: dict[str, list], stage: int) -> None:
+        """Compute logits and boxes again, in the weights' dtype."""
+        for key, source, name in (
+            ('logits', 'embed', 'fc_cls'),
+            ('boxes', 'boxes_from', 'fc_reg'),
+        ):
+            if key in records:
+                layer = self.layer(stage, name)
+                records[key] = [layer(*records[source][0])]
 
     @torch.no_grad()
     def sample(

@@ -1,5 +1,7 @@
 """RoIDistiller: distils box heads on the student's RoIs."""
 
+from contextlib import nullcontext
+
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
@@ -120,7 +122,7 @@ class RoIDistiller(Distiller):
         """See :meth:`Distiller.bind`."""
         ours = count_heads(student, 'student', teacher.model)
         self.heads = TeacherBoxHeads(
-            teacher.model,
+            teacher,
             count_heads(teacher.model, 'teacher', student),
             pooled=self.cells == 'gap' and self.regional,
             boxes=self.boxes,
@@ -358,8 +360,9 @@ class RoIDistiller(Distiller):
             if self.cells == 'gap':
                 pooled = record['map'][0][0]
                 self.warn_if_coarse(side, 'map of a RoI', pooled)
-            with torch.set_grad_enabled(side == 'student'):
-                found[f'{side}_region_logits'] = cells_of_rois(
+            theirs = side == 'teacher'
+            with self.teacher.asked() if theirs else nullcontext():
+                logits = cells_of_rois(
                     self.cells,
                     self.scales,
                     network.roi_head,
@@ -370,6 +373,9 @@ class RoIDistiller(Distiller):
                     knowledge[f'{side}_logits'],
                     pooled,
                 )
+            if theirs:
+                logits = self.teacher.plain(logits)
+            found[f'{side}_region_logits'] = logits
         return found
 
     def connect(self, knowledge: dict) -> dict:

@@ -171,7 +171,7 @@ class TeacherFactors(FeatureDistiller):
         with FeatureTap(model, self.teacher_points) as records:
             feats = self.teacher.extract_feat(inputs)
             run_transformer(model, feats, samples, self.teacher_points)
-        theirs = maps_of(records)
+        theirs = maps_of(self.teacher.plain(dict(records)))
         maps = tuple(theirs[j] for _, j in self.levels)
         masks = tuple(
             mask_of(level, samples, stride)

@@ -143,6 +143,14 @@ class DistillModel(StandIn, BaseModel):
             distiller.bind(name, network, own)
         for teacher in frozen.values():
             teacher.check_names()
+        for name in heard:  # now that the distillers have read its layers
+            points = {
+                f'{number} {key}': point
+                for number, taps in enumerate(self._points_in(name))
+                for key, point in taps.items()
+                if point.startswith(('backbone', 'neck'))
+            }
+            frozen[name].speed_up(points, not (stitch and name == source))
         self._register_state_dict_hook(_drop_prefix)
         self.register_load_state_dict_pre_hook(_add_prefix)
 
@@ -253,6 +261,11 @@ class DistillModel(StandIn, BaseModel):
                     data_samples,
                     *self._points_in(name),
                 )
+            seen |= {
+                who: self.teachers[name].plain(dict(seen[who]))
+                for who in seen
+                if self.listens_to[who] == name
+            }
         for name, distiller in self.distill.items():
             who = self.listens_to[name]
             knowledge = distiller.read(

@@ -147,7 +147,8 @@ def stitch(
         if joints is None:
             names = find_readers(student, parts, own)
             joints = find_joints(names, student, teacher)
-        look(joints, student, teacher, own, theirs)
+        with teacher.exactly():
+            look(joints, student, teacher, own, theirs)
     for module, mode in modes.items():
         module.training = mode
     return {joint.name: joint.apply() for joint in joints}

@@ -1,9 +1,14 @@
 """FrozenTeacher: a frozen network with verified weights."""
 
 import hashlib
+import logging
 import os.path as osp
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+from mmengine.logging import print_log
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
@@ -17,7 +22,14 @@ from kd_det.files import sha256_of
 from kd_det.models.class_count import class_count
 from kd_det.models.finite_watch import FiniteWatch
 from kd_det.models.loading import load_exactly, stored_classes
-from kd_det.models.rewriting import REWRITINGS, check_switches, rewritten
+from kd_det.models.rewriting import (
+    REWRITINGS,
+    SLOW,
+    Running,
+    check_switches,
+    fast_switches,
+    rewrite,
+)
 from kd_det.models.spec import check_spec, read_spec
 
 # Keys of its spec about how it is run; the others are the network's.
@@ -27,6 +39,7 @@ OWN = (
     'entry',
     'classes',
     'trust_pickle',
+    'exact',
     *REWRITINGS,
 )
 PAGE = 'docs/user_guides/cifar_networks.md'
@@ -44,9 +57,10 @@ class FrozenTeacher(nn.Module):
             ``ckpt`` (file, URL or ``pip://NAME``, required), ``keys`` (key
             mapping for a file from another code base), ``entry`` (dotted path
             of the weights in the file), ``trust_pickle``, ``dtype``
-            (``'float16'`` or ``'bfloat16'`` for the backbone and neck),
-            ``channels_last``, ``fuse_conv_bn``; ``classes``, if the checkpoint
-            has no class names or different ones.
+            (``'float16'`` or ``'bfloat16'`` for the backbone, neck and box
+            head), ``channels_last``, ``fuse_conv_bn``; ``exact``, which turns
+            these off; ``classes``, if the checkpoint has no class names or
+            different ones.
         run_classes: Class names of the run. Their number is used if neither
             the spec nor the checkpoint gives the number of classes.
         keep: Submodules whose weights a student copies.
@@ -81,8 +95,9 @@ class FrozenTeacher(nn.Module):
         named = plain_names(own.get('classes', ()), 'teacher.classes')
         switches = {k: own[k] for k in REWRITINGS if own.get(k) is not None}
         check_switches(switches)
-        if own.get('trust_pickle') is not None:
-            check_choice('teacher', 'trust_pickle', own['trust_pickle'], BOOL)
+        for key in ('trust_pickle', 'exact'):
+            if own.get(key) is not None:
+                check_choice('teacher', key, own[key], BOOL)
         entry = own.get('entry')
         if entry is not None and not isinstance(entry, str):
             raise UserError(
@@ -125,11 +140,94 @@ class FrozenTeacher(nn.Module):
         state = self.model.state_dict()
         self.names = tuple(state)
         self.kept = {k: v for k, v in state.items() if inside(k, keep)}
-        self.running = rewritten(self.model.eval(), switches, ckpt)
-        self.model = self.running.model
+        self.running = Running(self.model.eval())
         # used by every path, including the network's own predict
         self.model.extract_feat = self.extract_feat
         self.eval().requires_grad_(False)
+        # what speed_up may still decide
+        self._open = () if own.get('exact') else {*REWRITINGS} - {*own}
+        if not own.get('exact'):
+            self._switch_on(switches)
+
+    def _switch_on(self, switches: dict) -> None:
+        """Apply the rewritings that the config asks for."""
+        left_out = rewrite(self.running, switches)
+        for key, reason in left_out.items():
+            print_log(
+                f'Teacher {self.ckpt!r} runs without {key}={switches[key]!r}, '
+                f'since {reason}.',
+                'current',
+                logging.INFO if reason == SLOW else logging.WARNING,
+            )
+        self.requires_grad_(False)  # of folded layers
+
+    def speed_up(self, points: dict[str, str], fold: bool = True) -> None:
+        """Run it in the ways that are fast on this machine.
+
+        Only the options that its config leaves open are chosen, and none with
+        ``exact``. One line in the log says what is used. Tap points and
+        layers of the network remain valid, except batch norms.
+
+        Args:
+            points: Name -> tap point in its backbone or neck.
+            fold: Whether batch norms may be folded.
+        """
+        chosen = {
+            key: value
+            for key, value in fast_switches().items()
+            if key in self._open and value
+        }
+        self._open = ()
+        left_out = {}
+        if 'fuse_conv_bn' in chosen and not fold:
+            del chosen['fuse_conv_bn']
+            left_out['fuse_conv_bn'] = 'student.stitch reads its layers'
+        if not chosen:
+            return
+        left_out |= rewrite(self.running, chosen, points)
+        self.requires_grad_(False)
+        used = [
+            f'{key}={value!r}'
+            for key, value in chosen.items()
+            if key not in left_out
+        ]
+        without = [f'without {k}, since {v}' for k, v in left_out.items()]
+        print_log(
+            f'Teacher {self.ckpt!r} runs {"; ".join(_ways(used) + without)}. '
+            'teacher.exact=True turns this off.',
+            'current',
+        )
+
+    @contextmanager
+    def exactly(self) -> Iterator[None]:
+        """Run it in the weights' dtype within a block."""
+        dtype, self.running.dtype = self.running.dtype, None
+        try:
+            yield
+        finally:
+            self.running.dtype = dtype
+
+    @property
+    def halved(self) -> bool:
+        """Whether it runs in half precision."""
+        return self.running.dtype is not None
+
+    @contextmanager
+    def asked(self) -> Iterator[None]:
+        """Run parts of it, such as a box head, in its backbone's precision.
+
+        Their outputs should pass through :meth:`plain`.
+        """
+        with torch.no_grad(), self.running.precision():
+            yield
+
+    def plain(self, tree):
+        """Return outputs in the weights' dtype and contiguous.
+
+        Args:
+            tree: Tensors in dicts, lists and tuples.
+        """
+        return self.running.plain(tree)
 
     def check_names(self) -> None:
         """Raise if the numbers of class names and classes differ.
@@ -188,6 +286,10 @@ class FrozenTeacher(nn.Module):
         backbone and neck.
         """
         return self.running.extract_feat(inputs)
+
+
+def _ways(used: list[str]) -> list[str]:
+    return [f'with {", ".join(used)}'] if used else []
 
 
 def inside(name: str, parts: tuple[str, ...]) -> bool:

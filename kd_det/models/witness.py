@@ -1,5 +1,6 @@
 """Witness: a network's outputs, to compare a rewritten network with."""
 
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -9,8 +10,10 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from kd_det import random_state
 from kd_det.distillers.levels import colours
+from kd_det.taps import FeatureTap
 
 FEATURES = 'extract_feat'
+BOX_HEAD = 'roi_head.bbox_head'  # distillers run it in half precision, too
 SIDES = 128, 224, 320, 384, 512  # of the probe, in pixels
 
 
@@ -31,11 +34,14 @@ class Witness:
     changes on box selection does not matter.
 
     Args:
-        running: The network, with ``extract_feat``; not changed.
+        running: A ``Running`` network; not changed.
+        points: Name -> tap point in its backbone or neck; what is recorded
+            there is compared, too.
     """
 
-    def __init__(self, running) -> None:
+    def __init__(self, running, points: dict[str, str]) -> None:
         self._running = running
+        self._points = points
         self._calls: list[Call] | None = None
 
     def compare(self, other) -> tuple[float, str]:
@@ -49,22 +55,37 @@ class Witness:
             non-finite values), and the part's name.
         """
         if self._calls is None:
-            self._calls = _record(self._running)
+            self._calls = _record(self._running, self._points)
         with random_state.isolated(), torch.no_grad():
-            changes = [
-                (_change(call, other), call.part) for call in self._calls
-            ]
+            changes = []
+            for call in self._calls:
+                changes += _changes(call, other, self._points)
         return max(changes)
 
 
-def _change(call: Call, other) -> float:
+def _changes(call: Call, other, points: dict) -> list[tuple[float, str]]:
+    args, kwargs = _copied((call.args, call.kwargs))
     if call.part == FEATURES:
-        run = other.extract_feat
+        feats, records = _look(other, *args, points)
+        ends = [(feats, FEATURES), *zip(records.values(), points.values())]
+        outputs = [(t, part) for end, part in ends for t in _tensors(end)]
     else:
         run = other.model.get_submodule(call.part)
-    args, kwargs = _copied((call.args, call.kwargs))
-    outputs = _tensors(run(*args, **kwargs))
-    return max(map(_distance, outputs, call.outputs), default=0.0)
+        half = f'{call.part}.'.startswith(f'{BOX_HEAD}.')
+        with other.precision() if half else nullcontext():
+            made = run(*args, **kwargs)
+        outputs = [(t, call.part) for t in _tensors(made)]
+    return [
+        (_distance(ours.to(theirs.dtype), theirs), part)
+        for (ours, part), theirs in zip(outputs, call.outputs, strict=True)
+    ]
+
+
+def _look(running, images: Tensor, points: dict) -> tuple[tuple, dict]:
+    """Return the features of images, and the records of taps."""
+    with FeatureTap(running.model, points) as records:
+        feats = running.extract_feat(images)
+    return feats, records
 
 
 def _distance(ours: Tensor, theirs: Tensor) -> float:
@@ -72,22 +93,23 @@ def _distance(ours: Tensor, theirs: Tensor) -> float:
     return change if change == change else float('inf')
 
 
-def _record(running) -> list[Call]:
+def _record(running, points: dict) -> list[Call]:
     """Return the calls of features and heads for a probe image."""
     with random_state.isolated(), torch.no_grad():
         for side in SIDES[:-1]:
             try:
-                return _run(running, side)
+                return _run(running, points, side)
             except (AssertionError, RuntimeError, ValueError):
                 continue  # a network for a fixed or large image size
-        return _run(running, SIDES[-1])
+        return _run(running, points, SIDES[-1])
 
 
-def _run(running, side: int) -> list[Call]:
+def _run(running, points: dict, side: int) -> list[Call]:
     model = running.model
     images = _images(model, side)
-    feats = running.extract_feat(images)
-    calls = [Call(FEATURES, (images,), {}, _tensors(_copied(feats)))]
+    feats, records = _look(running, images, points)
+    outputs = _tensors(_copied((feats, [*records.values()])))
+    calls = [Call(FEATURES, (images,), {}, outputs)]
     shape = tuple(images.shape[2:])
     sample = BaseDataElement(
         metainfo=dict(
@@ -99,12 +121,15 @@ def _run(running, side: int) -> list[Call]:
         )
     )
     # only the heads
+    own = vars(model).pop('extract_feat', None)
     model.extract_feat = lambda *args, **kwargs: feats
     handles = _listen(model, calls)
     try:
         model(images, [sample], mode='tensor')
     finally:
         del model.extract_feat
+        if own is not None:
+            model.extract_feat = own
         for handle in handles:
             handle.remove()
     return calls
