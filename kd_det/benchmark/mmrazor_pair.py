@@ -15,6 +15,11 @@ WHOLE, FPN = 'SingleTeacherDistill', 'FpnTeacherDistill'
 LOGITS = dict(
     RoIDistiller='roi_head.bbox_head.fc_cls', LogitDistiller='head.fc'
 )
+# its loss, whose second input are the labels
+LABELS = dict(
+    RoIDistiller='roi_head.bbox_head.loss_cls',
+    LogitDistiller='head.loss_module',
+)
 INPUTS = dict(preds_S=True, preds_T=False)  # name -> whether the student's
 
 
@@ -42,7 +47,7 @@ def mmrazor_pairs(
         for entry in _entries(f'{name}.{key}', distiller, loss)
     ]
     distiller = _distiller(entries)
-    on_maps = all(loss['type'] == 'PKDLoss' for _, loss, _ in entries)
+    on_maps = all(loss['type'] == 'PKDLoss' for _, loss, *_ in entries)
     network = teacher.model
     del network.extract_feat  # ours
     return {
@@ -60,21 +65,28 @@ def mmrazor_pairs(
 
 
 def _entries(key: str, distiller: Distiller, loss: nn.Module) -> list[tuple]:
-    """Return (recorder, loss config, index in its output) of mmrazor."""
+    """Return (layer, loss config, index in its output, layer of the labels)
+    for mmrazor."""
     kind, owner = type(loss).__name__, type(distiller).__name__
     weight = loss.config_weight
     necks = getattr(distiller, 'by_stride', False)
     if kind == 'PKDLoss' and necks and not distiller.connectors:
         if all(ours == theirs for ours, theirs in distiller.levels):
             own = dict(type=kind, loss_weight=weight)
-            return [('neck', own, level) for level, _ in distiller.levels]
+            return [
+                ('neck', own, level, None) for level, _ in distiller.levels
+            ]
     if kind == 'KDLoss' and owner in LOGITS:
         own = dict(type='KLDivergence', tau=loss.tau, loss_weight=weight)
-        return [(LOGITS[owner], own, None)]
+        return [(LOGITS[owner], own, None, None)]
+    if kind == 'DKDLoss' and owner in LOGITS:
+        own = {key: getattr(loss, key) for key in ('tau', 'alpha', 'beta')}
+        own |= dict(type=kind, loss_weight=weight)
+        return [(LOGITS[owner], own, None, LABELS[owner])]
     raise UserError(
         f'--mmrazor: there is no counterpart of {key} ({kind} of '
         f'{owner}) in mmrazor; accepted are PKDLoss of a FeatureDistiller on '
-        'two necks with equal levels, and KDLoss of '
+        'two necks with equal levels, and KDLoss and DKDLoss of '
         f'{" or ".join(LOGITS)}.'
     )
 
@@ -87,7 +99,7 @@ def _distiller(entries: list[tuple]) -> dict:
         teacher_recorders={},
         loss_forward_mappings={},
     )
-    for number, (source, loss, index) in enumerate(entries):
+    for number, (source, loss, index, labels) in enumerate(entries):
         key = f'loss_{number}'
         for side in ('student_recorders', 'teacher_recorders'):
             cfg[side][source] = dict(type='ModuleOutputs', source=source)
@@ -97,4 +109,10 @@ def _distiller(entries: list[tuple]) -> dict:
             name: dict(recorder=source, from_student=own, **place)
             for name, own in INPUTS.items()
         }
+        if labels is not None:
+            recorder = dict(type='ModuleInputs', source=labels)
+            cfg['student_recorders'][labels] = recorder
+            cfg['loss_forward_mappings'][key]['gt_labels'] = dict(
+                recorder=labels, from_student=True, data_idx=1
+            )
     return cfg

@@ -159,7 +159,7 @@ class FrozenTeacher(nn.Module):
                 'current',
                 logging.INFO if reason == SLOW else logging.WARNING,
             )
-        self.requires_grad_(False)  # of folded layers
+        self.eval().requires_grad_(False)  # folding makes new layers
 
     def speed_up(self, points: dict[str, str], fold: bool = True) -> None:
         """Run it in the ways that are fast on this machine.
@@ -185,7 +185,7 @@ class FrozenTeacher(nn.Module):
         if not chosen:
             return
         left_out |= rewrite(self.running, chosen, points)
-        self.requires_grad_(False)
+        self.eval().requires_grad_(False)  # folding makes new layers
         used = [
             f'{key}={value!r}'
             for key, value in chosen.items()
