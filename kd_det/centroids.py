@@ -12,6 +12,7 @@ from kd_det.files import atomic_write, check_unpacked
 
 # arrays of a file -> the accepted kinds of NumPy's types
 KINDS = dict(centroids='f', counts='iuf', classes='U', provenance='U')
+NORMS = 'norms'  # an array that older files lack
 MAX_ROWS = 100_000  # of a JSON file; larger indices are mistakes
 
 
@@ -27,18 +28,23 @@ class CentroidBank:
         provenance: Origin of the class means: ``teacher_sha256``,
             ``annotation_sha256``, ``source``, ``versions`` and more; empty for
             the authors' files.
+        norms: Mean norm of the embeddings of each class (K,), float32; None
+            in files that lack them.
     """
 
     centroids: np.ndarray
     counts: np.ndarray
     classes: tuple[str, ...]
     provenance: dict = field(default_factory=dict)
+    norms: np.ndarray | None = None
 
     def save(self, path: str | Path) -> None:
         """Write the class means to an ``.npz`` file atomically."""
+        own = {} if self.norms is None else {NORMS: self.norms}
         with atomic_write(path) as file:
             np.savez(
                 file,
+                **own,
                 centroids=self.centroids.astype(np.float32),
                 counts=self.counts.astype(np.int64),
                 classes=np.array(self.classes, dtype=np.str_),
@@ -80,6 +86,7 @@ class CentroidBank:
         check_unpacked(path)
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in KINDS}
+            norms = file[NORMS] if NORMS in file else None
         for name, kinds in KINDS.items():
             if getattr(arrays[name], 'dtype', np.dtype('V')).kind not in kinds:
                 raise ValueError(f'{name} has another type of values')
@@ -88,8 +95,11 @@ class CentroidBank:
             raise ValueError('provenance is not a JSON object')
         with np.errstate(over='ignore'):  # what becomes infinite is refused
             means = arrays['centroids'].astype(np.float32)
+            if norms is not None:
+                norms = norms.astype(np.float32)
         names = tuple(arrays['classes'].tolist())
-        return cls(means, arrays['counts'].astype(np.int64), names, provenance)
+        counts = arrays['counts'].astype(np.int64)
+        return cls(means, counts, names, provenance, norms)
 
     @classmethod
     def _from_json(cls, path: str | Path) -> 'CentroidBank':
@@ -127,6 +137,12 @@ class CentroidBank:
             raise ValueError(
                 'a mean is not finite, or too large to be squared'
             )
+        if self.norms is None:
+            return
+        if self.norms.shape != (rows,):
+            raise ValueError('its arrays do not match')
+        if not np.isfinite(self.norms).all() or self.norms.min() < 0:
+            raise ValueError('a norm is not finite, or negative')
 
     def verify(
         self,

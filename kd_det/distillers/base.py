@@ -18,6 +18,8 @@ from kd_det.taps import FeatureTap
 
 # the student's embedding through the teacher's last layers
 CROSSED = {'cross_logits', 'cross_boxes'}
+# of the centroid file
+OF_CLASSES = ('centroids', 'class_norms')
 
 
 class Distiller(nn.Module):
@@ -29,8 +31,8 @@ class Distiller(nn.Module):
 
     Args:
         losses: Name (``loss_…``) -> config of a ``DistillLoss``.
-        centroids: File with the teacher's class means; provides ``centroids``.
-            CentroidHook creates a missing file.
+        centroids: File with the teacher's class means; provides ``centroids``
+            and ``class_norms``. CentroidHook creates a missing file.
         connectors: Student field -> config of a ``Connector``, which is
             applied before any loss. Missing channels are filled in from the
             networks, also in ``connectors.cfgs``.
@@ -49,6 +51,8 @@ class Distiller(nn.Module):
     images_at_once = 1
     # inputs of connectors besides the fields; not available to losses
     connectable: tuple[str, ...] = ()
+    # fields that ``read`` provides without the teacher
+    alone: tuple[str, ...] = ()
     # further fields derived from a field after its connector
     feeds: dict[str, tuple[str, ...]] = {}
 
@@ -67,7 +71,7 @@ class Distiller(nn.Module):
         self.losses = build_losses(owner, losses)
         provided = self.provides
         if centroids:
-            provided = (*provided, 'centroids')
+            provided = (*provided, *OF_CLASSES)
         self.wiring = wire(owner, self.losses, provided)
         self.asked = {f for fields in self.wiring.values() for f in fields}
         self.connectors = Connectors(
@@ -155,8 +159,15 @@ class Distiller(nn.Module):
         empty = torch.zeros(expected['num_rows'], expected['width'])
         # not saved in checkpoints, since they are in the file
         self.register_buffer('centroids', empty, persistent=False)
+        norms = torch.zeros(expected['num_rows'])
+        self.register_buffer('class_norms', norms, persistent=False)
         if osp.isfile(self.centroid_file):
             self.set_bank(CentroidBank.load(self.centroid_file))
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether a step needs the teacher's outputs."""
+        return bool(self.asked - {*self.alone, *OF_CLASSES})
 
     @property
     def student(self) -> nn.Module:
@@ -289,7 +300,8 @@ class Distiller(nn.Module):
         """Set the class means after checking that they match the teacher.
 
         Raises:
-            UserError: Width, rows or teacher checkpoint differ.
+            UserError: Width, rows or teacher checkpoint differ, or a loss
+                needs the norms and the file has none.
         """
         bank.verify(
             self.centroid_file,
@@ -298,6 +310,14 @@ class Distiller(nn.Module):
         )
         self.bank = bank
         self.centroids = torch.from_numpy(bank.centroids).to(self.centroids)
+        if bank.norms is not None:
+            self.class_norms = torch.from_numpy(bank.norms).to(self.centroids)
+        elif 'class_norms' in self.asked:
+            raise UserError(
+                f'Centroid bank {self.centroid_file!r} has no norms, which '
+                "norm='class' needs; compute it again with "
+                '`kd_det centroids`.'
+            )
 
     def read(
         self, student: dict, teacher: dict, feats: tuple, samples: list
@@ -308,7 +328,7 @@ class Distiller(nn.Module):
             student: Records of the student's taps: name -> list.
             teacher: Records of the taps at ``teacher_points``.
             feats: Return value of the teacher's ``extract_feat`` for the same
-                images.
+                images; None unless ``needs_teacher``.
             samples: Data samples of the step, one per image.
         """
         raise NotImplementedError
@@ -361,7 +381,8 @@ class Distiller(nn.Module):
                     'it with `kd_det centroids` or add '
                     "custom_hooks=[dict(type='kd_det.CentroidHook')]."
                 )
-            knowledge = dict(knowledge, centroids=self.centroids)
+            own = {name: getattr(self, name) for name in OF_CLASSES}
+            knowledge = knowledge | own
         if self.match is not None:
             own = {'labels', 'region_labels', 'dense_foreground'}
             needed = (self.asked | own) & {*knowledge}

@@ -89,13 +89,12 @@ class ClassMatch(nn.Module):
         """Return the fields restricted to the common classes.
 
         Args:
-            knowledge: Fields by name; centroids, if any, in the order of the
-                student's classes.
+            knowledge: Fields by name; ``centroids`` and ``class_norms``, if
+                any, in the order of the student's classes.
         """
         cut = {key: self._columns(key, v) for key, v in knowledge.items()}
-        if 'centroids' in cut:
-            rows = len(cut['centroids'])
-            cut['centroids'] = cut['centroids'][self.index('student', rows)]
+        for key in {'centroids', 'class_norms'} & {*cut}:
+            cut[key] = cut[key][self.index('student', len(cut[key]))]
         for labels, fields in ROWS.items():
             if labels not in knowledge:
                 continue

@@ -59,6 +59,7 @@ class LogitDistiller(Distiller):
         'labels',
         'region_labels',
     )
+    alone = ('student_logits', 'student_embed', 'labels')
     points = {
         'map': 'backbone',
         # its arguments are the logits and the labels
@@ -154,18 +155,19 @@ class LogitDistiller(Distiller):
         """Return the fields of one step; see :meth:`Distiller.read`."""
         self._check_calls(student)
         embed, logits = _read_classifier(student, self.ours)
-        teacher_embed, teacher_logits = self.look(feats)
         knowledge = dict(
             student_embed=embed,
             student_logits=logits,
-            teacher_embed=teacher_embed,
-            teacher_logits=teacher_logits,
             labels=student['targets'][0][1],
         )
+        if self.needs_teacher:
+            theirs = self.look(feats)
+            knowledge |= zip(('teacher_embed', 'teacher_logits'), theirs)
         if 'student_map' in self.connectors:
             knowledge['student_map'] = self._map_of_cells(student)
             # only the teacher's width is used: a map of one pixel
-            knowledge['teacher_map'] = teacher_embed[..., None, None]
+            pixel = embed.new_zeros(len(embed), self.widths[1], 1, 1)
+            knowledge['teacher_map'] = pixel
         if REGIONS & self.asked:
             knowledge['region_labels'] = knowledge['labels']
             maps = [_last_map(side) for side in (student, teacher)]

@@ -96,6 +96,13 @@ class RoIDistiller(Distiller):
         'region_labels',
         'region_mask',
     )
+    alone = (
+        'student_logits',
+        'student_embed',
+        'labels',
+        'foreground',
+        'rois',
+    )
     points = POINTS
     feeds = {'student_embed': ('cross_logits', 'cross_boxes')}
 
@@ -300,21 +307,23 @@ class RoIDistiller(Distiller):
         names = {key: f'{key}{stage}' for key in self._points[stage]}
         student = trained_pass(records, names, "The student's box head")
         own_feats, rois = student['rois'][0][:2]
-        self._check_images(images, student=own_feats, teacher=feats)
+        self._check_images(images, student=own_feats)
         labels = labels_of(student)
-        foreground = labels < self.num_rows - 1
-        levels = [key for key in student if key.startswith('level')]
-        by_level = rois_by_level(student, levels)
-        records = self.heads.ask(feats, rois, stage, by_level)
         knowledge = dict(
             student_embed=embed_of(student),
             student_logits=student['logits'][0],
-            teacher_embed=embed_of(records),
-            teacher_logits=records['logits'][0],
             labels=labels,
-            foreground=foreground,
+            foreground=labels < self.num_rows - 1,
             rois=rois,
         )
+        if not self.needs_teacher:
+            return knowledge
+        self._check_images(images, teacher=feats)
+        levels = [key for key in student if key.startswith('level')]
+        by_level = rois_by_level(student, levels)
+        records = self.heads.ask(feats, rois, stage, by_level)
+        knowledge['teacher_embed'] = embed_of(records)
+        knowledge['teacher_logits'] = records['logits'][0]
         if self.boxes:
             knowledge['teacher_boxes'] = boxes_of(records)
         if CROSSED & self.asked and len(self.stages) > 1:

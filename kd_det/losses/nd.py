@@ -3,6 +3,7 @@
 import torch
 from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
+from torch.nn import functional as F
 
 from kd_det.checks import (
     check_choice,
@@ -23,6 +24,7 @@ from kd_det.losses.base import DistillLoss, is_soft
 from kd_det.registry import MODELS
 
 POLICIES = ('all', 'foreground')
+NORMS = ('teacher', 'class')
 
 
 class EmbeddingLoss(DistillLoss):
@@ -112,9 +114,35 @@ class NDLoss(EmbeddingLoss):
     Args:
         background: Policy for background rows, see :class:`EmbeddingLoss`.
         loss_weight: Constant factor of the loss.
+        norm: Which norm stands for :math:`\|t_i\|`: ``'teacher'``, that of
+            the teacher's embedding of the same sample, or ``'class'``, the
+            mean norm of the sample's class from the centroid file. With
+            ``'class'`` a step needs no teacher.
 
-    Paper: https://arxiv.org/abs/2305.17007
+    Raises:
+        UserError: ``background`` or ``norm`` has another value.
+
+    Paper: https://arxiv.org/abs/2305.17007; ``norm='class'`` is ours.
     """
+
+    def __new__(
+        cls,
+        background: str = 'all',
+        loss_weight: float = 1.0,
+        norm: str = 'teacher',
+    ) -> 'NDLoss':
+        """Return the class that takes the fields which ``norm`` needs."""
+        by_class = norm == 'class' and cls is NDLoss
+        return super().__new__(_ClassNormND if by_class else cls)
+
+    def __init__(
+        self,
+        background: str = 'all',
+        loss_weight: float = 1.0,
+        norm: str = 'teacher',
+    ) -> None:
+        super().__init__(background, loss_weight)
+        self.norm = check_choice(self, 'norm', norm, NORMS)
 
     def forward(
         self,
@@ -128,6 +156,30 @@ class NDLoss(EmbeddingLoss):
         centroids, labels, keep = self.targets(centroids, labels, foreground)
         per_sample = nd_loss(student_embed, teacher_embed, centroids, labels)
         return self.mean(per_sample, keep)
+
+
+class _ClassNormND(NDLoss):
+    """``NDLoss(norm='class')``."""
+
+    def forward(
+        self,
+        student_embed: Tensor,
+        class_norms: Tensor,
+        centroids: Tensor,
+        labels: Tensor,
+        foreground: Tensor | None = None,
+    ) -> Tensor:
+        """Return the weighted loss of embeddings (N, D) as a scalar."""
+        norms = (
+            labels.to(class_norms.dtype) @ class_norms
+            if is_soft(labels)
+            else class_norms[labels]
+        )
+        # any embedding of this norm
+        stand_in = F.pad(norms[:, None], (0, student_embed.shape[1] - 1))
+        return super().forward(
+            student_embed, stand_in, centroids, labels, foreground
+        )
 
 
 @MODELS.register_module()

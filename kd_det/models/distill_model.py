@@ -94,7 +94,6 @@ class DistillModel(StandIn, BaseModel):
         }
         source = _source_of(student, specs) if parts else None
         listened = {who for who, _ in chosen.values()}
-        heard = [name for name in specs if name in listened]
         unheard = {*specs} - listened - {source}
         if unheard:
             first = min(unheard, key=str)
@@ -119,7 +118,16 @@ class DistillModel(StandIn, BaseModel):
                 name: build_part(f'distillers.{name}', cfg, Distiller)
                 for name, (_, cfg) in chosen.items()
             }
-        shown = {name: frozen[name].model for name in heard}
+        heard = [
+            name
+            for name in specs
+            if any(
+                built[key].needs_teacher
+                for key, (who, _) in chosen.items()
+                if who == name
+            )
+        ]
+        shown = {name: frozen[name].model for name in listened}
         check_colours(dict(student=network) | shown)
         super().__init__(
             PairPreprocessor(
@@ -132,7 +140,7 @@ class DistillModel(StandIn, BaseModel):
         # and checkpoints
         self.teachers = frozen
         self.listens_to = {name: who for name, (who, _) in chosen.items()}
-        self.heard = heard  # names of the teachers that are run
+        self.heard = heard  # names of the teachers that a step runs
         self.inheritance = inheritance or None  # until the first step
         self._checked = False  # whether gradients reach the student
         self.student = network  # from here on, attributes may be set on it
@@ -269,7 +277,7 @@ class DistillModel(StandIn, BaseModel):
         for name, distiller in self.distill.items():
             who = self.listens_to[name]
             knowledge = distiller.read(
-                records[name], seen[name], feats[who], data_samples
+                records[name], seen.get(name, {}), feats.get(who), data_samples
             )
             theirs = {k: v for k, v in knowledge.items() if _is_theirs(k)}
             self.teachers[who].check_finite(theirs, f'distillers.{name}')

@@ -137,6 +137,7 @@ def compute_bank(
             seed=seed,
             versions=package_versions(),
         ),
+        (norms[:, 0] / counts.clamp(min=1)).float().numpy(),
     )
     print_log(norm_table(bank, norms), 'current')
     return bank

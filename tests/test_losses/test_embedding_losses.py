@@ -30,6 +30,7 @@ def fields():
         student_logits=torch.randn(N, K, requires_grad=True),
         teacher_logits=torch.randn(N, K) * 3,
         centroids=torch.randn(K, D),
+        class_norms=torch.rand(K) * 4,
         labels=labels,
         foreground=labels < K - 1,
     )
@@ -54,6 +55,15 @@ def nd(f, keep):
     )
 
 
+def nd_by_class(f, keep):
+    rows = []
+    for s, label in zip(f['student_embed'][keep], f['labels'][keep]):
+        mean, norm = f['centroids'][label], f['class_norms'][label]
+        longer = s.norm() if s.norm() > norm else norm
+        rows.append(1 - s @ mean / mean.norm() / longer)
+    return torch.stack(rows)
+
+
 def norm(f, keep):
     return functional.norm_loss(
         f['student_embed'][keep], f['teacher_embed'][keep]
@@ -75,6 +85,7 @@ def fdr_infonce(f, keep):
 
 MODULES = [
     (NDLoss, {}, nd),
+    (NDLoss, dict(norm='class'), nd_by_class),
     (NormLoss, {}, norm),
     (FDRCosineLoss, {}, fdr_cosine),
     (FDRInfoNCELoss, dict(tau=0.3), fdr_infonce),
@@ -155,7 +166,7 @@ def test_no_row_counts(fields, loss, rows):
         keep = torch.zeros_like(keep)
     leaf = fields['student_embed'], fields['student_logits']
     fields = {
-        key: value if key == 'centroids' else value[keep]
+        key: value if key in ('centroids', 'class_norms') else value[keep]
         for key, value in fields.items()
     }
     value = run(loss, fields)

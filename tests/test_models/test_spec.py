@@ -136,7 +136,10 @@ def test_the_spec_itself_stays():
         ),
         (dict(cfg='mmdet::nope'), "package 'mmdet' has no such config"),
         (dict(cfg='mmdet::retinanet/x.py'), "'mmdet' has no such config"),
-        (dict(cfg='nopackage::x.py'), "package 'nopackage', which is not installed"),
+        (
+            dict(cfg='nopackage::x.py'),
+            "'nopackage', which is not installed",
+        ),
         (dict(cfg='nope.py'), "'nope.py' cannot be read: looked in '/"),
         (dict(cfg=''), "config '' cannot be read"),
     ],

@@ -58,7 +58,7 @@ def resized(model, shapes):
 
 
 def plain_loop(network, cfg, source):
-    """Means and counts by a loop over images and boxes, in float64."""
+    """Means, counts and mean norms by a loop over boxes, in float64."""
     init_default_scope('mmdet')
     dataset = DATASETS.build(
         dict(cfg.train_dataloader.dataset, pipeline=PIPELINE)
@@ -94,15 +94,20 @@ def plain_loop(network, cfg, source):
         np.mean(rows, axis=0) if rows else np.zeros(32)
         for rows in vectors.values()
     ]
-    return np.array(means), [len(rows) for rows in vectors.values()]
+    norms = [
+        np.mean([np.sqrt((row**2).sum()) for row in rows]) if rows else 0
+        for rows in vectors.values()
+    ]
+    return np.array(means), [len(rows) for rows in vectors.values()], norms
 
 
 @pytest.mark.parametrize('source', ['gt', 'proposals'])
 def test_against_a_plain_loop(distiller, cfg, source):
     bank = compute_bank(distiller, cfg, source)
-    means, counts = plain_loop(distiller.teacher.model, cfg, source)
+    means, counts, norms = plain_loop(distiller.teacher.model, cfg, source)
     assert bank.counts.tolist() == counts
     np.testing.assert_allclose(bank.centroids, means, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(bank.norms, norms, rtol=1e-6)
     assert (bank.counts[-1] > 0) == (source == 'proposals')
     assert bank.counts[:-1].min() > 0
     if source == 'gt':
@@ -183,7 +188,7 @@ def test_the_teachers_own_preprocessing(shapes, tmp_path):
     model = build(pair_cfg(save_teacher(spec, tmp_path / 't.pth')))
     cfg = resized({}, shapes)
     bank = compute_bank(model.distill['roi'], cfg)
-    means, _ = plain_loop(model.teacher.model, cfg, 'gt')
+    means, *_ = plain_loop(model.teacher.model, cfg, 'gt')
     np.testing.assert_allclose(bank.centroids, means, rtol=1e-6, atol=1e-6)
 
 

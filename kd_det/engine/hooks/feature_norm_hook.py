@@ -20,13 +20,14 @@ TOO_LONG = 1.5
 class FeatureNormHook(KnowledgeHook):
     """Log the quantities behind ND for each distiller that has embeddings.
 
-    ``<distiller>.student_norm``, ``.teacher_norm``: mean norms;
-    ``.norm_ratio``: the first divided by the second; ``.centroid_cosine``:
-    mean cosine of the student's embedding and the class mean of its label, if
-    there are class means; ``.embed_cka``: debiased linear CKA of the two
-    networks' embeddings, for four rows or more. All use the rows of one step
-    on rank 0, only foreground rows if there is a background class; a step
-    without rows logs nothing. The steps in between have no overhead.
+    ``<distiller>.student_norm``, ``.teacher_norm``: mean norms, the teacher's
+    of the classes with ``NDLoss(norm='class')``; ``.norm_ratio``: the first
+    divided by the second; ``.centroid_cosine``: mean cosine of the student's
+    embedding and the class mean of its label, if there are class means;
+    ``.embed_cka``: debiased linear CKA of the two networks' embeddings, for
+    four rows or more. All use the rows of one step on rank 0, only foreground
+    rows if there is a background class; a step without rows logs nothing. The
+    steps in between have no overhead.
 
     Warns once if a loss uses class means and the norm ratio exceeds 1.5: above
     the teacher's norm, such a loss no longer limits the student's.
@@ -107,12 +108,15 @@ def feature_norms(
     if 'teacher_embed' in knowledge:
         teacher = knowledge['teacher_embed'][keep].float()
         values['teacher_norm'] = teacher.norm(dim=1).mean()
-        values['norm_ratio'] = values['student_norm'] / values['teacher_norm']
         if len(student) >= 4:
             values['embed_cka'] = linear_cka(student, teacher, debiased=True)
     labels = knowledge.get('labels')
     # mixed labels have no class mean
     hard = labels is not None and not labels.is_floating_point()
+    if 'class_norms' in distiller.asked and hard:
+        values['teacher_norm'] = distiller.class_norms[labels[keep]].mean()
+    if 'teacher_norm' in values:
+        values['norm_ratio'] = values['student_norm'] / values['teacher_norm']
     if distiller.bank is not None and hard:
         means = distiller.centroids[labels[keep]]
         if means.shape == student.shape:
