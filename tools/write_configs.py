@@ -33,7 +33,7 @@ PARTS = dict(
     data='title head epochs teacher keys remark single pair',
     settings='backbone head teacher',
     networks='title base backbone head stages before mid_channels cfg ckpt '
-    'remark',
+    'keys remark',
 )
 TABLE_KEYS = 'configs title weights adaptor ours notes remarks unpublished'
 

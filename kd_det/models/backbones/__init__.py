@@ -9,6 +9,7 @@ from kd_det.models.backbones.cifar_shufflenet_v2 import CIFARShuffleNetV2
 from kd_det.models.backbones.cifar_vgg import CIFARVGG
 from kd_det.models.backbones.conv4 import Conv4
 from kd_det.models.backbones.googlenet import GoogLeNet
+from kd_det.models.backbones.micro_effnet import MicroEffNet
 from kd_det.models.backbones.mobilenet_v1 import MobileNetV1
 from kd_det.models.backbones.regnet_y import RegNetY16GF
 from kd_det.models.backbones.wrn import WRN
@@ -23,6 +24,7 @@ __all__ = [
     'CIFARVGG',
     'Conv4',
     'GoogLeNet',
+    'MicroEffNet',
     'MobileNetV1',
     'RegNetY16GF',
     'WRN',
