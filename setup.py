@@ -42,6 +42,7 @@ PRETRAINED = [
 ]
 
 ONNX = ['onnx>=1.16', 'onnxruntime>=1.18', 'onnxscript>=0.2']
+EVALUATION = ['faster-coco-eval>=1.8']
 
 setup(
     name='kd_det',
@@ -75,6 +76,7 @@ setup(
         'pretrained': PRETRAINED,
         'metric': ['pytorch-metric-learning>=2.8'],  # for TripletLoss
         'onnx': ONNX,
+        'evaluation': EVALUATION,  # for FasterCocoMetric
         'dev': [
             'pytest>=8',
             'pytest-xdist>=3.5',
@@ -86,6 +88,7 @@ setup(
             'pytorch-metric-learning>=2.8',
             'tensorboard>=2.15',
             *ONNX,
+            *EVALUATION,
             *PRETRAINED,
         ],
     },

@@ -8,6 +8,8 @@ name that ``add`` was given. A column of another metric has ``set`` and
 ``metric`` in place of the name: one of the scores, or what training or
 validation logged, such as accuracy_top-1. A table with ``gradients``, the
 name of a set, and ``rows`` shows the share of each loss in the gradient. A
+table with ``evaluation``, a heading -> the name of a file of
+tools/benchmark_evaluation.py in docs/results, compares evaluations. A
 table with ``costs`` and ``rows`` shows what `kd_det benchmark --json` wrote to
 docs/results/benchmarks.
 ``demo`` puts what a run of the demo wrote into docs/results, docs/images and
@@ -19,6 +21,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from statistics import median
 
 from kd_det.analysis.compare_runs import t_interval
 from kd_det.cli import run_tool
@@ -81,6 +84,8 @@ def pages(root: Path) -> dict[str, str]:
         write = gradients if 'gradients' in table else markdown
         if table.get('costs'):
             write = costs
+        if table.get('evaluation'):
+            write = evaluation
         body = f'\n{write(root, table)}\n\n'
         texts[page] = re.sub(
             marked, lambda m, body=body: m[1] + body + m[2], text, flags=re.S
@@ -158,6 +163,26 @@ def costs(root: Path, table: dict) -> str:
             'unknown'
             if step['memory_bytes'] is None
             else f'{step["memory_bytes"] / 2**20:.0f}',
+        )
+        lines.append(f'| {" | ".join(cells)} |')
+    return '\n'.join(lines)
+
+
+def evaluation(root: Path, table: dict) -> str:
+    """Return one table of what tools/benchmark_evaluation.py wrote."""
+    lines = ['| boxes | images | pycocotools, s | faster-coco-eval, s ']
+    lines[0] += '| ratio | mAP | difference |'
+    lines.append('| --- ' * 7 + '|')
+    for heading, name in table['evaluation'].items():
+        found = json.loads((root / RESULTS / f'{name}.json').read_text())
+        seconds = [f'{median(own):.2f}' for own in found['seconds'].values()]
+        cells = (
+            f'{heading}, {found["boxes"]:,}',
+            f'{found["images"]:,}',
+            *seconds,
+            _ratio(found['ratio']),
+            f'{100 * found["mAP"]:.1f}',
+            f'{found["largest_difference"]:.0e}',
         )
         lines.append(f'| {" | ".join(cells)} |')
     return '\n'.join(lines)

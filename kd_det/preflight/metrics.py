@@ -3,6 +3,7 @@
 import json
 import os.path as osp
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 from kd_det.config_data import leaf_datasets, parts_of
 from kd_det.datasets.run_data import Leaf, Split
@@ -10,6 +11,7 @@ from kd_det.errors import UserError
 from kd_det.files import sha256_of
 
 SEVERAL = 'MultiDatasetsEvaluator'
+FASTER = 'FasterCocoMetric'
 
 
 def check_metrics(split: Split) -> None:
@@ -20,8 +22,11 @@ def check_metrics(split: Split) -> None:
 
     Raises:
         UserError: A metric reads other annotations, or those of only one of
-            several data sets; or a data set has no metric.
+            several data sets; a data set has no metric; or a metric's package
+            is not installed.
     """
+    for metric in split.metrics:
+        _check_package(split, str(metric.get('type')))
     if not all(leaf.is_coco for leaf in split.leaves):
         return
     evaluator = split.evaluator
@@ -36,6 +41,16 @@ def check_metrics(split: Split) -> None:
             _check_of_all(split, path)
         elif path:
             _check_same(split, path, split.leaves[0])
+
+
+def _check_package(split: Split, kind: str) -> None:
+    """Raise now, and not after the first epoch, if a package is missing."""
+    if kind.endswith(FASTER) and find_spec('faster_coco_eval') is None:
+        raise UserError(
+            f'{split.name}_evaluator has type={kind!r}, which needs the '
+            'package faster-coco-eval; run pip install '
+            "'kd_det[evaluation]', or use CocoMetric."
+        )
 
 
 def _check_truth(split: Split, metric: dict) -> None:
