@@ -73,7 +73,9 @@ class CentroidBank:
             bank = cls._from_npz(path) if is_zip else cls._from_json(path)
             bank._check()
         except Exception as error:  # damaged files raise anything
-            reason = f'{type(error).__name__}: {error}'
+            # in one line, of which a damaged file's header may be a part
+            text = ' '.join(str(error).split())[:300]
+            reason = f'{type(error).__name__}: {text}'
             raise UserError(
                 f'Centroid file {str(path)!r} cannot be read ({reason}); '
                 'accepted are the .npz of `kd_det centroids` and the '

@@ -2,6 +2,7 @@
 
 import copy
 import os.path as osp
+import tempfile
 
 from mmengine.config import Config
 
@@ -18,6 +19,7 @@ from kd_det.config_data import (
 from kd_det.config_errors import CUSTOM_IMPORT, reason_of
 from kd_det.config_file import KNOWN, ConfigFile, advice
 from kd_det.errors import UserError
+from kd_det.files import FULL
 from kd_det.shipped import config_path
 
 coco_files.install()
@@ -196,6 +198,13 @@ def _read(path: str) -> ConfigFile:
     except UserError as error:  # a base kd_det::NAME that is not there
         raise UserError(f'Config {path!r}: {error}') from None
     except (Exception, SystemExit) as error:  # a config is a program
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise UserError(
+                f'No space left to read config {path!r}, of which MMEngine '
+                f'makes a copy in {tempfile.gettempdir()!r} '
+                f'({error.strerror}); free some space, raise the limit on '
+                'the size of files, or set TMPDIR to another folder.'
+            ) from None
         if CUSTOM_IMPORT in str(error):
             raise  # kd_det.preflight.explain explains it
         raise UserError(

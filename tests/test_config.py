@@ -1,5 +1,7 @@
 """A config's data_root and classes reach everything that needs them."""
 
+import resource
+
 import pytest
 from mmengine.config import Config
 from tiny import run_cfg, tiny_spec
@@ -263,3 +265,19 @@ def test_sizes_in_yaml_and_json(tmp_path, suffix):
     assert step.scales == [(64, 48), (80, 64)]
     assert found.val_dataloader.dataset.pipeline[1].scale == (64, 64)
     assert found.model.neck.in_channels == list(found.model.neck.in_channels)
+
+
+def test_no_room_for_the_copy_that_is_read(tmp_path):
+    """MMEngine copies a config before it executes it."""
+    path = tmp_path / 'a.py'
+    path.write_text("model = dict(type='X')")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5, before[1]))
+    try:
+        with pytest.raises(UserError) as caught:
+            load_config(str(path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    text = str(caught.value)
+    assert text.startswith('No space left to read config') and 'TMPDIR' in text
+    load_config(str(path))

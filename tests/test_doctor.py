@@ -49,7 +49,8 @@ def test_a_pair_of_detectors(shapes, teacher, tmp_path, capsys):
     scores = sections['Teacher']['teacher']['scores']
     assert len(scores) == 2  # at its own image size, and at that of the run
     assert all(0 <= score <= 1 for score in scores)
-    assert 'bbox_mAP' in sections['Teacher']['text'][1]
+    classes, score = sections['Teacher']['text'][1:3]
+    assert 'in the same order' in classes and 'bbox_mAP' in score
     loss = sections['Distillation']['roi.loss_kd']
     assert loss['type'] == 'KDLoss' and loss['share'] > 0
     assert (

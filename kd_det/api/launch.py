@@ -34,12 +34,14 @@ from kd_det.preflight.checkpoints import (
     resumable,
 )
 from kd_det.preflight.data import check_data
+from kd_det.preflight.data_report import DataReport
 from kd_det.preflight.frozen_layers import warn_of_frozen
 from kd_det.preflight.heads import check_heads
 from kd_det.preflight.labels import check_labels
 from kd_det.preflight.loops import check_loops
 from kd_det.preflight.parts import check_parts
 from kd_det.preflight.pretrained_weights import check_pretrained
+from kd_det.preflight.summary import summary
 
 
 def prepare_from(args: argparse.Namespace) -> Config:
@@ -235,8 +237,17 @@ def train(
         check_heads(runner)
         check_pretrained(runner)
         warn_of_frozen(runner)
+        summarise(runner, reports)
         runner.train()
     return runner
+
+
+def summarise(runner: Runner, reports: list[DataReport]) -> None:
+    """Log what a pair distils, before its first step."""
+    model = unwrap(runner.model)
+    if isinstance(model, DistillModel):
+        lines = '\n  '.join(['This run:', *summary(model, reports)])
+        runner.logger.info(lines)
 
 
 def record_connectors(runner: Runner) -> None:

@@ -10,13 +10,8 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
-from kd_det.distillers import (
-    DenseDistiller,
-    Distiller,
-    FeatureDistiller,
-    QueryDistiller,
-    RoIDistiller,
-)
+from kd_det.distillers import Distiller
+from kd_det.distillers.describe import describe
 from kd_det.distillers.factor import FACTORS
 from kd_det.distillers.levels import LARGE, PROBE
 from kd_det.distillers.wiring import build_losses
@@ -181,37 +176,6 @@ def _file_of(cfg: ConfigDict) -> str:
     if 'centroids' in asked:
         return 'centroids'
     return 'auto_encoder' if asked & {'teacher_factors', *FACTORS} else ''
-
-
-def describe(distiller: Distiller) -> str:
-    """Describe where a distiller reads both networks, student first.
-
-    Args:
-        distiller: Distiller bound to both networks.
-    """
-    text = ''
-    if isinstance(distiller, RoIDistiller):
-        ours, theirs = distiller.widths
-        text = f'the box head on the RoIs, {ours} and {theirs} wide'
-    elif isinstance(distiller, DenseDistiller):
-        strides = [distiller.ours.strides[i] for i, _ in distiller.levels]
-        kinds = dict.fromkeys((distiller.ours.kind, distiller.theirs.kind))
-        text = f'the {" and ".join(kinds)} at strides {few(strides)}'
-    elif isinstance(distiller, QueryDistiller):
-        ours, theirs = distiller.ours, distiller.theirs
-        kinds = few([*dict.fromkeys((ours.kind, theirs.kind))])
-        text = f'the queries of {kinds}, {ours.queries} and {theirs.queries}'
-    elif isinstance(distiller, FeatureDistiller):
-        ours, theirs = (
-            few([*dict.fromkeys(side)])
-            for side in distiller.channels('student_feats')
-        )
-        text = (
-            'the feature maps of the neck at strides '
-            f'{few(distiller.strides)}, {ours} and {theirs} channels'
-        )
-    through = {c['type'] for c in distiller.connectors.cfgs.values()}
-    return text + ''.join(f', through {kind}' for kind in sorted(through))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ The files are pickles, which can call any function by name. The few names that
 they need are replaced by safe stand-ins here; any other name is rejected.
 """
 
+import io
 import os.path as osp
 import pickle
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kd_det.errors import UserError
+from kd_det.errors import UserError, few
 
 PAGE = 'https://www.cs.toronto.edu/~kriz/cifar.html'
 SIDE = 32
@@ -157,7 +158,9 @@ def _read_batch(path: str, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
     table = read_pickle(path)
     rows, labels = table.get('data'), table.get(layout.label_key)
     if not isinstance(rows, np.ndarray) or not isinstance(labels, list):
-        entries = ', '.join(map(str, table)) or 'nothing'
+        # in one line, whatever a key is
+        names = [' '.join(str(key).split())[:40] for key in table]
+        entries = few(names) or 'nothing'
         raise UserError(
             f'CIFAR file {path!r} has {entries}; an array data and a list '
             f'{layout.label_key} are needed: {_FIX}.'
@@ -187,9 +190,9 @@ def read_pickle(path: str | Path) -> dict:
     """
     path = str(path)
     try:
-        with open(path, 'rb') as file:
-            # the official files were written by Python 2: strings are bytes
-            table = _Reader(file, encoding='bytes').load()
+        file = _Lines(Path(path).read_bytes())
+        # the official files were written by Python 2: strings are bytes
+        table = _Reader(file, encoding='bytes').load()
         table = {_text(key): _value(item) for key, item in table.items()}
     except _ForeignName as error:
         raise UserError(
@@ -217,7 +220,15 @@ class _ForeignName(pickle.UnpicklingError):
     pass
 
 
-class _Reader(pickle.Unpickler):
+class _Lines(io.BytesIO):
+    def readline(self) -> bytes:
+        line = super().readline()
+        if not line.endswith(b'\n'):
+            raise pickle.UnpicklingError('pickle data was truncated')
+        return line
+
+
+class _Reader(pickle._Unpickler):  # C's allocates what damaged numbers say
     def find_class(self, module: str, name: str):
         # NumPy 2 uses numpy._core
         full = f'{module}.{name}'.replace('numpy._core.', 'numpy.core.')

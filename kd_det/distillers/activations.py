@@ -45,7 +45,7 @@ def check_softmax(losses: list[str], side: str, head: nn.Module) -> None:
     Args:
         losses: Names of losses that take a softmax.
         side: ``'student'`` or ``'teacher'``.
-        head: Of a classifier.
+        head: Of a classifier, or a box head.
 
     Raises:
         UserError: The head's predictions are sigmoids of its logits.
@@ -84,20 +84,23 @@ def _told(losses: list[str], side: str, head: nn.Module) -> str:
 
 
 def _predicts_sigmoids(head: nn.Module) -> bool:
-    """Ask a head of MMPretrain for its scores of made-up logits."""
-    predict = getattr(head, '_get_predictions', None)
-    if predict is None:
-        return False
+    """Ask a head for its scores of made-up logits."""
+    predict = getattr(head, '_get_predictions', None)  # MMPretrain's
     logits = torch.tensor([[2.0, -1.0]])
     try:
-        scores = predict(logits, None)[0].pred_score
+        if predict is not None:
+            scores = predict(logits, None)[0].pred_score
+        elif getattr(head, 'custom_activation', False):  # MMDetection's
+            scores = head.loss_cls.get_activation(logits)[0]
+        else:
+            return False
     except Exception:  # it wants something else: nothing is known of it
         return False
     return scores.shape == (2,) and torch.allclose(scores, logits[0].sigmoid())
 
 
 def _trains_sigmoids(head: nn.Module) -> bool:
-    loss = getattr(head, 'loss_module', None)
+    loss = getattr(head, 'loss_module', getattr(head, 'loss_cls', None))
     return isinstance(loss, nn.Module) and any(
         getattr(part, 'use_sigmoid', False)
         or isinstance(part, nn.BCEWithLogitsLoss)

@@ -7,6 +7,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from kd_det.checks import check_choice, check_count, check_scales
+from kd_det.distillers.activations import check_softmax, of_softmax
 from kd_det.distillers.base import CROSSED, Distiller
 from kd_det.distillers.box_heads import (
     EXTRACTOR,
@@ -195,6 +196,9 @@ class RoIDistiller(Distiller):
             check_context(
                 student.roi_head, "Cells are asked for: the student's"
             )
+        asked = of_softmax(self.losses, self.wiring)
+        check_softmax(asked, 'student', own)
+        check_softmax(asked, 'teacher', other)
         self.num_rows = rows_of(own)
         self.check_counts(self.num_rows - 1, rows_of(other) - 1)
         self._check_columns(student, teacher)

@@ -5,7 +5,6 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.model import BaseDataPreprocessor
 
-from kd_det.api.methods import describe
 from kd_det.config import set_seed
 from kd_det.datasets.chosen import classes_of
 from kd_det.doctor.contact_sheet import draw_sheet, swaps
@@ -19,6 +18,7 @@ from kd_det.precompute.short_run import MADE_FIRST, short_run
 from kd_det.preflight.data import check_data
 from kd_det.preflight.data_report import DataReport
 from kd_det.preflight.loops import check_loops
+from kd_det.preflight.summary import known_classes, loaded, place
 
 KEPT = (*MADE_FIRST, 'TeacherCheckHook', 'StepTimeHook', 'LossScheduleHook')
 USUAL = 2.0  # gradient share above which a loss dominates the task
@@ -129,7 +129,9 @@ def _teachers(steps: FirstSteps) -> Section:
     section = Section('Teacher')
     for name, teacher in steps.model.teachers.items():
         scores = steps.scores.get(teacher.ckpt, [])
-        section.lines.append(f'{name}: {teacher.ckpt}')
+        section.lines.append(loaded(name, teacher))
+        known = known_classes(teacher, steps.model.classes)
+        section.lines.append(f'  {known}')
         section.lines += [f'  {score.text}' for score in scores]
         claim = claimed_score(teacher.source)
         section.lines += [f'  its metafile claims {claim}'] * bool(claim)
@@ -162,7 +164,7 @@ def _distillation(steps: FirstSteps) -> Section:
     model = steps.model
     rows = [('loss', 'of', 'weight', 'value', 'share', 'cosine')]
     for name, distiller in model.distill.items():
-        section.lines.append(f'{name}: {describe(distiller)}')
+        section.lines.append(place(name, distiller))
         for field, connector in distiller.connectors.items():
             section.lines.append(f'  {field}: {type(connector).__name__}')
         section.lines += [

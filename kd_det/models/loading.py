@@ -84,7 +84,11 @@ def load_exactly(
     state = type(own)({**counters, **best.state})
     state._metadata = getattr(own, '_metadata', {})
     model.load_state_dict(state, strict=True)
-    _tell(best, path, side, keys)
+    how = how_read(best, keys)
+    if how:
+        print_log(
+            f'The weights of the {side}, from {path!r}, are {how}.', 'current'
+        )
     for left, count in averages_left(own, file, found).items():
         print_log(
             f'Checkpoint {path!r} has averaged weights under {left[:-1]!r} '
@@ -96,8 +100,13 @@ def load_exactly(
     return best
 
 
-def _tell(reading: Reading, path: str, side: str, keys: str | None) -> None:
-    """Log which entry of a file was loaded, unless that is obvious."""
+def how_read(reading: Reading, keys: str | None) -> str:
+    """Say which entry of a file was loaded, or '' if that is obvious.
+
+    Args:
+        reading: How the file was read.
+        keys: The key mapping that the user asks for, if any.
+    """
     said = []
     if reading.entry not in PLAIN:
         said.append(f'those under {reading.entry.removesuffix(".")!r}')
@@ -108,12 +117,7 @@ def _tell(reading: Reading, path: str, side: str, keys: str | None) -> None:
         said.append(f'renamed with keys={reading.keys!r}')
     if reading.changed:
         said.append(f'converted by the network ({few(reading.changed, 3)})')
-    if said:
-        print_log(
-            f'The weights of the {side}, from {path!r}, are '
-            f'{", ".join(said)}.',
-            'current',
-        )
+    return ', '.join(said)
 
 
 def _misfit(

@@ -21,7 +21,7 @@ from kd_det.errors import UserError, few
 from kd_det.files import sha256_of
 from kd_det.models.class_count import class_count
 from kd_det.models.finite_watch import FiniteWatch
-from kd_det.models.loading import load_exactly, stored_classes
+from kd_det.models.loading import how_read, load_exactly, stored_classes
 from kd_det.models.rewriting import (
     REWRITINGS,
     SLOW,
@@ -69,6 +69,7 @@ class FrozenTeacher(nn.Module):
         model: The network.
         cfg: The whole config it comes from, with its pipelines.
         source: Name of that config, or ''.
+        how: How its checkpoint was read, or '' if that is obvious.
         classes: Its class names in label order, or () if unknown.
         sha256: SHA-256 of the checkpoint file.
         names: Names of all its weights and buffers.
@@ -129,6 +130,7 @@ class FrozenTeacher(nn.Module):
             self.model, checkpoint, ckpt, keys=keys, entry=entry
         )
         self.ckpt = ckpt
+        self.how = how_read(reading, keys)
         if not named:
             self.check_names()
         self._watch = FiniteWatch()

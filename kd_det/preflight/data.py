@@ -12,7 +12,7 @@ from kd_det.preflight.classification_data import check_classification
 from kd_det.preflight.data_report import DataReport, tell_shared
 from kd_det.preflight.detection_data import check_coco
 from kd_det.preflight.metrics import check_metrics
-from kd_det.preflight.read_data import check_read, reads_itself
+from kd_det.preflight.read_data import check_read, reads_itself, unchecked
 
 
 def check_data(
@@ -46,8 +46,10 @@ def check_data(
             _check_class_file(leaf)
             if leaf.is_classification:
                 reports.append(check_classification(leaf.cfg, split.name))
-            if reads_itself(leaf.kind):
+            elif reads_itself(leaf.kind):
                 reports.append(check_read(leaf.cfg, leaf.classes, split.name))
+            elif not leaf.reads_as_coco:
+                reports.append(unchecked(leaf.kind, leaf.file, split.name))
             trained = split.name == 'train'
             key = leaf.file, leaf.classes
             place = (*key, _images(leaf), trained)

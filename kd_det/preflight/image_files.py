@@ -10,7 +10,7 @@ import mmcv
 import numpy as np
 from PIL import Image
 
-from kd_det.errors import UserError
+from kd_det.errors import UserError, counted
 from kd_det.preflight.box_table import BoxTable
 from kd_det.preflight.boxes import SLACK, overhang
 from kd_det.preflight.data_report import DataReport
@@ -46,6 +46,7 @@ def check_images(table: BoxTable, leaf: dict, report: DataReport) -> None:
         return
     check_there(folder, table.files, table.path, table.elsewhere)
     report.images = {osp.join(folder, file) for file in table.files}
+    _tell_outside(folder, table.files, report)
     loader = loader_of(leaf.get('pipeline'))
     if loader is None:
         return
@@ -56,6 +57,23 @@ def check_images(table: BoxTable, leaf: dict, report: DataReport) -> None:
     )
     report.facts['images looked at'] = count
     report.warnings += warnings
+
+
+def _tell_outside(folder: str, names: list[str], report: DataReport) -> None:
+    """Warn of images that a file names in other folders."""
+    if not folder:
+        return
+    odd = [
+        name
+        for name in names
+        if osp.isabs(name) or ('..' in name and '..' in name.split('/'))
+    ]
+    if odd:
+        report.warnings.append(
+            f'{counted(len(odd), "image is", "images are")} not in its '
+            f'folder {folder!r}, the first {odd[0]!r}; name images by their '
+            'path below it, unless you trust who wrote the file.'
+        )
 
 
 def check_readable(folder: str, names: list[str]) -> int:

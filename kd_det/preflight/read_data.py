@@ -1,6 +1,7 @@
 """Check detection data sets in other formats than COCO.
 
-These are VOC's XML, and whatever a user's own class reads.
+These are VOC's XML, Open Images, CrowdHuman, and whatever a user's own class
+reads.
 """
 
 import json
@@ -18,6 +19,9 @@ from kd_det.preflight.box_table import BoxTable
 from kd_det.preflight.data_report import DataReport
 from kd_det.preflight.image_files import check_images
 from kd_det.preflight.used_boxes import check_used
+
+# MMDetection's classes that give boxes in pixels once they have read them
+READ = {'CrowdHumanDataset', 'OpenImagesDataset', 'XMLDataset'}
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,7 @@ class ReadTable(BoxTable):
 def reads_itself(kind: type) -> bool:
     """Return whether this module can check a data set class.
 
-    It cannot check those of MMDetection other than XML: some download, and
-    some scale their boxes later.
+    Not the others of MMDetection, some of which download.
 
     Args:
         kind: The class.
@@ -55,7 +58,26 @@ def reads_itself(kind: type) -> bool:
         return not reads_as_coco(kind)
     names = [base.__name__ for base in kind.mro()]
     own = not kind.__module__.startswith(('mmdet.', 'mmpretrain.', 'kd_det.'))
-    return 'XMLDataset' in names or ('BaseDetDataset' in names and own)
+    return not READ.isdisjoint(names) or ('BaseDetDataset' in names and own)
+
+
+def unchecked(kind: type, source: str, split: str) -> DataReport | None:
+    """Return a report that warns of boxes that nobody checks, if it has any.
+
+    Args:
+        kind: A data set class.
+        source: Its annotation file.
+        split: Which loader reads it.
+    """
+    if 'BaseDetDataset' not in [base.__name__ for base in kind.mro()]:
+        return None
+    report = DataReport(split, source)
+    report.warnings.append(
+        f'the annotations of {kind.__name__} are not checked; look at the '
+        'contact sheet of `kd_det doctor CONFIG`, or convert them to COCO '
+        'json.'
+    )
+    return report
 
 
 def check_read(leaf: dict, classes: tuple[str, ...], split: str) -> DataReport:
@@ -92,14 +114,21 @@ def check_read(leaf: dict, classes: tuple[str, ...], split: str) -> DataReport:
             f'(filter_cfg={leaf.get("filter_cfg")}); give a file with at '
             'least one that passes the filter.'
         )
+    read = tuple(dataset.metainfo.get('classes') or ())
+    if classes and read != classes:  # Open Images takes those of a file
+        raise UserError(
+            f'{type(dataset).__name__} gives the labels 0, 1, … to '
+            f'({few(read)}), but the classes are ({few(classes)}); write '
+            f'the former as classes.'
+        )
     report = DataReport(split, path, {'images': len(infos)})
     if not _have_boxes(infos):  # but segments, texts or tracks
         return report
     table, labels = _table(infos, path)
     check_images(table, dict(leaf, data_root='', data_prefix={}), report)
-    _check_names(infos, labels, classes, path, split)
+    _check_names(infos, labels, read, path, split)
     _check_order(dataset, classes)
-    check_used(table, labels, {}, classes, dict(leaf, test_mode=True), report)
+    check_used(table, labels, {}, read, dict(leaf, test_mode=True), report)
     return report
 
 

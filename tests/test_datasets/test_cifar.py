@@ -202,6 +202,13 @@ def test_damaged_files(tmp_path):
             refused(path, f"'.*file' of {length} bytes is not a CIFAR file")
 
 
+def test_a_damaged_number_takes_no_memory(tmp_path):
+    """Place 2**31 - 1 of the memo; Python's reader in C has all before it."""
+    path = tmp_path / 'file'
+    path.write_bytes(b'\x80\x02}r\xff\xff\xff\x7f.')
+    assert read_pickle(path) == {}
+
+
 @pytest.mark.parametrize('content', [[1, 2], 'text', None, 3, {(1, 2), (3,)}])
 def test_other_contents(tmp_path, content):
     (tmp_path / 'file').write_bytes(pickle.dumps(content, 3))
@@ -216,6 +223,7 @@ ROWS = np.zeros((2, 3072), np.uint8)
     [
         ({}, 'has nothing; an array data and a list labels are needed'),
         (dict(data=ROWS), 'has data; an array'),
+        ({'a\nb': 1}, 'has a b; an array'),
         (dict(labels=[1, 2]), 'has labels; an array'),
         (dict(data=[1], labels=[1]), 'has data, labels; an array'),
         (dict(data=ROWS, labels=(1, 2)), 'a list labels'),

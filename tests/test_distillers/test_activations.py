@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from mmdet.models.losses import CrossEntropyLoss
 from mmengine.registry import init_default_scope
 from mmpretrain.structures import DataSample
+from tiny import pair_cfg, tiny_spec
 
 from kd_det.distillers.activations import check_softmax
 from kd_det.errors import UserError
@@ -124,6 +126,40 @@ def test_a_dense_head_is_told(kind, told, tmp_path, said):
     MODELS.build(cfg)
     lines = [line for line in said if 'a sigmoid for each class' in line]
     assert bool(lines) == told
+
+
+@MODELS.register_module(name='EachClassOfTests', force=True)
+class EachClass(CrossEntropyLoss):
+    """Scores as in some heads for long tails: a sigmoid for each class."""
+
+    custom_activation = True
+
+    def get_activation(self, logits):
+        return logits.sigmoid()
+
+
+def boxes(folder, side: str, loss: dict, kind: str = 'KDLoss'):
+    """A pair of two-stage detectors, one of whose box heads has a loss."""
+    init_default_scope('mmdet')
+    specs = {key: tiny_spec() for key in ('student', 'teacher')}
+    head = specs[side]['roi_head']['bbox_head']
+    head['loss_cls'] = dict(loss, _delete_=True)
+    teacher = save_teacher(specs['teacher'], folder / 'teacher.pth')
+    losses = dict(loss_kd=dict(type=kind))
+    return MODELS.build(pair_cfg(teacher, losses, student=specs['student']))
+
+
+@pytest.mark.parametrize('side', ['student', 'teacher'])
+def test_a_box_head_of_sigmoids(side, tmp_path, said):
+    """MMDetection's predictions take a softmax, unless the loss says so."""
+    binary = dict(type='mmdet.CrossEntropyLoss', use_sigmoid=True)
+    boxes(tmp_path, side, binary)
+    (line,) = [line for line in said if 'a sigmoid for each class' in line]
+    assert f"WARNING loss_kd: the {side}'s Shared2FCBBoxHead is" in line
+    own = dict(type='kd_det.EachClassOfTests')
+    with pytest.raises(UserError, match=f"the {side}'s .* predicts a sigmoid"):
+        boxes(tmp_path, side, own)
+    boxes(tmp_path, side, own, 'SigmoidKDLoss')
 
 
 def test_heads_that_say_nothing_are_left_alone(said):

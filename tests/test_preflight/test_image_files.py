@@ -133,6 +133,19 @@ def test_images_are_looked_for_in_their_folders(check, own_images):
     check(only_train)
 
 
+@pytest.mark.parametrize('way', ['../train/{}', '{folder}/{}'])
+def test_names_that_lead_out_of_the_folder(check, own_images, way):
+    """The images are read; that they may not be meant is told."""
+
+    def change(table):
+        image = table['images'][0]
+        image['file_name'] = way.format(image['file_name'], folder=own_images)
+
+    [report] = check(change)
+    (told,) = [w for w in report.warnings if 'not in its folder' in w]
+    assert told.startswith('1 image is not in') and 'below it' in told
+
+
 @pytest.mark.parametrize(
     'change, hint',
     [

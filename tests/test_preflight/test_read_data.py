@@ -1,5 +1,7 @@
 """VOC's XML files, and what a user's own class reads."""
 
+import json
+import pickle
 import re
 import shutil
 
@@ -225,3 +227,97 @@ def test_a_class_of_the_user_without_plain_boxes(shapes):
     """Rotated boxes, say; they are not MMDetection's."""
     [report] = check_own(shapes, [[3, 4, 20, 9, 0.5]])
     assert report.facts == {'images': 2}
+
+
+BOMB = (
+    '<!DOCTYPE a [<!ENTITY x0 "{}">{}]><annotation>&x9;</annotation>'.format(
+        'x' * 99,
+        ''.join(f'<!ENTITY x{n + 1} "{f"&x{n};" * 20}">' for n in range(9)),
+    )
+)
+FOREIGN = (
+    '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation>'
+    '<size><width>64</width><height>64</height></size><object><name>&x;'
+    '</name></object></annotation>'
+)
+
+
+@pytest.mark.parametrize(
+    ('text', 'reason'),
+    [(BOMB, 'amplification'), (FOREIGN, 'undefined entity')],
+)
+def test_entities_are_no_trap(voc, text, reason):
+    """Billions of characters from a kilobyte; a file of the machine."""
+    (voc / 'Annotations/000001.xml').write_text(text)
+    found = refused(voc)
+    assert reason in found and '000001.xml' in found
+
+
+def loaded(leaf):
+    init_default_scope('mmdet')
+    return check_data(loader_cfg(leaf), ('train',))
+
+
+def crowd(made, box):
+    """CrowdHuman: a line of JSON per image, boxes [left, top, w, h]."""
+    boxes = [dict(tag='person', fbox=box, hbox=box, vbox=box)] * 4
+    lines = [
+        json.dumps(dict(ID=path.stem, gtboxes=boxes))
+        for path in sorted((made / 'JPEGImages').iterdir())
+    ]
+    (made / 'train.odgt').write_text('\n'.join(lines))
+    return dict(
+        type='mmdet.CrowdHumanDataset',
+        data_root=str(made),
+        ann_file='train.odgt',
+        data_prefix=dict(img='JPEGImages/'),
+        pipeline=[dict(type='LoadImageFromFile')],
+    )
+
+
+def test_crowdhuman(voc):
+    [report] = loaded(crowd(voc, [1, 2, 20, 30]))
+    assert report.facts['objects used'] == 12 * 4
+    with pytest.raises(UserError, match='extend beyond their images'):
+        loaded(crowd(voc, [30, 40, 50, 60]))
+
+
+def open_images(made, boxes, **changes):
+    """Open Images: fractions of the image in a table, sizes in a pickle."""
+    (made / 'names.csv').write_text('/m/a,cat\n/m/b,dog\n')
+    (made / 'tree.json').write_text('{}')
+    paths = sorted((made / 'JPEGImages').iterdir())
+    metas = [dict(filename=p.name, ori_shape=(64, 64, 3)) for p in paths]
+    (made / 'metas.pkl').write_bytes(pickle.dumps(metas))
+    rows = [
+        f'{path.stem},x,/m/{"ab"[n % 2]},1,{boxes},0,0,0,0,0'
+        for n, path in enumerate(paths)
+        for _ in range(2)
+    ]
+    (made / 'train.csv').write_text('\n'.join(['head', *rows]))
+    return dict(
+        type='mmdet.OpenImagesDataset',
+        data_root=str(made),
+        ann_file='train.csv',
+        label_file='names.csv',
+        hierarchy_file='tree.json',
+        meta_file='metas.pkl',
+        data_prefix=dict(img='JPEGImages/'),
+        pipeline=[dict(type='LoadImageFromFile')],
+        **changes,
+    )
+
+
+def test_open_images(voc):
+    [report] = loaded(open_images(voc, '0.1,0.9,0.2,0.8'))
+    assert report.facts['objects used'] == 24
+    with pytest.raises(UserError, match='extend beyond their images'):
+        loaded(open_images(voc, '1,50,2,60'))  # pixels in place of fractions
+    swapped = dict(metainfo=dict(classes=('dog', 'cat')))
+    with pytest.raises(UserError, match=r'gives the labels .* \(cat, dog\)'):
+        loaded(open_images(voc, '0.1,0.9,0.2,0.8', **swapped))
+
+
+def test_what_is_not_checked_is_told(tmp_path):
+    [report] = loaded(dict(type='mmdet.ODVGDataset', ann_file='a.jsonl'))
+    assert 'of ODVGDataset are not checked' in report.warnings[0]

@@ -5,6 +5,7 @@ import sys
 import time
 import traceback
 from collections import Counter
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -13,8 +14,9 @@ import atheris
 
 with atheris.instrument_imports(include=['kd_det', 'safetensors']):
     from fuzzing.mutations import changed
-    from fuzzing.readers import outcome, prepare
+    from fuzzing.readers import READERS, outcome, prepare
     from fuzzing.seeds import WORDS, seeds
+    from kd_det.errors import UserError
 
 # Modules of large packages whose branches guide the search, too.
 TRACED = (
@@ -46,9 +48,16 @@ class Session:
         self.findings: dict[str, str] = {}
         self.slowest = 0.0
         self.began = self.written = time.monotonic()
-        folder = Path('files')
+        folder = Path('files').resolve()
         folder.mkdir()
         self.path = prepare(folder, reader)
+
+    def import_all(self) -> None:
+        """Read what is right, so that all is imported, and traced."""
+        for content in seeds(self.reader):
+            self.path.write_bytes(content)
+            with suppress(UserError):  # one is to be refused
+                READERS[self.reader][1](self.path)
 
     def try_input(self, data: bytes) -> None:
         """Let the reader read some bytes."""
@@ -118,8 +127,7 @@ def main() -> None:
     ]
     Path('words').write_text(''.join(f'"{word}"\n' for word in words))
     with atheris.instrument_imports(include=['kd_det', 'safetensors']):
-        for content in seeds(reader):
-            session.try_input(content)
+        session.import_all()
     for name in TRACED:
         if name in sys.modules:
             trace(sys.modules[name])
