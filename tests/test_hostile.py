@@ -87,6 +87,11 @@ def bank(means: bytes) -> bytes:
     return zipped(entries)
 
 
+def long_name(archive: bytes) -> bytes:
+    """An archive whose first entry says that its name is 5,000 bytes."""
+    return archive[:26] + struct.pack('<H', 5000) + archive[28:]
+
+
 def coco(**changes) -> bytes:
     """A COCO json, entries of its image and annotation changed as text."""
     image = dict(id=1, file_name='"a.png"', width=9, height=9)
@@ -149,6 +154,7 @@ BANKS = {
     'nested header': bank(npy(b'(' * 5000)),
     'absurd shape': bank(npy(HUGE)),
     'no array': bank(b'hello'),
+    'long name': long_name(bank(b'a' * 9999)),
     'nested json': b'{"0":' * 99999,
     'huge number': b'{"0":[1' + b'0' * 6000 + b']}',
     'utf-16': '{"0":[1]}'.encode('utf-16'),

@@ -211,14 +211,6 @@ def test_only_the_splits_that_will_be_read(shapes):
     check_data(cfg)
 
 
-def test_other_data_sets_are_not_read(shapes):
-    cfg = run_cfg({}, shapes, '')
-    cfg.train_dataloader.dataset = dict(
-        type='OpenImagesDataset', ann_file='nope'
-    )
-    check_data(cfg, ('train',))
-
-
 def test_every_file_of_several(check, shapes, tmp_path):
     leaf = run_cfg({}, shapes, '').train_dataloader.dataset
     bad = dict(leaf, ann_file='second.json')
