@@ -126,8 +126,9 @@ def _teacher(before: Config, path: str, cfg: Config) -> ConfigDict:
         spec.pop(key, None)
     if 'cfg' not in spec:  # resolved in the scope of the pair otherwise
         spec.setdefault('_scope_', before.get('default_scope', 'mmdet'))
-    switches = {k: v for k, v in cfg.model.teacher.items() if k in REWRITINGS}
-    spec.update(switches, ckpt=path)
+    kept = ('exact', *REWRITINGS)
+    own = {k: v for k, v in cfg.model.teacher.items() if k in kept}
+    spec.update(own, ckpt=path)
     return spec
 
 

@@ -24,23 +24,26 @@ class QueryDistiller(Distiller):
 
     The predictions of the student's queries are matched with those of the
     teacher's, image by image, by the Hungarian algorithm; the cost is the
-    loss of a pair, see :func:`query_costs`. The networks may have different
-    numbers of queries and decoder layers: each layer of the student is
-    matched with the teacher's at the same relative depth, the last with the
-    last. Queries for denoising are left out.
+    loss of a pair, see :func:`query_costs`, times its weight. The networks
+    may have different numbers of queries and decoder layers: each layer of the
+    student is matched with the teacher's at the same relative depth, the last
+    with the last. Queries for denoising are left out.
 
     Fields with one row per matched query of all layers and images:
     ``…_query_logits``, the logits of the class scores (for DETR's softmax:
-    of each class against all others), and ``…_query_boxes``: centre, width
-    and height, relative to the image.
+    of each class against all others), ``…_query_boxes``: centre, width and
+    height, relative to the image, and ``query_weights``: the teacher's
+    largest class score to the power of ``focus``.
 
     Args:
         losses: Name (``loss_…``) -> config of a ``DistillLoss``.
         costs: Weights of class, L1 and GIoU in the matching.
+        focus: Exponent of the weights, 0 or above: the larger, the less do
+            the many queries count that are not sure of an object.
 
     Raises:
-        UserError: ``costs`` are not three numbers of at least 0; at the
-            build: a head has no queries or cannot be read.
+        UserError: ``costs`` are not three numbers of at least 0, or ``focus``
+            is below 0; at the build: a head has no queries or cannot be read.
 
     Paper: https://arxiv.org/abs/2211.10156
     """
@@ -50,12 +53,16 @@ class QueryDistiller(Distiller):
         'teacher_query_logits',
         'student_query_boxes',
         'teacher_query_boxes',
+        'query_weights',
     )
     points = dict(outputs=HEAD, targets=f'{HEAD}.loss_cls:input')
     teacher_points = dict(outputs=HEAD)
 
     def __init__(
-        self, losses: dict, costs: tuple[float, float, float] = (1, 5, 2)
+        self,
+        losses: dict,
+        costs: tuple[float, float, float] = (1, 5, 2),
+        focus: float = 1.0,
     ) -> None:
         super().__init__(losses)
         if not (isinstance(costs, (tuple, list)) and len(costs) == 3):
@@ -66,6 +73,7 @@ class QueryDistiller(Distiller):
         for cost in costs:
             check_not_negative(self, 'costs', cost)
         self.costs = tuple(costs)
+        self.focus = check_not_negative(self, 'focus', focus)
         self._ordered = False  # whether the student's queries were compared
 
     def bind(self, name: str, student: nn.Module, teacher: nn.Module) -> None:
@@ -90,8 +98,9 @@ class QueryDistiller(Distiller):
         other = self._predictions(
             [part[self.layers] for part in outputs], self.theirs, 'teacher'
         )
-        rows = match_queries(mine, other, self.costs)
-        knowledge = {}
+        weights = other[0].sigmoid().amax(2) ** self.focus
+        rows = match_queries(mine, other, weights, self.costs)
+        knowledge = dict(query_weights=weights.gather(1, rows[1]).flatten())
         sides = ('student', 'teacher')
         for side, parts, own in zip(sides, (mine, other), rows):
             for field, part in zip(('logits', 'boxes'), parts):

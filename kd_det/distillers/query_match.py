@@ -10,17 +10,19 @@ from kd_det.functional import query_costs
 def match_queries(
     student: tuple[Tensor, Tensor],
     teacher: tuple[Tensor, Tensor],
-    weights: tuple[float, float, float],
+    weights: Tensor,
+    costs: tuple[float, float, float],
 ) -> tuple[Tensor, Tensor]:
     """Assign queries image by image, each to at most one, at the least cost.
 
-    If the teacher has more queries than the student, its most confident ones
-    are used.
+    The cost of a pair counts as much as its teacher's query. If the teacher
+    has more queries than the student, its most confident ones are used.
 
     Args:
         student: Logits of scores (B, P, K) and boxes (B, P, 4).
         teacher: Logits of scores (B, Q, K) and boxes (B, Q, 4).
-        weights: Weights of the class, L1 and GIoU cost, see
+        weights: Weight of each of the teacher's queries, (B, Q).
+        costs: Weights of the class, L1 and GIoU cost, see
             :func:`query_costs`.
 
     Returns:
@@ -31,12 +33,13 @@ def match_queries(
         logits, boxes = teacher
         count = min(student[0].shape[1], logits.shape[1])
         theirs = logits.amax(2).topk(count, dim=1).indices
-        costs = [
-            query_costs(*ours, own[rows], at[rows], *weights)
+        found = [
+            query_costs(*ours, own[rows], at[rows], *costs)
             for *ours, own, at, rows in zip(*student, logits, boxes, theirs)
         ]
         # a NaN must get as far as the loss, where it is noticed
-        table = torch.stack(costs).nan_to_num()
+        table = torch.stack(found) * weights.gather(1, theirs)[:, None]
+        table = table.nan_to_num()
         device = table.device
         ours = [
             torch.from_numpy(linear_sum_assignment(image.T)[1])

@@ -25,14 +25,10 @@ def query_costs(
     r"""Cost of assigning each of the student's queries to each teacher's.
 
     .. math::
-        C_{ij} = w_j \Bigl( \lambda_c \sum_k \mathrm{KL} \bigl(
+        C_{ij} = \lambda_c \sum_k \mathrm{KL} \bigl(
             \mathrm{Bern}(p^t_{jk}) \,\|\, \mathrm{Bern}(p^s_{ik}) \bigr)
             + \lambda_1 \| b^s_i - b^t_j \|_1
-            + \lambda_g (1 - \mathrm{GIoU}(b^s_i, b^t_j)) \Bigr),
-        \qquad w_j = \max_k p^t_{jk}
-
-    With the weights of the losses, the cheapest assignment is the one with
-    the least loss.
+            + \lambda_g (1 - \mathrm{GIoU}(b^s_i, b^t_j))
 
     Args:
         student_logits: Logits of the class scores, :math:`p = \sigma(z)`,
@@ -51,8 +47,7 @@ def query_costs(
     Raises:
         ValueError: If shapes do not fit together, or a weight is not finite.
 
-    Paper: the matching is that of https://arxiv.org/abs/2211.10156, the
-    weight :math:`w` that of https://arxiv.org/abs/2211.08071
+    Paper: https://arxiv.org/abs/2211.10156
     """
     check_shapes(
         student_logits=(student_logits, 'P K'),
@@ -74,7 +69,7 @@ def query_costs(
     distance = (ours - theirs).abs().sum(2)
     overlap = giou(_corners(ours), _corners(theirs))
     costs = class_weight * (own - shared) + l1_weight * distance
-    return (costs + giou_weight * (1 - overlap)) * p.amax(1)
+    return costs + giou_weight * (1 - overlap)
 
 
 @float32_math

@@ -94,6 +94,7 @@ def inputs() -> dict:
         teacher_boxes=normal(ROWS, 4),
         **pair('query_logits', lambda: normal(ROWS, CLASSES)),
         **pair('query_boxes', lambda: normal(ROWS, 4)),
+        query_weights=normal(ROWS).sigmoid(),
         factor=normal(3, WIDTH, 6, 10),
         feature_map=normal(3, WIDTH, 6, 10),
         embeddings=normal(ROWS, WIDTH),

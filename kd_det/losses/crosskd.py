@@ -6,7 +6,7 @@ from kd_det.checks import check_not_negative, check_positive
 from kd_det.errors import UserError
 from kd_det.functional import crosskd_box_loss, crosskd_class_loss, ld_loss
 from kd_det.losses.base import DistillLoss
-from kd_det.losses.confident import ConfidentLoss
+from kd_det.losses.confident import ConfidentLoss, confidence
 from kd_det.losses.dense_kd import per_object
 from kd_det.registry import MODELS
 
@@ -87,7 +87,8 @@ class CrossKDBoxLoss(ConfidentLoss):
         ``dense_mask`` (M,) marks the locations inside an image.
         """
         per_box = crosskd_box_loss(cross_dense_boxes, teacher_dense_boxes)
-        return self.confident_mean(per_box, teacher_dense_logits, dense_mask)
+        weight = confidence(teacher_dense_logits)
+        return self.confident_mean(per_box, weight, dense_mask)
 
 
 @MODELS.register_module()
@@ -127,4 +128,5 @@ class CrossKDEdgeLoss(ConfidentLoss):
         ``dense_mask`` (M,) marks the locations inside an image.
         """
         per_box = ld_loss(cross_dense_corners, teacher_dense_corners, self.tau)
-        return self.confident_mean(per_box, teacher_dense_logits, dense_mask)
+        weight = confidence(teacher_dense_logits)
+        return self.confident_mean(per_box, weight, dense_mask)

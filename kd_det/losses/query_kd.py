@@ -13,13 +13,13 @@ class QueryKDLoss(ConfidentLoss):
     r"""KD of the class scores of matched queries.
 
     .. math:: L = \frac{\tau^2}{\sum_m w_m} \sum_m w_m \sum_k
-        \mathrm{KL}(\mathrm{Bern}(p^t_{mk}) \,\|\, \mathrm{Bern}(p^s_{mk})),
-        \qquad w_m = \max_k \sigma(z^t_{mk})
+        \mathrm{KL}(\mathrm{Bern}(p^t_{mk}) \,\|\, \mathrm{Bern}(p^s_{mk}))
 
     over all matched queries m of all images and decoder layers, with
-    :math:`p = \sigma(z / \tau)` and z the logits of the class scores. For
-    heads with a softmax these are the logits of its probabilities, each class
-    against all others and the background.
+    :math:`p = \sigma(z / \tau)`, z the logits of the class scores and w the
+    ``query_weights`` of :class:`QueryDistiller`. For heads with a softmax, z
+    are the logits of its probabilities, each class against all others and the
+    background.
 
     Args:
         tau: Temperature, above 0.
@@ -36,13 +36,16 @@ class QueryKDLoss(ConfidentLoss):
         self.tau = check_positive(self, 'tau', tau)
 
     def forward(
-        self, student_query_logits: Tensor, teacher_query_logits: Tensor
+        self,
+        student_query_logits: Tensor,
+        teacher_query_logits: Tensor,
+        query_weights: Tensor,
     ) -> Tensor:
-        """Return the weighted loss of logits (M, K) as a scalar."""
+        """Return the loss of logits (M, K) with weights (M,) as a scalar."""
         per_query = sigmoid_kd_loss(
             student_query_logits, teacher_query_logits, self.tau
         )
-        return self.confident_mean(per_query, teacher_query_logits)
+        return self.confident_mean(per_query, query_weights)
 
 
 @MODELS.register_module()
@@ -51,11 +54,11 @@ class QueryBoxLoss(ConfidentLoss):
 
     .. math:: L = \frac{1}{\sum_m w_m} \sum_m w_m \left(
         \lambda_1 \| b^s_m - b^t_m \|_1
-        + \lambda_g (1 - \mathrm{GIoU}(b^s_m, b^t_m)) \right),
-        \qquad w_m = \max_k p^t_{mk}
+        + \lambda_g (1 - \mathrm{GIoU}(b^s_m, b^t_m)) \right)
 
-    over all matched queries m of all images and decoder layers. Boxes are
-    centre, width and height, relative to the image.
+    over all matched queries m of all images and decoder layers, with w the
+    ``query_weights`` of :class:`QueryDistiller`. Boxes are centre, width and
+    height, relative to the image.
 
     Args:
         l1_weight: :math:`\lambda_1`, 0 or above.
@@ -82,13 +85,13 @@ class QueryBoxLoss(ConfidentLoss):
         self,
         student_query_boxes: Tensor,
         teacher_query_boxes: Tensor,
-        teacher_query_logits: Tensor,
+        query_weights: Tensor,
     ) -> Tensor:
-        """Return the weighted loss of boxes (M, 4) as a scalar."""
+        """Return the loss of boxes (M, 4) with weights (M,) as a scalar."""
         per_query = query_box_loss(
             student_query_boxes,
             teacher_query_boxes,
             self.l1_weight,
             self.giou_weight,
         )
-        return self.confident_mean(per_query, teacher_query_logits)
+        return self.confident_mean(per_query, query_weights)

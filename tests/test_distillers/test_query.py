@@ -89,14 +89,14 @@ def giou(a, b):
     return shared / union - (around - union) / around
 
 
-def cost(p, a, q, b):
+def cost(p, a, q, b, focus=1):
     """Of giving a query (p, a) of the student to one of the teacher."""
     kl = q * np.log(q / p) + (1 - q) * np.log((1 - q) / (1 - p))
     boxes = 5 * np.abs(a - b).sum() + 2 * (1 - giou(a, b))
-    return q.max() * (kl.sum() + boxes)
+    return q.max() ** focus * (kl.sum() + boxes)
 
 
-def cheapest(ours, theirs):
+def cheapest(ours, theirs, focus):
     """Rows of both sides in the cheapest assignment, by trying all."""
     count = min(len(ours[0]), len(theirs[0]))
     # a teacher with more queries is asked for those it is sure of
@@ -105,7 +105,7 @@ def cheapest(ours, theirs):
     best = min(
         tries,
         key=lambda rows: sum(
-            cost(ours[0][i], ours[1][i], theirs[0][j], theirs[1][j])
+            cost(ours[0][i], ours[1][i], theirs[0][j], theirs[1][j], focus)
             for i, j in zip(rows, sure)
         ),
     )
@@ -113,12 +113,17 @@ def cheapest(ours, theirs):
 
 
 @pytest.mark.parametrize(
-    'family, counts',
-    [('detr', (3, 4)), ('deformable_detr', (5, 3)), ('dino', (3, 4))],
+    'family, counts, focus',
+    [
+        ('detr', (3, 4), 1.0),
+        ('deformable_detr', (5, 3), 0.0),
+        ('dino', (3, 4), 2.0),
+    ],
 )
-def test_matches_by_brute_force(tmp_path, family, counts):
+def test_matches_by_brute_force(tmp_path, family, counts, focus):
     """Each layer and image; denoising queries are left out."""
-    model = pair(tmp_path, family, ours=counts[0], theirs=counts[1])
+    ours, theirs = counts
+    model = pair(tmp_path, family, ours=ours, theirs=theirs, focus=focus)
     losses, seen, rows, outputs = step(model)
     ours, theirs = outputs['student'], outputs['teacher']
     layers, images = ours[0].shape[:2]
@@ -134,7 +139,13 @@ def test_matches_by_brute_force(tmp_path, family, counts):
         mine = scores(own), boxes
         other = [part[layer, image] for part in theirs]
         other = scores(other[0]), other[1].double().numpy()
-        best, sure = cheapest(mine, other)
+        best, sure = cheapest(mine, other, focus)
+        weights = seen['query_weights'].view(layers, images, count)
+        np.testing.assert_allclose(
+            weights[layer, image],
+            other[0][sure].max(1) ** focus,
+            rtol=1e-4,
+        )
         got = [field[layer, image].double() for field in fields]
         for values, want in zip(
             (got[0].sigmoid(), got[1], got[2].sigmoid(), got[3]),
@@ -296,6 +307,11 @@ def test_a_head_that_matches_other_queries(tmp_path):
     distiller._ordered = False
     with pytest.raises(UserError, match='its last 3 queries, layer by layer'):
         step(model)
+
+
+def test_wrong_focus():
+    with pytest.raises(UserError, match='QueryDistiller: focus=-1; a finite'):
+        QueryDistiller(LOSSES, focus=-1)
 
 
 @pytest.mark.parametrize('costs', [(1, 5), 'abc', (1, -5, 2), (1, 5, None)])
