@@ -196,8 +196,8 @@ def read_pickle(path: str | Path) -> dict:
         table = {_text(key): _value(item) for key, item in table.items()}
     except _ForeignName as error:
         raise UserError(
-            f'CIFAR file {path!r} asks for {str(error)!r}, which could run '
-            f'code; {_FIX}.'
+            f'CIFAR file {path!r} asks for {str(error)[:80]!r}, which could '
+            f'run code; {_FIX}.'
         ) from None
     except Exception as error:  # damaged bytes raise anything
         raise UserError(
@@ -229,6 +229,9 @@ class _Lines(io.BytesIO):
 
 
 class _Reader(pickle._Unpickler):  # C's allocates what damaged numbers say
+    dispatch = dict(pickle._Unpickler.dispatch)
+    del dispatch[pickle.BYTEARRAY8[0]]  # so does this, which no CIFAR has
+
     def find_class(self, module: str, name: str):
         # NumPy 2 uses numpy._core
         full = f'{module}.{name}'.replace('numpy._core.', 'numpy.core.')

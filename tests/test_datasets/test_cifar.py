@@ -3,6 +3,7 @@
 import os
 import pickle
 import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -207,6 +208,10 @@ def test_a_damaged_number_takes_no_memory(tmp_path):
     path = tmp_path / 'file'
     path.write_bytes(b'\x80\x02}r\xff\xff\xff\x7f.')
     assert read_pickle(path) == {}
+    path.write_bytes(b'\x80\x05\x96' + struct.pack('<Q', 2**42) + b'.')
+    refused(path, 'not a CIFAR file')
+    path.write_bytes(b'c' + b'x' * 9999 + b'\ny\n.')
+    refused(path, "asks for '[x]{80}', which")
 
 
 @pytest.mark.parametrize('content', [[1, 2], 'text', None, 3, {(1, 2), (3,)}])
