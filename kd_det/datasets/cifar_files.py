@@ -7,6 +7,7 @@ they need are replaced by safe stand-ins here; any other name is rejected.
 import io
 import os.path as osp
 import pickle
+import struct
 from pathlib import Path
 from typing import NamedTuple
 
@@ -228,9 +229,17 @@ class _Lines(io.BytesIO):
         return line
 
 
+def _load_bytearray(reader: '_Reader') -> None:
+    """Read no more than there is; Python's own allocates what is stated."""
+    (size,) = struct.unpack('<Q', reader.read(8))
+    reader.append(bytearray(reader.read(size)))
+
+
 class _Reader(pickle._Unpickler):  # C's allocates what damaged numbers say
-    dispatch = dict(pickle._Unpickler.dispatch)
-    del dispatch[pickle.BYTEARRAY8[0]]  # so does this, which no CIFAR has
+    dispatch = {
+        **pickle._Unpickler.dispatch,
+        pickle.BYTEARRAY8[0]: _load_bytearray,
+    }
 
     def find_class(self, module: str, name: str):
         # NumPy 2 uses numpy._core
