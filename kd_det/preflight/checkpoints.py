@@ -12,6 +12,8 @@ from kd_det.models.loading import stored_classes
 from kd_det.models.misfit import differences
 from kd_det.models.unwrap import unwrap
 
+PARTS = ('state_dict', 'optimizer')  # of a training checkpoint
+
 
 def check_same_classes(split: Split | None, state: dict, path: str) -> None:
     """Raise if a checkpoint was trained with a different class list.
@@ -58,8 +60,13 @@ def resumable(cfg: Config, resume: str, data: RunData) -> str | None:
             'or --resume alone for the last one in the work directory.'
         )
     state = CheckpointLoader.load_checkpoint(path, 'cpu')
-    meta = state.get('meta') or {}
-    if 'optimizer' not in state or not {'epoch', 'iter'} <= {*meta}:
+    meta = state.get('meta')
+    meta = meta if isinstance(meta, dict) else {}
+    counts = [meta.get(key) for key in ('epoch', 'iter')]
+    if not (
+        all(isinstance(state.get(part), dict) for part in PARTS)
+        and all(isinstance(count, int) for count in counts)
+    ):
         raise UserError(
             f'Checkpoint {path!r} has no optimizer, epoch and iteration, so '
             'training cannot resume from it; give a training checkpoint, or '

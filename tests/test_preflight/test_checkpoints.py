@@ -50,6 +50,25 @@ def test_resume_of_another_order(trained, tmp_path):
         launch.train(cfg, resume=str(tmp_path / 'other.pth'))
 
 
+@pytest.mark.parametrize(
+    'changes',
+    [
+        dict(state_dict=5),
+        dict(optimizer='x'),
+        dict(meta='epoch iter'),
+        dict(meta=dict(epoch='1', iter=6)),
+    ],
+    ids=str,
+)
+def test_resume_of_a_damaged_file(trained, tmp_path, changes):
+    folder, path = trained
+    state = torch.load(path, weights_only=False)
+    torch.save({**state, **changes}, tmp_path / 'other.pth')
+    cfg = launch.prepare(str(folder / 'run.py'))
+    with pytest.raises(UserError, match='training cannot resume from it'):
+        launch.train(cfg, resume=str(tmp_path / 'other.pth'))
+
+
 def test_resume_of_another_network(trained, shapes, tmp_path):
     _, path = trained
     wider = read_spec(tiny_spec(base_channels=16), 'student')[0]
