@@ -204,12 +204,9 @@ def test_margins_are_of_the_last_batch_norm(tmp_path):
     torch.save(checkpoint, path)
     model = build(cfg)
     distiller = model.distill.factor
-    layers = [
-        model.teacher.model.backbone.get_submodule(f'layer{n}.0.bn2')
-        for n in (1, 2, 3)
-    ]
-    for level, layer in enumerate(layers):
-        expected = ofd_margin(layer.weight, layer.bias)
+    for level, stage in enumerate((1, 2, 3)):  # read before they are folded
+        name = f'backbone.layer{stage}.0.bn2'
+        expected = ofd_margin(state[f'{name}.weight'], state[f'{name}.bias'])
         assert torch.equal(getattr(distiller, f'margin{level}'), expected)
     connector = distiller.connectors['student_inherit_feats']
     assert (connector.in_channels, connector.out_channels) == (
@@ -224,8 +221,9 @@ def test_margins_are_of_the_last_batch_norm(tmp_path):
         f'backbone.layer{n}.0.bn1' for n in (1, 2, 3)
     ]
     named = build(cfg).distill.factor
-    layer = model.teacher.model.backbone.layer1[0].bn1
-    assert torch.equal(named.margin0, ofd_margin(layer.weight, layer.bias))
+    name = 'backbone.layer1.0.bn1'
+    expected = ofd_margin(state[f'{name}.weight'], state[f'{name}.bias'])
+    assert torch.equal(named.margin0, expected)
 
 
 def test_margins_need_batch_norms(tmp_path):
