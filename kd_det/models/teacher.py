@@ -136,8 +136,8 @@ class FrozenTeacher(nn.Module):
         self._watch = FiniteWatch()
         self.sha256 = sha256_of(Path(ckpt).expanduser())
         if reading.others:  # other weights in it match, too
-            own = f'{self.sha256} {reading.entry}'.encode()
-            self.sha256 = hashlib.sha256(own).hexdigest()
+            chosen = f'{self.sha256} {reading.entry}'.encode()
+            self.sha256 = hashlib.sha256(chosen).hexdigest()
         # the network's own tensors; folding creates new ones
         state = self.model.state_dict()
         self.names = tuple(state)
