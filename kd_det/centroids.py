@@ -4,6 +4,7 @@ import json
 import os.path as osp
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,9 @@ class CentroidBank:
 
     def save(self, path: str | Path) -> None:
         """Write the class means to an ``.npz`` file atomically."""
-        own = {} if self.norms is None else {NORMS: self.norms}
+        own: dict[str, Any] = {}
+        if self.norms is not None:
+            own[NORMS] = self.norms
         with atomic_write(path) as file:
             np.savez(
                 file,
