@@ -229,10 +229,16 @@ def test_classes_are_those_with_boxes(new, shapes, tmp_path):
 def test_every_preset_fits_a_pair(room, teacher, monkeypatch):
     monkeypatch.chdir(room)
     fitting = set()
-    for kind, ckpt in dict(teacher=teacher['ckpt'], gfl='gfl.pth').items():
-        student = 'student.py' if kind == 'teacher' else 'gfl.py'
-        large = 'teacher.py' if kind == 'teacher' else 'gfl_teacher.py'
-        pair = Pair(dict(cfg=student), dict(cfg=large, ckpt=ckpt), CLASSES)
+    for small, large, ckpt in (
+        ('student', 'teacher', teacher['ckpt']),
+        ('gfl', 'gfl_teacher', 'gfl.pth'),
+        ('detr', 'dino_teacher', 'dino.pth'),
+    ):
+        pair = Pair(
+            dict(cfg=f'{small}.py'),
+            dict(cfg=f'{large}.py', ckpt=ckpt),
+            CLASSES,
+        )
         for name, preset in presets().items():
             assert {*preset} <= {'method', 'method_hooks'}
             if pair.judge(name, preset).fits:
