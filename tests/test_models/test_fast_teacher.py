@@ -1,11 +1,9 @@
 """A teacher runs the fast way unless its config says how; see rewriting.py."""
 
-from functools import partial
-
 import pytest
+import ranks
 import torch
 from mmengine.registry import init_default_scope
-from test_ddp_ranks import start
 from test_matrix import HEAD, MAPS, REVIEW, named
 from test_rewriting import lived, norms
 from tiny import KD, build, losses_of, pair_cfg, tiny_spec, write_weights
@@ -188,9 +186,7 @@ def disagree(rank, folder):
 
 
 def test_all_processes_do_the_same(tmp_path):
-    ranks = start(partial(disagree, folder=tmp_path), 2)
-    for rank in ranks:
-        rank.join()
+    ranks.run(disagree, 2, tmp_path)
     first, second = (torch.load(tmp_path / f'{i}.pth') for i in range(2))
     assert {*first[0]} == {*second[0]} == {'fuse_conv_bn'}
     assert first[0]['fuse_conv_bn'] == 'it is not accepted in another process'
