@@ -97,13 +97,23 @@ class Connectors(nn.ModuleDict):
     def forward(self, knowledge: dict) -> dict:
         """Apply the connectors to their fields."""
         connected = {
-            field: connector(
-                knowledge[field],
-                knowledge[field.replace('student_', 'teacher_')],
-            )
+            field: connector(knowledge[field], _like(field, self, knowledge))
             for field, connector in self.items()
         }
         return {**knowledge, **connected}
+
+
+def _like(field: str, connectors: nn.ModuleDict, knowledge: dict):
+    """Return the teacher's field, of which only the shape is used.
+
+    No teacher has run if no loss needs it; the field is then one of vectors.
+    """
+    theirs = field.replace('student_', 'teacher_')
+    if theirs in knowledge:
+        return knowledge[theirs]
+    ours = knowledge[field]
+    width = connectors[field].out_channels or ours.shape[1]
+    return ours.new_empty(len(ours), width)
 
 
 def _check_fits(

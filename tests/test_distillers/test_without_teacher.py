@@ -37,6 +37,18 @@ def test_the_teacher_runs_if_a_loss_needs_it(
     assert all(log[f'roi.{name}'] > 0 for name in losses)
 
 
+@pytest.mark.parametrize('kind', ['LinearAdaptor', 'EmbeddingAdaptor'])
+def test_a_connector_needs_no_teacher(kind, teacher, bank, batch):
+    cfg = pair_cfg(teacher, ND, bank)
+    cfg.distillers.roi.connectors = dict(student_embed=dict(type=kind))
+    model = build(cfg)
+    layers = [*model.distill['roi'].connectors.parameters()]
+    before = [layer.detach().clone() for layer in layers]
+    _, runs = step(model, batch)
+    assert runs == 0
+    assert not all(map(torch.equal, before, layers))
+
+
 def test_the_norm_is_that_of_the_class(teacher, bank, batch):
     """As with a teacher whose embeddings have the norms of the classes."""
     model = build(pair_cfg(teacher, ND, bank))
