@@ -76,6 +76,14 @@ def test_swapped_classes_are_refused(shapes, teacher, tmp_path, capsys):
     assert f'PROBLEM: {problem}' in capsys.readouterr().out
 
 
+def test_a_teacher_that_is_refused(shapes, teacher, tmp_path):
+    cfg = hooked(pair_cfg(teacher), shapes, tmp_path)
+    cfg.custom_hooks[0].floor = 0.9
+    found = doctor(cfg, tmp_path, code=1)['sections']
+    assert 'below the floor' in found['Start']['problems'][0]
+    assert not found['Data']['problems'] and found['Data']['text']
+
+
 def test_a_loss_that_drowns_the_task(tmp_path):
     losses = dict(loss_kd=dict(type='KDLoss', tau=4.0, loss_weight=500.0))
     root = ie_toy.images(tmp_path / 'data')

@@ -16,6 +16,7 @@ from kd_det.benchmark.parts import Parts
 from kd_det.benchmark.rows import DATA, FLOOR, STEP, STUDENT, TEACHER
 from kd_det.benchmark.teacher_calls import TeacherCalls
 from kd_det.benchmark.timing import Clock
+from kd_det.errors import UserError
 from kd_det.models import DistillModel, FrozenTeacher
 from kd_det.models.distill_model import teacher_specs
 from kd_det.models.rewriting import REWRITINGS
@@ -34,6 +35,9 @@ class Steps:
         runner: Its runner.
         optim: Config of the optimiser.
         mmrazor: Whether to build the pairs of mmrazor, too.
+
+    Raises:
+        UserError: ``mmrazor`` is set and no loss needs a teacher in a step.
 
     Attributes:
         rows: The steps that train: ``'student alone'``, ``'whole step'`` and
@@ -56,6 +60,11 @@ class Steps:
         self.specs = [dict(specs[name]) for name in model.heard]
         self.teachers = [model.teachers[name] for name in model.heard]
         self._networks = {STUDENT: model.student, STEP: model}
+        if mmrazor and not self.specs:
+            raise UserError(
+                '--mmrazor: no loss of the pair needs its teacher in a step, '
+                'and each of mmrazor does; leave --mmrazor away.'
+            )
         if mmrazor:
             self._networks |= {
                 f'mmrazor {kind}': pair.to(self.device)

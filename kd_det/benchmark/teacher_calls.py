@@ -17,7 +17,7 @@ class TeacherCalls:
     gradient, belong to the losses and are left out.
 
     Args:
-        teachers: The teachers that are run.
+        teachers: The teachers that are run, if any.
         step: The step to record.
 
     Attributes:
@@ -28,7 +28,8 @@ class TeacherCalls:
         self, teachers: list[FrozenTeacher], step: Callable[[], object]
     ) -> None:
         self._calls: list[tuple[Callable, tuple, dict, dict]] = []
-        self._device = next(teachers[0].parameters()).device.type
+        weights = (w for teacher in teachers for w in teacher.parameters())
+        self._device = next((w.device.type for w in weights), '')
         self._depth = 0
         self.modules: list[nn.Module] = []
         with ExitStack() as stack:

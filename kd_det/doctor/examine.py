@@ -49,12 +49,13 @@ def examine(
         check_loops(cfg, 'train')
         splits = ('train', 'val') if cfg.get('val_cfg') else ('train',)
         reports = check_data(cfg, splits)
+        sections = [_files(reports), Section('Start')]
         steps = FirstSteps()
         short_run(_with_checks(cfg, images), steps, 1, KEPT)
     except (UserError, FileNotFoundError) as error:
         sections[-1].problems.append(str(error))
         return sections
-    sections[0] = _data(reports, steps, sheet)
+    sections = [_data(reports, steps, sheet)]
     if isinstance(steps.model, DistillModel):
         sections += [
             _preprocessing(steps.model),
@@ -80,9 +81,7 @@ def _data(
 ) -> Section:
     dataset = steps.dataset
     classes = classes_of(dataset)
-    section = Section('Data', [*map(str, reports)])
-    for report in reports:
-        section.warnings += [f'{report.split}: {w}' for w in report.warnings]
+    section = _files(reports)
     shown = draw_sheet(dataset, steps.model, classes, sheet)
     section.lines += [
         f'{len(dataset)} training images',
@@ -96,6 +95,14 @@ def _data(
         files={report.source: report.facts for report in reports},
         **shown,
     )
+    return section
+
+
+def _files(reports: list[DataReport]) -> Section:
+    """Report what is known of the data before a run."""
+    section = Section('Data', [*map(str, reports)])
+    for report in reports:
+        section.warnings += [f'{report.split}: {w}' for w in report.warnings]
     return section
 
 

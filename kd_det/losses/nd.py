@@ -182,6 +182,9 @@ class _ClassNormND(NDLoss):
         )
 
 
+_ClassNormND.__name__ = NDLoss.__name__  # as messages call it
+
+
 @MODELS.register_module()
 class NormLoss(EmbeddingLoss):
     r"""Naive norm regulariser: match the teacher's norm.

@@ -4,10 +4,12 @@ import copy
 import inspect
 import os.path as osp
 from collections.abc import Mapping
+from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
+from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import MODELS
-from mmengine.utils import is_installed
+from mmengine.utils import get_installed_path, is_installed
 
 from kd_det.config import set_num_classes
 from kd_det.config_errors import CUSTOM_IMPORT, reason_of
@@ -161,12 +163,14 @@ def _check_keys(
 
 def _load(source: str, side: str) -> Config:
     source = config_path(source)
-    package, is_package, _ = source.partition('::')
-    if is_package and not is_installed(package):
+    package, is_package, inner = source.partition('::')
+    if is_package and not (
+        package in MODULE2PACKAGE and is_installed(MODULE2PACKAGE[package])
+    ):
         raise UserError(
             f'The {side} config {source!r} is of the package {package!r}, '
-            f'which is not installed; install it, or write a name such as '
-            f'{EXAMPLE!r}.'
+            'which is not installed, or has no configs; install it, or write '
+            f'a name such as {EXAMPLE!r}.'
         )
     try:
         if is_package:
@@ -178,8 +182,7 @@ def _load(source: str, side: str) -> Config:
         if CUSTOM_IMPORT in str(error):
             raise  # kd_det.preflight.explain explains it
         where = (
-            f'package {package!r} has no such config; '
-            f'write a name such as {EXAMPLE!r}'
+            f'package {package!r} has no such config{_hint(package, inner)}'
             if is_package
             and isinstance(error, (OSError, LookupError, ValueError))
             else f'looked in {osp.abspath(source)!r}: '
@@ -188,3 +191,14 @@ def _load(source: str, side: str) -> Config:
         raise UserError(
             f'The {side} config {source!r} cannot be read: {where}.'
         ) from None
+
+
+def _hint(package: str, name: str) -> str:
+    """Return what a name in a package may mean, or how one is written."""
+    root = get_installed_path(MODULE2PACKAGE[package])
+    folder = Path(root) / '.mim' / 'configs'
+    known = [p.relative_to(folder).as_posix() for p in folder.rglob('*.py')]
+    return (
+        nearest(name, known, f'{package}::')
+        or f'; write a name such as {EXAMPLE!r}'
+    )

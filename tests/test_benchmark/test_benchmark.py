@@ -58,6 +58,15 @@ def test_rows_and_parts(config, bank):
     assert result.teacher == {}
 
 
+def test_no_teacher_in_the_step(config, bank):
+    nd = dict(loss_nd=dict(type='NDLoss', norm='class'))
+    cfg = config(losses=nd, centroids=bank)
+    result = benchmark(cfg, rounds=1)
+    assert [*result.times] == ROWS and TEACHER not in result.parts[STEP]
+    with pytest.raises(UserError, match='leave --mmrazor away'):
+        benchmark(cfg, rounds=1, mmrazor=True)
+
+
 def test_the_config_is_not_changed(config):
     cfg = config()
     before = cfg.pretty_text

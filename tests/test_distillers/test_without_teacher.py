@@ -32,7 +32,10 @@ def step(model, batch):
 def test_the_teacher_runs_if_a_loss_needs_it(
     losses, count, teacher, bank, batch
 ):
-    log, runs = step(build(pair_cfg(teacher, losses, bank)), batch)
+    model = build(pair_cfg(teacher, losses, bank))
+    for name, loss in model.distill['roi'].losses.items():
+        assert type(loss).__name__ == losses[name]['type']  # in messages
+    log, runs = step(model, batch)
     assert runs == count
     assert all(log[f'roi.{name}'] > 0 for name in losses)
 

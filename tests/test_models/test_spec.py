@@ -134,7 +134,12 @@ def test_the_spec_itself_stays():
             dict(cfg=BASE, backbone=dict(type=dict(x=1))),
             'The teacher overrides what .*faster_rcnn.* does not have',
         ),
-        (dict(cfg='mmdet::nope'), "package 'mmdet' has no such config"),
+        (dict(cfg='mmdet::nope'), "package 'mmdet' has no such config; write"),
+        (
+            dict(cfg='mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco'),
+            "did you mean 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'",
+        ),
+        (dict(cfg='::faster_rcnn/x.py'), "package '', which is not installed"),
         (dict(cfg='mmdet::retinanet/x.py'), "'mmdet' has no such config"),
         (
             dict(cfg='nopackage::x.py'),

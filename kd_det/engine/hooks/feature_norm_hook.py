@@ -114,12 +114,18 @@ def feature_norms(
     # mixed labels have no class mean
     hard = labels is not None and not labels.is_floating_point()
     if 'class_norms' in distiller.asked and hard:
-        values['teacher_norm'] = distiller.class_norms[labels[keep]].mean()
+        norms = distiller.class_norms[labels[keep]]
+        values |= _mean('teacher_norm', norms, norms > 0)
     if 'teacher_norm' in values:
         values['norm_ratio'] = values['student_norm'] / values['teacher_norm']
     if distiller.bank is not None and hard:
         means = distiller.centroids[labels[keep]]
         if means.shape == student.shape:
             cosine = cosine_similarity(student, means, dim=1)
-            values['centroid_cosine'] = cosine.mean()
+            values |= _mean('centroid_cosine', cosine, means.any(1))
     return dict(zip(values, torch.stack(list(values.values())).tolist()))
+
+
+def _mean(name: str, values: Tensor, known: Tensor) -> dict[str, Tensor]:
+    """Return the mean over rows of classes that the teacher knows."""
+    return {name: values[known].mean()} if known.any() else {}

@@ -133,6 +133,21 @@ def test_steps_without_foreground_log_nothing():
     assert feature_norms(ToyDistiller(losses), knowledge) == {}
 
 
+def test_classes_unknown_to_the_teacher_are_left_out():
+    distiller = WithMeans(dict(loss_norm=dict(type='kd_det.NormLoss')))
+    distiller.asked |= {'class_norms'}
+    distiller.class_norms = torch.tensor([2.0, 0.0, 4.0])
+    distiller.centroids[1] = 0  # as a centroid file says it
+    knowledge = dict(
+        student_embed=torch.tensor(MEANS), labels=torch.tensor([0, 1, 2])
+    )
+    found = feature_norms(distiller, knowledge)
+    assert found['teacher_norm'] == pytest.approx(3)
+    assert found['centroid_cosine'] == pytest.approx(1)
+    knowledge['labels'][:] = 1
+    assert {*feature_norms(distiller, knowledge)} == {'student_norm'}
+
+
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_half_precision_and_no_background(dtype):
     embed = torch.full((3, 2), 300.0, dtype=dtype)  # its square overflows
