@@ -43,7 +43,8 @@ def check_floor(scores: list[Score], floor: float | None, place: str) -> None:
         )
     raise UserError(
         f'The teacher scores {low[0].text}, below the floor of {floor:g}: '
-        f'{why}, or lower the floor (--cfg-options {place}.floor=0).'
+        f'{why}, or lower the floor of its TeacherCheckHook (--cfg-options '
+        f'{place}.floor=0).'
     )
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import platform
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,7 @@ import torch
 from mmengine.device import get_device
 from mmengine.dist import all_reduce
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_map
 
 from kd_det.checks import check_choice
@@ -75,7 +77,18 @@ class Running:
 def _fold(running: Running, _) -> None:
     from mmcv.cnn.utils import fuse_conv_bn
 
+    # what timm's batch norms run behind themselves, such as an activation
+    behind = {
+        name: OrderedDict(module.named_children())
+        for name, module in running.model.named_modules()
+        if isinstance(module, _BatchNorm) and [*module.children()]
+    }
     fuse_conv_bn(running.model)
+    for name, layers in behind.items():
+        if isinstance(running.model.get_submodule(name), nn.Identity):
+            parent, _, key = name.rpartition('.')
+            kept = nn.Sequential(layers)
+            setattr(running.model.get_submodule(parent), key, kept)
 
 
 def _lay_out(running: Running, _) -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from matrix_cells import MAPS, ONE_STAGE, head_of, named
 from mmengine.registry import init_default_scope
-from test_matrix import MAPS, ONE_STAGE, head_of, named
 
 from kd_det.errors import UserError
 from kd_det.registry import MODELS

@@ -3,8 +3,8 @@
 import pytest
 import ranks
 import torch
+from matrix_cells import HEAD, MAPS, REVIEW, named
 from mmengine.registry import init_default_scope
-from test_matrix import HEAD, MAPS, REVIEW, named
 from test_rewriting import lived, norms
 from tiny import KD, build, losses_of, pair_cfg, tiny_spec, write_weights
 
