@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from kd_det.errors import UserError, few
+from kd_det.losses.base import is_soft
 
 # Fields with one column per class, and with one row per labelled sample.
 COLUMNS = ('logits', 'region_logits', 'dense_logits')
@@ -91,12 +92,18 @@ class ClassMatch(nn.Module):
         Args:
             knowledge: Fields by name; ``centroids`` and ``class_norms``, if
                 any, in the order of the student's classes.
+
+        Raises:
+            UserError: Labels are mixed and the teacher lacks a class.
         """
         cut = {key: self._columns(key, v) for key, v in knowledge.items()}
         for key in {'centroids', 'class_norms'} & {*cut}:
             cut[key] = cut[key][self.index('student', len(cut[key]))]
         for labels, fields in ROWS.items():
             if labels not in knowledge:
+                continue
+            if is_soft(knowledge[labels]):
+                cut[labels] = self._mixed(knowledge[labels])
                 continue
             cut[labels] = self.relabel[knowledge[labels]]
             if not self.absent:
@@ -107,6 +114,17 @@ class ClassMatch(nn.Module):
             rows = known.nonzero()[:, 0]  # synchronises once
             cut |= {key: cut[key][rows] for key in fields if key in cut}
         return cut
+
+    def _mixed(self, labels: Tensor) -> Tensor:
+        """Return the soft labels (N, K) of mixed images in our order."""
+        if self.absent:
+            raise UserError(
+                'The labels of mixed images (mixup, CutMix) cannot be '
+                'restricted to the classes that the teacher knows; it lacks '
+                f'{few(self.absent)}: use a teacher with all classes, or '
+                'remove the mixing.'
+            )
+        return labels.index_select(1, self.index('student', labels.shape[1]))
 
     def translate(self, sample):
         """Convert the teacher's predictions to the student's classes.

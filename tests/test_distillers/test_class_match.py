@@ -340,3 +340,14 @@ def test_gradients_add_up_over_two_steps(two):
     logs = model.train_step(copy.deepcopy(batch), wrapper)
     assert not torch.equal(model.student.backbone.conv1.weight, before)
     assert {'cats.loss_kd', 'dogs.loss_kd'} <= {*logs}
+
+
+def test_labels_of_mixed_images():
+    ours, theirs = ('cat', 'dog', 'cow'), ('cow', 'cat', 'dog', 'pig')
+    labels, logits = torch.rand(5, 3), torch.rand(5, 4)
+    fields = dict(labels=labels, teacher_logits=logits)
+    cut = ClassMatch(ours, theirs)(fields)
+    assert torch.equal(cut['labels'], labels)
+    assert torch.equal(cut['teacher_logits'], logits[:, [1, 2, 0]])
+    with pytest.raises(UserError, match=r'mixed images .* it lacks cow: use'):
+        ClassMatch(ours, theirs[1:])(fields)
