@@ -2,3 +2,5 @@
 
 _base_ = ['_base_/rkd.py', '_base_/resnet56_resnet8_short_cifar10.py']
 model = _base_.pop('method')
+model.distillers.logit.losses.loss_rkd_d.normalize = True
+model.distillers.logit.losses.loss_rkd_a.normalize = True

@@ -10,6 +10,7 @@ from config_rules.methods import (
     CODERS,
     PEERS,
     RECIPES,
+    RELATED,
     SLOWED,
     WEIGHTS,
     method_title,
@@ -128,7 +129,8 @@ class Rules:
 
     def _leaf(self) -> str:
         lines = ["model = _base_.pop('method')"]
-        for key, value in {**self._weights(), **self._taps()}.items():
+        found = {**self._weights(), **self._taps(), **self._normalised()}
+        for key, value in found.items():
             lines.append(f'model.distillers.{key} = ({value})')
         if self.method in CLIPPED and self.recipe != 'short':
             lines.append('optim_wrapper = dict(clip_grad=dict(max_norm=40.0))')
@@ -161,6 +163,16 @@ class Rules:
             path = f'data/{CODERS[self.method]}/{self._teacher()[1]}.pth'
             found['factor.auto_encoder'] = repr(path)
         return found
+
+    def _normalised(self) -> dict[str, str]:
+        """Return what makes RKD pull less hard in a short run."""
+        last = self.method.split('-')[-1]
+        if self.recipe != 'short' or not last.startswith('rkd'):
+            return {}
+        return {
+            f'logit.losses.loss_rkd_{loss}.normalize': 'True'
+            for loss in RELATED.get(last, 'da')
+        }
 
     def _taps(self) -> dict[str, str]:
         """Return where the maps are of networks unlike those of the bases."""

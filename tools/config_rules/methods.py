@@ -21,6 +21,7 @@ BETA = ('dkd', 'sddkd', 'sdnkd')  # share one number of the pair
 CODERS = dict(ft='paraphrasers', iekd='auto_encoders')
 PEERS = ('dml', 'iedml')
 SLOWED = ('kd',)  # its gradient is several times the cross-entropy's
+RELATED = dict(rkdd='d', rkda='a')  # the losses of RKD, where not both
 CLIPPED = ('sdkd', 'sddkd', 'sdnkd')  # by SDD's trainer, at 40
 # methods and settings in the order of the pages
 METHODS = (
