@@ -183,7 +183,8 @@ def run_transformer(
         samples: Data samples with ``batch_input_shape`` and ``img_shape``.
         tapped: The tap points of each reader.
     """
-    if any(HEAD in points.values() for points in tapped):
+    has_queries = hasattr(model, 'forward_transformer')
+    if has_queries and any(HEAD in points.values() for points in tapped):
         given = model.forward_transformer(feats, samples)
         model.bbox_head(*[given[key] for key in HEAD_INPUTS if key in given])
     elif any(map(is_deep, tapped)):

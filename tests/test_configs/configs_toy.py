@@ -1,5 +1,6 @@
 """What the tests that train a step of a config share."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,7 +21,7 @@ def teacher_kept() -> Iterator[None]:
         if key not in last:
             last.clear()  # the large ones would add up
             last[key] = FrozenTeacher(spec, classes)
-        return last[key]
+        return copy.deepcopy(last[key])  # each pair rewrites its own
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(distill_model, 'FrozenTeacher', reuse)

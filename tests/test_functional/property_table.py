@@ -97,6 +97,9 @@ CASES = {
     'crosskd_box_loss, boxes': Case(
         lambda s, t, y: F.crosskd_box_loss(boxes(s), boxes(t)), 'N 4'
     ),
+    'query_box_loss': Case(
+        lambda s, t, y: F.query_box_loss(s, t), 'N 4', same=None
+    ),
     'ld_loss': Case(lambda s, t, y: F.ld_loss(s, t), 'N 4 K', shift=(2,)),
     'sdd_loss': Case(
         lambda s, t, y: F.sdd_loss(s, t, y, lambda *a: F.kd_loss(*a[:2])),
@@ -217,6 +220,7 @@ OTHERS = {
     'class_centroids',
     'linear_cka',
     'ofd_margin',
+    'query_costs',
     'recall_at_k',
     'region_pool',
     'sdd_weights',

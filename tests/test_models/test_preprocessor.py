@@ -63,7 +63,7 @@ def test_two_grey_networks(tmp_path, batch):
 
 
 def test_equal_preprocessing_shares_the_tensor(teacher, batch):
-    model = build(pair_cfg(teacher))
+    model = build(pair_cfg(dict(teacher, exact=True)))  # in one layout
     assert not model.data_preprocessor.differing
     data = model.data_preprocessor(copy.deepcopy(batch), True)
     assert 'teacher_inputs' not in data

@@ -5,7 +5,6 @@ import functools
 
 import pytest
 import torch
-from mmengine.hub import get_config
 from mmengine.registry import init_default_scope
 from tiny import spare_time
 from torch import nn
@@ -16,16 +15,8 @@ from kd_det.testing import tiny_detector
 
 
 @pytest.fixture(scope='package', autouse=True)
-def fast_lookup():
-    """Read a package's config once; its name alone takes long to look up."""
+def quickly():
     spare_time()
-    load = functools.cache(get_config)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            'kd_det.models.spec.get_config',
-            lambda name: copy.deepcopy(load(name)),
-        )
-        yield
 
 
 @functools.cache

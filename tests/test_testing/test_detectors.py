@@ -27,6 +27,7 @@ TYPES = {
     'rtmdet': 'RTMDet',
     'detr': 'DETR',
     'deformable_detr': 'DeformableDETR',
+    'dino': 'DINO',
 }
 
 

@@ -11,7 +11,7 @@ LAYOUT = dict(memory_format=torch.channels_last)
 
 
 def test_only_the_layout_of_the_student_changes(teacher):
-    model = build(pair_cfg(teacher))
+    model = build(pair_cfg(dict(teacher, exact=True)))
     before = {k: v.clone() for k, v in model.state_dict().items()}
     ChannelsLastHook().before_train(SimpleNamespace(model=model))
     for weight in model.student.parameters():
