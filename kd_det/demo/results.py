@@ -255,9 +255,9 @@ def table(results: dict) -> str:
         f'Teacher: Faster R-CNN EfficientNet-Lite2 ({size["teacher"]}), '
         f'{epochs["teacher"]} epochs. Student: Lite0 ({size["alone"]}),',
         f'{epochs["alone"]} epochs; its schedule, batch '
-        f'({results["batch_size"]}), seed ({results["seed"]}) and initial '
-        'weights are the same in every row but for what',
-        f'is inherited (compared; of the backbone: sha256 '
+        f'size ({results["batch_size"]}), seed ({results["seed"]}) and '
+        'initial weights are the same in every row,',
+        'except for what is inherited; this was checked (backbone: sha256 '
         f'{start["backbone"][:12]}). COCO AP in percent on '
         f'{results["validation_images"]} validation images;',
         f'gain: over the student alone; {results["threads"]} thread(s), '
