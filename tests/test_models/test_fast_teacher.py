@@ -87,6 +87,13 @@ def test_what_the_config_says_wins(spec, half, said):
     assert lines_of(said)[0].count('True') == 2  # channels_last and exact
 
 
+def test_half_precision_of_the_config_does_not_keep_it_from_folding(
+    spec, half
+):
+    teacher = pair(spec, dtype='bfloat16').teacher
+    assert norms(teacher.model) == 0 and teacher.halved
+
+
 def test_a_layer_that_is_read_is_not_folded(spec, said):
     teacher = pair(spec, taps=MAP).teacher
     (line,) = lines_of(said)
