@@ -106,14 +106,15 @@ class Connectors(nn.ModuleDict):
 def _like(field: str, connectors: nn.ModuleDict, knowledge: dict):
     """Return the teacher's field, of which only the shape is used.
 
-    No teacher has run if no loss needs it; the field is then one of vectors.
+    Without it, since no loss needs the teacher or only its width counts, a
+    vector or a map of one pixel stands in.
     """
     theirs = field.replace('student_', 'teacher_')
     if theirs in knowledge:
         return knowledge[theirs]
     ours = knowledge[field]
     width = connectors[field].out_channels or ours.shape[1]
-    return ours.new_empty(len(ours), width)
+    return ours.new_empty(len(ours), width, *[1] * (ours.ndim - 2))
 
 
 def _check_fits(

@@ -165,9 +165,6 @@ class LogitDistiller(Distiller):
             knowledge |= zip(('teacher_embed', 'teacher_logits'), theirs)
         if 'student_map' in self.connectors:
             knowledge['student_map'] = self._map_of_cells(student)
-            # only the teacher's width is used: a map of one pixel
-            pixel = embed.new_zeros(len(embed), self.widths[1], 1, 1)
-            knowledge['teacher_map'] = pixel
         if REGIONS & self.asked:
             knowledge['region_labels'] = knowledge['labels']
             maps = [_last_map(side) for side in (student, teacher)]
