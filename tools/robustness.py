@@ -25,7 +25,7 @@ NAMES = dict(
 
 
 def page(text: str) -> str:
-    """Return the page with its tables made anew."""
+    """Return the page with its tables regenerated."""
     parts = dict(
         doctor=doctor(), kills=kills(), hostile=hostile(), fuzz=fuzz()
     )

@@ -151,6 +151,7 @@ def test_logits_are_those_of_the_public_network(
     weights = public.Weights()
     images = weights.draw('images', 2, 3, side, side)
     del weights.state['images']
+    images[1] *= 8  # a deep network hardly tells two images of noise apart
     expected = oracle(weights, images)
     model = classifier(backbone, width).double()
     mapped = KEY_MAPPINGS[keys](weights.state)
@@ -161,7 +162,7 @@ def test_logits_are_those_of_the_public_network(
     with torch.no_grad():
         logits = model(images)
     scale = expected.abs().max()
-    assert logits.std(0).max() > 0.001 * scale  # the images are told apart
+    assert logits.std(0).max() > 0.01 * scale  # the images give other logits
     torch.testing.assert_close(
         logits / scale, expected / scale, rtol=0, atol=1e-9
     )

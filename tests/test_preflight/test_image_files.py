@@ -135,7 +135,7 @@ def test_images_are_looked_for_in_their_folders(check, own_images):
 
 @pytest.mark.parametrize('way', ['../train/{}', '{folder}/{}'])
 def test_names_that_lead_out_of_the_folder(check, own_images, way):
-    """The images are read; that they may not be meant is told."""
+    """They are read, with a warning that they may be the wrong ones."""
 
     def change(table):
         image = table['images'][0]
