@@ -1,5 +1,6 @@
 """What holds of each function of kd_det.functional, as a table."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -39,16 +40,27 @@ def noise(*shape, seed=7):
     return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
+@functools.cache
+def _grid(shape, dtype, device):
+    values = (noise(*shape) * 4).floor() + 0.5
+    return (values / 4).to(device, dtype)
+
+
+def grid(*shape, like):
+    """Odd eighths, which every dtype has exactly; none is 0."""
+    return _grid(shape, like.dtype, like.device)
+
+
 def mean_rows(embed):
-    """Six class means without a zero row."""
-    return noise(6, embed.shape[-1]).to(embed)
+    """Six class means."""
+    return grid(6, embed.shape[-1], like=embed)
 
 
 def some(maps):
     """A mask of positions, none of them in every third image."""
-    inside = noise(1, 1, *maps.shape[2:]) > 0
-    numbers = torch.arange(len(maps))[:, None, None, None]
-    return inside & (numbers % 3 < 2)
+    inside = grid(1, 1, *maps.shape[2:], like=maps) > 0
+    numbers = torch.arange(len(maps), device=maps.device)
+    return inside & (numbers[:, None, None, None] % 3 < 2)
 
 
 def areas(maps):
@@ -184,9 +196,7 @@ CASES = {
         for p in (1, 2, 'cos')
     },
     'ofd_loss': Case(
-        lambda s, t, y: F.ofd_loss(
-            s, t, -noise(s.shape[1]).abs().to(s.detach())
-        ),
+        lambda s, t, y: F.ofd_loss(s, t, -grid(s.shape[1], like=s).abs()),
         MAPS,
     ),
     'hcl_loss': Case(lambda s, t, y: F.hcl_loss([s, s], [t, t]), MAPS),
@@ -225,3 +235,32 @@ OTHERS = {
     'region_pool',
     'sdd_weights',
 }
+FORMS = ('any', 'zeros', 'equal samples', 'one value', 'one large')
+
+
+def tensor(layout: str, form: str, seed: int, drawn: dict):
+    """A tensor of a form: random, or one at which formulas break."""
+    known = dict(drawn['sizes'], **{'4': 4})
+    values = noise(*(known[k] for k in layout.split()), seed=seed)
+    if form == 'zeros':
+        values *= 0
+    elif form == 'equal samples' and len(values):
+        values = values[:1].expand_as(values).clone()
+    elif form == 'one value':
+        values = torch.full_like(values, 0.7)
+    elif form == 'one large' and len(values):
+        values.view(-1)[0] = 1e3
+    largest = torch.finfo(drawn['dtype']).max / 8
+    values = (values * drawn.get('scale', 1)).clamp(-largest, largest)
+    return values.to(drawn['dtype'])
+
+
+def draw_case(case: Case, drawn: dict):
+    """Student, teacher and labels."""
+    seed, forms = drawn['seed'], drawn.get('forms', ('any', 'any'))
+    student = tensor(case.layout, forms[0], seed, drawn)
+    other = case.other or case.layout
+    teacher = tensor(other, forms[1], seed + 1000, drawn)
+    classes = student.shape[1] if 'K' in case.layout else 6
+    labels = noise(len(student), seed=seed).abs().mul(9).long() % classes
+    return student, teacher, labels

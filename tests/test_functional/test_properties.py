@@ -6,13 +6,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from property_table import CASES, OTHERS, noise
+from property_table import CASES, FORMS, OTHERS, draw_case, noise, tensor
 
 from kd_det import functional as F
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 SCALES = (1e-9, 1e-3, 1.0, 50.0, 1e6)
-FORMS = ('any', 'zeros', 'equal samples', 'one value', 'one large')
 # function -> the first of its cases
 NAMES = {name.split(',')[0]: name for name in reversed(CASES)}
 few = settings(max_examples=20, deadline=None, derandomize=True)
@@ -43,34 +42,6 @@ plain = st.fixed_dictionaries(
 )
 
 
-def tensor(layout: str, form: str, seed: int, drawn: dict):
-    """A tensor of a form: random, or one at which formulas break."""
-    known = dict(drawn['sizes'], **{'4': 4})
-    values = noise(*(known[k] for k in layout.split()), seed=seed)
-    if form == 'zeros':
-        values *= 0
-    elif form == 'equal samples' and len(values):
-        values = values[:1].expand_as(values).clone()
-    elif form == 'one value':
-        values = torch.full_like(values, 0.7)
-    elif form == 'one large' and len(values):
-        values.view(-1)[0] = 1e3
-    largest = torch.finfo(drawn['dtype']).max / 8
-    values = (values * drawn['scale']).clamp(-largest, largest)
-    return values.to(drawn['dtype'])
-
-
-def draw(case, drawn: dict):
-    """Student, teacher and labels."""
-    seed, forms = drawn['seed'], drawn['forms']
-    student = tensor(case.layout, forms[0], seed, drawn)
-    other = case.other or case.layout
-    teacher = tensor(other, forms[1], seed + 1000, drawn)
-    classes = student.shape[1] if 'K' in case.layout else 6
-    labels = noise(len(student), seed=seed).abs().mul(9).long() % classes
-    return student, teacher, labels
-
-
 def along(shape, axes):
     return [1 if i in axes else n for i, n in enumerate(shape)]
 
@@ -85,13 +56,14 @@ def test_every_function_is_here():
 def test_losses(name, drawn):
     """Finite in, finite out, and so is the gradient; never too small."""
     case = CASES[name]
-    student, teacher, labels = draw(case, drawn)
+    student, teacher, labels = draw_case(case, drawn)
     student.requires_grad_()
     teacher.requires_grad_()
     loss = case.call(student, teacher, labels)
     wide = torch.promote_types(student.dtype, torch.float32)
     assert loss.shape == (() if case.scalar else (len(labels),))
     assert loss.dtype == wide and loss.isfinite().all()
+    assert len(labels) or not loss.any()
     if student.dtype == torch.float16:  # a gradient may be above its 65,504
         student = student.detach().float().requires_grad_()
         loss = case.call(student, teacher, labels)
@@ -112,7 +84,7 @@ def test_losses(name, drawn):
 def test_what_changes_nothing(name, drawn):
     """The order of the samples; a shift, a factor; a student that is equal."""
     case = CASES[name]
-    student, teacher, labels = draw(case, drawn)
+    student, teacher, labels = draw_case(case, drawn)
     loss = case.call(student, teacher, labels)
 
     def check(other, expected):
@@ -164,7 +136,7 @@ def test_refusals(name):
         scale=1.0,
         forms=('any', 'any'),
     )
-    for what, *values in wrong_inputs(case, *draw(case, drawn)):
+    for what, *values in wrong_inputs(case, *draw_case(case, drawn)):
         with pytest.raises((ValueError, TypeError)) as caught:
             case.call(*values)
             pytest.fail(f'accepted: {what}')
