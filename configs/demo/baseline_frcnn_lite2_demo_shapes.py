@@ -8,8 +8,8 @@ anchors of half the size, since the shapes are 12 to 60 pixels long.
 
 _base_ = [
     '../_base_/models/frcnn_lite2_slim.py',
-    '../_base_/datasets/coco_folder.py',
-    '../_base_/schedules/adamw_8e.py',
+    '../_base_/datasets/shapes.py',
+    '../_base_/schedules/adamw_demo.py',
     '../_base_/cpu_runtime.py',
 ]
 channels = 32
@@ -32,33 +32,6 @@ model = dict(
     ),
     test_cfg=dict(rpn=dict(nms_pre=200, max_per_img=100)),
 )
-data_root = 'data/shapes/'
-classes = (
-    'circle',
-    'square',
-    'triangle',
-    'pentagon',
-    'star',
-    'cross',
-    'ring',
-)
-image_scale = (128, 128)
-train_pipeline = _base_.train_pipeline
-test_pipeline = _base_.test_pipeline
-train_pipeline[2].scale = test_pipeline[1].scale = image_scale
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader
 max_epochs = 8
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
-optim_wrapper = dict(optimizer=dict(lr=1e-3))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=50),
-    dict(
-        type='CosineAnnealingLR',
-        by_epoch=True,
-        T_max=max_epochs,
-        convert_to_iter_based=True,
-    ),
-]
 default_hooks = dict(checkpoint=dict(max_keep_ckpts=1))
