@@ -10,10 +10,11 @@ import mmcv
 import numpy as np
 from PIL import Image
 
-from kd_det.errors import UserError, counted
+from kd_det.errors import UserError
 from kd_det.preflight.box_table import BoxTable
 from kd_det.preflight.boxes import SLACK, overhang
 from kd_det.preflight.data_report import DataReport
+from kd_det.preflight.image_names import check_names
 
 LOOKED_AT = 512  # images, evenly spaced; as many again among suspects
 ODD = 0.01  # of them; fewer wrong sizes are only a warning
@@ -38,15 +39,17 @@ def check_images(table: BoxTable, leaf: dict, report: DataReport) -> None:
 
     Raises:
         FileNotFoundError: An image is missing.
-        UserError: Some cannot be read, or have a different size.
+        UserError: Some cannot be read, have a different size, or names that
+            lead out of the data set.
     """
     prefix = (leaf.get('data_prefix') or {}).get('img', '')
-    folder = osp.join(leaf.get('data_root') or '', prefix)
+    root = leaf.get('data_root') or ''
+    folder = osp.join(root, prefix)
     if '://' in folder or leaf.get('backend_args'):
         return
+    check_names(table.files, folder, root, table.path, report)
     check_there(folder, table.files, table.path, table.elsewhere)
     report.images = {osp.join(folder, file) for file in table.files}
-    _tell_outside(folder, table.files, report)
     loader = loader_of(leaf.get('pipeline'))
     if loader is None:
         return
@@ -57,23 +60,6 @@ def check_images(table: BoxTable, leaf: dict, report: DataReport) -> None:
     )
     report.facts['images looked at'] = count
     report.warnings += warnings
-
-
-def _tell_outside(folder: str, names: list[str], report: DataReport) -> None:
-    """Warn of images that a file names in other folders."""
-    if not folder:
-        return
-    odd = [
-        name
-        for name in names
-        if osp.isabs(name) or ('..' in name and '..' in name.split('/'))
-    ]
-    if odd:
-        report.warnings.append(
-            f'{counted(len(odd), "image is", "images are")} not in its '
-            f'folder {folder!r}, the first {odd[0]!r}; name images by their '
-            'path below it, unless you trust who wrote the file.'
-        )
 
 
 def check_readable(folder: str, names: list[str]) -> int:

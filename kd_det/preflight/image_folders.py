@@ -9,6 +9,7 @@ from mmengine.fileio import list_dir_or_file, list_from_file
 from kd_det.errors import UserError, counted, few, nearest
 from kd_det.preflight.data_report import DataReport
 from kd_det.preflight.image_files import check_readable, check_there
+from kd_det.preflight.image_names import check_names
 
 PAGES = {
     'ImageNet': 'https://image-net.org',
@@ -103,6 +104,7 @@ def _check_files(
     folder = dataset.img_prefix
     if '://' in folder:
         return
+    check_names(names, folder, dataset.data_root or '', path, report)
     fix = 'set data_prefix to the folder that its names start from.'
     check_there(folder, names, path, fix)
     report.images = {osp.join(folder, name) for name in names}

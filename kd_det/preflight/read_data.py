@@ -18,6 +18,7 @@ from kd_det.errors import UserError, few, nearest
 from kd_det.preflight.box_table import BoxTable
 from kd_det.preflight.data_report import DataReport
 from kd_det.preflight.image_files import check_images
+from kd_det.preflight.image_names import check_names
 from kd_det.preflight.used_boxes import check_used
 
 # MMDetection's classes that give boxes in pixels once they have read them
@@ -125,6 +126,13 @@ def check_read(leaf: dict, classes: tuple[str, ...], split: str) -> DataReport:
     if not _have_boxes(infos):  # but segments, texts or tracks
         return report
     table, labels = _table(infos, path)
+    root = osp.join(leaf.get('data_root') or '', '')
+    below = [
+        name.removeprefix(root)
+        for name in table.files
+        if name.startswith(root)  # others are what its class makes of them
+    ]
+    check_names(below, root, root, path, report)
     check_images(table, dict(leaf, data_root='', data_prefix={}), report)
     _check_names(infos, labels, read, path, split)
     _check_order(dataset, classes)

@@ -133,17 +133,34 @@ def test_images_are_looked_for_in_their_folders(check, own_images):
     check(only_train)
 
 
-@pytest.mark.parametrize('way', ['../train/{}', '{folder}/{}'])
-def test_names_that_lead_out_of_the_folder(check, own_images, way):
-    """They are read, with a warning that they may be the wrong ones."""
-
+def first_named(name):
     def change(table):
         image = table['images'][0]
-        image['file_name'] = way.format(image['file_name'], folder=own_images)
+        image['file_name'] = name.format(image['file_name'])
 
-    [report] = check(change)
-    (told,) = [w for w in report.warnings if 'not in its folder' in w]
-    assert told.startswith('1 image is not in') and 'below it' in told
+    return change
+
+
+@pytest.mark.parametrize('name', ['../train/{}', './{}', '{folder}/{}'])
+def test_names_by_way_of_other_folders(check, own_images, name):
+    """Silent, as long as they stay in data_root."""
+    name = name.replace('{folder}', str(own_images))
+    [report] = check(first_named(name))
+    assert not any('path' in line for line in report.warnings)
+
+
+def test_names_that_climb_out_of_data_root(refused, own_images, shapes):
+    (own_images.parents[1] / 'train').symlink_to(shapes / 'train')
+    text = refused(first_named('../../train/{}'))
+    assert "'../../train/000001.png', which leads out of" in text
+    assert 'or set data_root to a folder that contains all' in text
+
+
+def test_absolute_names(check, own_images, shapes):
+    """They may be meant: told, and read."""
+    [report] = check(first_named(f'{shapes}/train/{{}}'))
+    (told,) = [w for w in report.warnings if 'absolute path' in w]
+    assert told.startswith('1 image has an absolute path outside')
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,15 @@ def test_an_xml_file_that_is_missing(voc):
     assert '000004.xml' in refused(voc, kind=FileNotFoundError)
 
 
+def test_a_name_that_climbs_out_of_data_root(voc):
+    for kind, ending in (('JPEGImages', 'jpg'), ('Annotations', 'xml')):
+        source = voc / kind / f'000004.{ending}'
+        source.rename(voc.parent / source.name)
+    path = voc / 'ImageSets/Main/train.txt'
+    path.write_text(path.read_text().replace('000004', '../../000004'))
+    assert "'JPEGImages/../../000004.jpg', which leads out" in refused(voc)
+
+
 def test_an_image_that_is_missing(voc):
     (voc / 'JPEGImages/000004.jpg').unlink()
     text = refused(voc, kind=FileNotFoundError)
