@@ -25,6 +25,7 @@ from numpy._core import multiarray
 from kd_det import pip_weights
 from kd_det.errors import UserError, nearest
 from kd_det.files import check_unpacked
+from kd_det.pickles import use_plain_pickles
 
 # what torch.save writes after the protocol of a pickle: its magic number
 TORCH = b'\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19'
@@ -196,11 +197,13 @@ def use_safe_loading(trust: bool = False) -> None:
 
     Registers loaders for local files, http(s) and model zoo names with
     MMEngine's ``CheckpointLoader``, whose own loaders fall back to executing
-    the pickle.
+    the pickle. Other pickles, those of data sets, are read by
+    :mod:`kd_det.pickles`.
 
     Args:
-        trust: Whether this run's checkpoints may execute pickles.
+        trust: Whether this run's files may execute pickles.
     """
+    use_plain_pickles(trust)
 
     # MMEngine logs the part after `load_from_`
     def load_from_file(filename, map_location=None):

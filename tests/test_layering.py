@@ -19,6 +19,7 @@ LAYERS = (
         'config_errors',
         'files',
         'masks',
+        'pickles',
         'progress',
         'shipped',
         'pip_weights',

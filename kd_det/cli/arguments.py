@@ -45,7 +45,7 @@ def add_run_arguments(
     parser.add_argument(
         '--trust-pickle',
         action='store_true',
-        help='allow checkpoints to execute code; only for trusted files',
+        help='allow checkpoints and pickled annotations to execute code',
     )
     parser.add_argument(
         '--cfg-options',

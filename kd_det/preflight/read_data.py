@@ -12,9 +12,11 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
+from mmengine.fileio import load
 
 from kd_det.datasets.types import is_coco, make, reads_as_coco
 from kd_det.errors import UserError, few, nearest
+from kd_det.pickles import check_array
 from kd_det.preflight.box_table import BoxTable
 from kd_det.preflight.data_report import DataReport
 from kd_det.preflight.image_files import check_images
@@ -98,13 +100,15 @@ def check_read(leaf: dict, classes: tuple[str, ...], split: str) -> DataReport:
             or image sizes are implausible.
     """
     dataset = make(leaf, lazy=True)
-    path = dataset.ann_file
+    kind, path = type(dataset), dataset.ann_file
     if path and not osp.isfile(path) and '://' not in path:
         raise FileNotFoundError(
             f'There is no {split} annotation file {path!r}; set data_root '
             '(--cfg-options data_root=FOLDER) to a folder that contains it.'
         )
     try:
+        if 'OpenImagesChallengeDataset' in [k.__name__ for k in kind.mro()]:
+            check_array(dataset.hierarchy_file)  # read by numpy.load
         dataset.full_init()
     except Exception as error:  # noqa: BLE001  of any reader
         raise _unreadable(error, path) from None
@@ -118,7 +122,7 @@ def check_read(leaf: dict, classes: tuple[str, ...], split: str) -> DataReport:
     read = tuple(dataset.metainfo.get('classes') or ())
     if classes and read != classes:  # Open Images takes those of a file
         raise UserError(
-            f'{type(dataset).__name__} gives the labels 0, 1, … to '
+            f'{kind.__name__} gives the labels 0, 1, … to '
             f'({few(read)}), but the classes are ({few(classes)}); write '
             f'the former as classes.'
         )
@@ -182,6 +186,8 @@ def _unreadable(error: Exception, path: str) -> Exception:
     """Convert an error that a data set raised to a helpful one."""
     entry = ''
     for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code is load.__code__:
+            entry = frame.f_locals['file']
         if frame.f_code.co_name == 'parse_data_info':
             info = next(
                 (v for v in frame.f_locals.values() if isinstance(v, dict)), {}
@@ -193,6 +199,8 @@ def _unreadable(error: Exception, path: str) -> Exception:
             'without extension per line is needed, and data_root or '
             'data_prefix must be the folder of the files.'
         )
+    if isinstance(error, UserError):
+        return UserError(f'{entry!r}: {error}' if entry else str(error))
     reason = ' '.join(str(error).split()) or type(error).__name__
     return UserError(
         f'The data set of {path!r} cannot be read ({reason}'

@@ -1,6 +1,7 @@
 """VOC's XML files, and what a user's own class reads."""
 
 import json
+import os
 import pickle
 import re
 import shutil
@@ -14,6 +15,7 @@ from mmengine.registry import init_default_scope
 from tiny import CLASSES
 from voc_toy import voc_leaf, write_voc
 
+from kd_det.checkpoint import use_safe_loading
 from kd_det.errors import UserError
 from kd_det.preflight.data import check_data
 
@@ -325,6 +327,31 @@ def test_open_images(voc):
     swapped = dict(metainfo=dict(classes=('dog', 'cat')))
     with pytest.raises(UserError, match=r'gives the labels .* \(cat, dog\)'):
         loaded(open_images(voc, '0.1,0.9,0.2,0.8', **swapped))
+
+
+class Touch:
+    """Unpickled carelessly, it makes a file."""
+
+    def __reduce__(self):
+        return os.system, ('touch executed',)
+
+
+@pytest.mark.parametrize('part', ['meta_file', 'hierarchy_file'])
+def test_pickles_of_open_images(voc, part, monkeypatch):
+    """MMDetection executes them; kd_det reads plain values only."""
+    monkeypatch.chdir(voc)
+    use_safe_loading()
+    leaf = open_images(voc, '0.1,0.9,0.2,0.8')
+    if part == 'hierarchy_file':
+        leaf['type'] = 'mmdet.OpenImagesChallengeDataset'
+        leaf['ann_file'] = 'train.txt'
+        (voc / 'train.txt').touch()
+    (voc / leaf[part]).write_bytes(pickle.dumps([Touch()]))
+    with pytest.raises(UserError) as caught:
+        loaded(leaf)
+    text = str(caught.value)
+    assert "posix.system', which could run code" in text and '\n' not in text
+    assert not (voc / 'executed').exists()
 
 
 def test_what_is_not_checked_is_told(tmp_path):
