@@ -56,6 +56,25 @@ def seed_all(seed: int) -> None:
 
 
 @contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed the generators of the CPU in the block, and restore them after it.
+
+    Args:
+        seed: From 0 to 2**32 - 1.
+    """
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+
+
+@contextmanager
 def isolated() -> Iterator[None]:
     """Restore the generators after the block."""
     state = capture()

@@ -48,6 +48,7 @@ DATASETS = _child(
     'datasets.retrieval',
     'datasets.omniglot',
     'datasets.tiny_imagenet',
+    'datasets.views',
 )
 TRANSFORMS = _child('transform', MMENGINE_TRANSFORMS, 'datasets')
 TASK_UTILS = _child('task util', MMENGINE_TASK_UTILS, 'distillers.mmrazor')

@@ -29,7 +29,7 @@ LAYERS = (
     {'config_data'},
     {'registry', 'checkpoint', 'config'},
     {'datasets'},
-    {'losses', 'connectors', 'taps', 'centroids'},
+    {'losses', 'connectors', 'taps', 'centroids', 'answer_cache'},
     {'distillers'},
     {'models'},
     {'evaluation', 'preflight'},

@@ -27,6 +27,7 @@ from kd_det.models.distill_model import teacher_specs
 from kd_det.models.loading import load_exactly
 from kd_det.models.spec import read_spec
 from kd_det.models.unwrap import unwrap
+from kd_det.precompute.answer_cache import use_views
 from kd_det.precompute.autoencoder import require_auto_encoders
 from kd_det.preflight.checkpoints import (
     check_resumed_keys,
@@ -101,6 +102,8 @@ def prepare(
     own = 'student' in cfg.model  # mmrazor's pairs have a teacher too
     if own and cfg.get('train_dataloader') and 'classes' not in cfg.model:
         cfg.model.classes = RunData(cfg).train.classes
+    if own:
+        use_views(cfg)
     if teacher and not pair:
         raise UserError(
             f'--teacher {teacher!r}: config {source!r} has no teacher; '

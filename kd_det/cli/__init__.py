@@ -27,6 +27,7 @@ COMMANDS = (
     'benchmark',
     'calibrate',
     'centroids',
+    'cache',
     'autoencoder',
     'self-distill',
     'compare',

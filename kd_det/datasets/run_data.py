@@ -30,6 +30,7 @@ from kd_det.datasets.types import (
     make,
     reads_as_coco,
     type_of,
+    without_views,
 )
 from kd_det.errors import UserError
 from kd_det.files import sha256_of
@@ -162,10 +163,10 @@ class Split:
         return sha256(''.join(digests).encode()).hexdigest()
 
     def _keeps_all(self) -> bool:
-        leaf = self.leaves[0]
-        if leaf.cfg is self.loader['dataset'] and leaf.is_classification:
+        leaf, whole = self.leaves[0], without_views(self.loader['dataset'])
+        if leaf.cfg is whole and leaf.is_classification:
             return True  # its own digest is of what it keeps
-        return keeps_all(self.loader['dataset'])
+        return keeps_all(whole)
 
     def build(
         self, change: Callable[[list[dict]], list[dict]] | None = None

@@ -62,6 +62,12 @@ def keeps_all(dataset: dict) -> bool:
     return known and kind.__name__ in WHOLE and all(map(keeps_all, children))
 
 
+def without_views(dataset: dict) -> dict:
+    """Return the config of a data set without ``SeededViews`` around it."""
+    has_views = str(dataset.get('type')).endswith('SeededViews')
+    return dataset['dataset'] if has_views else dataset
+
+
 def is_coco(kind: type) -> bool:
     """Return whether a data set class is, or extends, that of COCO."""
     return any(base.__name__ == 'CocoDataset' for base in kind.mro())

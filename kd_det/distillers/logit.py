@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor, nn
 
+from kd_det.answer_cache import AnswerCache
 from kd_det.checks import check_choice, check_scales
 from kd_det.distillers.activations import check_softmax, of_softmax
-from kd_det.distillers.base import Distiller
+from kd_det.distillers.base import OF_CLASSES, Distiller
 from kd_det.distillers.class_outputs import check_logits
 from kd_det.distillers.levels import levels_at
 from kd_det.errors import UserError
@@ -14,6 +15,7 @@ from kd_det.registry import MODELS
 from kd_det.taps import FeatureTap, find_module
 
 REGIONS = {'student_region_logits', 'teacher_region_logits'}
+CACHED = ('teacher_logits', 'teacher_embed')
 LOGITS = {*REGIONS, 'student_logits', 'teacher_logits', 'cross_logits'}
 ADAPTOR = (
     "add connectors=dict(student_embed=dict(type='EmbeddingAdaptor')) to the "
@@ -46,6 +48,12 @@ class LogitDistiller(Distiller):
             head).
         scales: Grid sizes for regional logits.
         via_4x4: Whether to pool to 4x4 cells first, as in SDD's code.
+        cache: ``dict(folder='FOLDER', views=4)`` to read the teacher's logits
+            and embeddings from an :class:`AnswerCache` instead of running it.
+
+    Raises:
+        UserError: See :class:`Distiller`; or a loss needs what a cache does
+            not hold.
     """
 
     provides = (
@@ -81,6 +89,7 @@ class LogitDistiller(Distiller):
         taps: dict[str, str] | None = None,
         scales: tuple[int, ...] = (1, 2, 4),
         via_4x4: bool = False,
+        cache: dict | None = None,
     ) -> None:
         super().__init__(losses, centroids, connectors, taps)
         if {'student_map', 'student_embed'} <= {*self.connectors.cfgs}:
@@ -92,6 +101,26 @@ class LogitDistiller(Distiller):
         self.via_4x4 = check_choice(self, 'via_4x4', via_4x4, (True, False))
         if REGIONS & self.asked:
             self.teacher_points = {'map': 'backbone'}
+        self.cache = AnswerCache.of(cache) if cache else None
+        if self.cache:
+            self.alone = (*self.alone, *CACHED)
+            self._check_cachable()
+
+    def _check_cachable(self) -> None:
+        """Raise if the teacher must run in spite of a cache, or never."""
+        for name, fields in self.wiring.items():
+            missing = {*fields} - {*self.alone, *OF_CLASSES}
+            if missing:
+                raise UserError(
+                    f'{name} needs {min(missing)}, but a cache holds '
+                    f'{" and ".join(CACHED)} only, so the teacher would run '
+                    'anyway; leave cache out of the distiller.'
+                )
+        if not self.asked & {*CACHED}:
+            raise UserError(
+                'No loss needs what a cache holds '
+                f'({", ".join(CACHED)}); leave cache out of the distiller.'
+            )
 
     def bind(self, name: str, student: nn.Module, teacher: nn.Module) -> None:
         """See :meth:`Distiller.bind`."""
@@ -124,6 +153,13 @@ class LogitDistiller(Distiller):
         self.check_columns(self.num_rows)
         self.check_widths(*self.widths, ADAPTOR)
         super().bind(name, student, teacher)
+        if self.cache:
+            widths = theirs.out_features, self.widths[1]
+            self.cache.fields = {
+                field: width
+                for field, width in zip(CACHED, widths)
+                if field in self.asked
+            }
 
     def channels(self, field: str) -> tuple[int, int]:
         """See :meth:`Distiller.channels`."""
@@ -163,6 +199,9 @@ class LogitDistiller(Distiller):
         if self.needs_teacher:
             theirs = self.look(feats)
             knowledge |= zip(('teacher_embed', 'teacher_logits'), theirs)
+        elif self.cache:
+            kept = self._cached(samples)
+            knowledge |= {k: v.to(logits.device) for k, v in kept.items()}
         if 'student_map' in self.connectors:
             knowledge['student_map'] = self._map_of_cells(student)
         if REGIONS & self.asked:
@@ -178,6 +217,36 @@ class LogitDistiller(Distiller):
                     maps[1], self.teacher.model, self.theirs
                 )
         return knowledge
+
+    @torch.no_grad()
+    def answers(self, inputs: Tensor) -> dict[str, Tensor]:
+        """Return what the cache holds of some images, computed anew.
+
+        Args:
+            inputs: Images preprocessed for the teacher.
+        """
+        embed, logits = self.look(self.teacher.extract_feat(inputs))
+        found = dict(teacher_logits=logits, teacher_embed=embed)
+        self.teacher.check_finite(found, f'the cache of {self.name}')
+        return {field: found[field] for field in self.cache.fields}
+
+    def _cached(self, samples: list) -> dict[str, Tensor]:
+        """Return the rows of a step's views."""
+        preprocessor = self.student.data_preprocessor
+        if getattr(preprocessor, 'batch_augments', None):
+            raise UserError(
+                f'distillers.{self.name} has a cache, but the student mixes '
+                'the images of a batch (train_cfg.augments), and the '
+                'teacher never saw the mixtures; remove one of them.'
+            )
+        views = [sample.get('view') for sample in samples]
+        if not self.cache.rows or None in views:
+            raise UserError(
+                f'distillers.{self.name} has a cache, which is read for '
+                'seeded views of the training images; start with `kd_det '
+                'train`, which adds them.'
+            )
+        return self.cache.read(views)
 
     def _check_calls(self, student: dict) -> None:
         """Raise unless the head ran once, on one row per label."""

@@ -10,7 +10,12 @@ from mmengine.runner import Runner
 
 from kd_det.errors import UserError
 
-MADE_FIRST = ('CentroidHook', 'AutoEncoderHook', 'StitchHook')
+MADE_FIRST = (
+    'AnswerCacheHook',
+    'AutoEncoderHook',
+    'CentroidHook',
+    'StitchHook',
+)
 
 
 class Done(Exception):

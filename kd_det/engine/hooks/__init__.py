@@ -1,5 +1,6 @@
 """Training hooks."""
 
+from kd_det.engine.hooks.answer_cache_hook import AnswerCacheHook
 from kd_det.engine.hooks.autoencoder_hook import AutoEncoderHook
 from kd_det.engine.hooks.centroid_hook import CentroidHook
 from kd_det.engine.hooks.channels_last_hook import ChannelsLastHook
@@ -19,6 +20,7 @@ from kd_det.engine.hooks.stitch_hook import StitchHook
 from kd_det.engine.hooks.teacher_check_hook import TeacherCheckHook
 
 __all__ = [
+    'AnswerCacheHook',
     'AutoEncoderHook',
     'CentroidHook',
     'ChannelsLastHook',
