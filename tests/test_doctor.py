@@ -42,6 +42,7 @@ def hooked(model, shapes, tmp_path, **changes):
 
 def test_a_pair_of_detectors(shapes, teacher, tmp_path, capsys):
     cfg = hooked(pair_cfg(teacher), shapes, tmp_path)
+    cfg.param_scheduler = dict(type='LinearLR', by_epoch=False, end=500)
     found = doctor(cfg, tmp_path)
     sections = found['sections']
     assert found['healthy']
@@ -57,6 +58,8 @@ def test_a_pair_of_detectors(shapes, teacher, tmp_path, capsys):
         'roi.loss_kd'
         in sections[f'Step {sections["Costs"]["steps"]}']['losses']
     )
+    last = f'Step {sections["Costs"]["steps"]}'
+    assert 'LinearLR' in sections[last]['warnings'][0]
     assert sections['Costs']['hours'] > 0
     assert 'No problems found.' in capsys.readouterr().out
     # nothing but the sheet is left in the work dir
@@ -82,6 +85,14 @@ def test_a_teacher_that_is_refused(shapes, teacher, tmp_path):
     found = doctor(cfg, tmp_path, code=1)['sections']
     assert 'below the floor' in found['Start']['problems'][0]
     assert not found['Data']['problems'] and found['Data']['text']
+
+
+def test_what_a_run_would_refuse(shapes, teacher, tmp_path):
+    """The doctor has all checks of ``kd_det train``."""
+    cfg = hooked(pair_cfg(teacher), shapes, tmp_path)
+    cfg.custom_hooks.append(dict(type='mmdet.MeanTeacherHook'))
+    found = doctor(cfg, tmp_path, code=1)['sections']
+    assert 'MeanTeacherHook does not work' in found['Start']['problems'][0]
 
 
 def test_a_loss_that_drowns_the_task(tmp_path):

@@ -29,6 +29,7 @@ from kd_det.models.spec import read_spec
 from kd_det.models.unwrap import unwrap
 from kd_det.precompute.answer_cache import use_views
 from kd_det.precompute.autoencoder import require_auto_encoders
+from kd_det.preflight.built import check_built
 from kd_det.preflight.checkpoints import (
     check_resumed_keys,
     check_same_classes,
@@ -36,12 +37,8 @@ from kd_det.preflight.checkpoints import (
 )
 from kd_det.preflight.data import check_data
 from kd_det.preflight.data_report import DataReport
-from kd_det.preflight.frozen_layers import warn_of_frozen
-from kd_det.preflight.heads import check_heads
-from kd_det.preflight.labels import check_labels
 from kd_det.preflight.loops import check_loops
-from kd_det.preflight.parts import check_parts
-from kd_det.preflight.pretrained_weights import check_pretrained
+from kd_det.preflight.schedules import ScheduleCheck
 from kd_det.preflight.summary import summary
 
 
@@ -226,20 +223,17 @@ def train(
         for report in reports:
             report.log(runner.logger)
         runner.register_hook(step)
+        runner.register_hook(ScheduleCheck())
         for kind in (StepTimeHook, RunRecordHook):
             if not any(isinstance(hook, kind) for hook in runner.hooks):
                 runner.register_hook(kind())
         if resume and path:
             check_resumed_keys(runner, path)
             runner.register_hook(ResumedValidation())
-        check_parts(runner)
+        check_built(runner)
         require_auto_encoders(runner)
         check_auto_weights(runner)
         record_connectors(runner)
-        check_labels(runner)
-        check_heads(runner)
-        check_pretrained(runner)
-        warn_of_frozen(runner)
         summarise(runner, reports)
         runner.train()
     return runner

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.model import BaseDataPreprocessor
+from mmengine.registry import HOOKS
 
 from kd_det.config import set_seed
 from kd_det.datasets.chosen import classes_of
@@ -15,6 +16,7 @@ from kd_det.engine.teacher_score import warning_of
 from kd_det.errors import UserError, few
 from kd_det.models import DistillModel
 from kd_det.precompute.short_run import MADE_FIRST, short_run
+from kd_det.preflight.built import check_built
 from kd_det.preflight.data import check_data
 from kd_det.preflight.data_report import DataReport
 from kd_det.preflight.loops import check_loops
@@ -51,7 +53,14 @@ def examine(
         reports = check_data(cfg, splits)
         sections = [_files(reports), Section('Start')]
         steps = FirstSteps()
-        short_run(_with_checks(cfg, images), steps, 1, KEPT)
+        hooks = [*map(HOOKS.build, cfg.get('custom_hooks') or ())]
+        short_run(
+            _with_checks(cfg, images),
+            steps,
+            1,
+            KEPT,
+            lambda runner: check_built(runner, hooks),
+        )
     except (UserError, FileNotFoundError) as error:
         sections[-1].problems.append(str(error))
         return sections
@@ -233,6 +242,7 @@ def _short(shape: list) -> str:
 
 def _step(steps: FirstSteps) -> Section:
     section = Section(f'Step {steps.last}', facts=dict(losses=steps.losses))
+    section.warnings += steps.unused
     section.lines = [f'{k}: {v:.4g}' for k, v in steps.losses.items()]
     if steps.not_finite:
         section.problems.append(

@@ -19,6 +19,7 @@ from kd_det.precompute.gradient_shares import (
     step_shares,
 )
 from kd_det.precompute.short_run import Done
+from kd_det.preflight.schedules import check_steps, unused_settings
 
 STEPS = 20  # StepTimeHook measures 11 to 19; gradients are measured at 20
 
@@ -38,6 +39,7 @@ class FirstSteps(Hook):
         step_seconds: Part of a step -> seconds, and ``whole``.
         memory: Peak bytes of the GPU or the process.
         steps: Number of steps of the whole training run.
+        unused: Warnings of optimiser settings without effect.
     """
 
     priority = 'LOWEST'
@@ -53,6 +55,8 @@ class FirstSteps(Hook):
 
     def before_train(self, runner) -> None:
         """Record the teachers' state before the first step."""
+        check_steps(runner)
+        self.unused = unused_settings(runner)
         self.model = unwrap(runner.model)
         self.steps = runner.train_loop.max_iters
         self.last = min(STEPS, self.steps)

@@ -3,6 +3,7 @@
 import copy
 import os.path as osp
 import tempfile
+from collections.abc import Callable
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -23,7 +24,11 @@ class Done(Exception):
 
 
 def short_run(
-    cfg: Config, hook: Hook, steps: int, kept: tuple[str, ...] = MADE_FIRST
+    cfg: Config,
+    hook: Hook,
+    steps: int,
+    kept: tuple[str, ...] = MADE_FIRST,
+    check: Callable[[Runner], None] | None = None,
 ) -> None:
     """Train until a hook raises :class:`Done`, without saving anything.
 
@@ -35,6 +40,7 @@ def short_run(
         hook: Hook that measures and raises :class:`Done`.
         steps: Number of steps that the hook needs.
         kept: Suffixes of the hook types to keep.
+        check: Called with the runner before training.
 
     Raises:
         UserError: The training has too few steps, or any error of the run.
@@ -44,6 +50,8 @@ def short_run(
         for key in ('val_dataloader', 'val_evaluator', 'test_dataloader'):
             # class means need a test pipeline, the teacher check needs images
             runner.cfg[key] = copy.deepcopy(cfg.get(key))
+        if check:
+            check(runner)
         length = runner.train_loop.max_iters
         if length < steps:
             raise UserError(

@@ -1,7 +1,8 @@
 """Hooks and loops of other packages that do not work with a pair."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from mmengine.hooks import Hook
 from mmengine.registry import LOOPS
 
 from kd_det.errors import UserError
@@ -50,13 +51,14 @@ OF_ONE = (
 )
 
 
-def check_parts(runner) -> None:
+def check_parts(runner, hooks: Sequence[Hook] = ()) -> None:
     """Raise if a hook or loop does not work with a pair or with peers.
 
     All others treat a ``DistillModel`` as its student, see ``StandIn``.
 
     Args:
         runner: The runner, before training; a plain network is not checked.
+        hooks: Hooks to check beside its own.
 
     Raises:
         UserError: A part does not work, with the reason.
@@ -65,7 +67,7 @@ def check_parts(runner) -> None:
     peers = isinstance(model, MutualModel)
     if not (peers or isinstance(model, DistillModel)):
         return
-    for kind in _kinds(runner):
+    for kind in [*_kinds(runner), *map(type, hooks)]:
         names = [base.__name__ for base in kind.__mro__]
         for name in names:
             if name in REFUSED:
@@ -79,7 +81,7 @@ def check_parts(runner) -> None:
                     f'but a MutualModel has {len(model.peers)}; take it out '
                     'of custom_hooks.'
                 )
-    for hook in runner.hooks:
+    for hook in [*runner.hooks, *hooks]:
         if any(k.__name__ == 'SwitchRecipeHook' for k in type(hook).__mro__):
             _check_recipes(hook, model)
 

@@ -199,6 +199,8 @@ def _unreadable(error: Exception, path: str) -> Exception:
             'without extension per line is needed, and data_root or '
             'data_prefix must be the folder of the files.'
         )
+    if isinstance(error, ImportError):
+        return UserError(f'The data set of {path!r} cannot be read: {error}')
     if isinstance(error, UserError):
         return UserError(f'{entry!r}: {error}' if entry else str(error))
     reason = ' '.join(str(error).split()) or type(error).__name__

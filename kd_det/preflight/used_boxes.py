@@ -15,6 +15,8 @@ from kd_det.preflight.data_report import DataReport
 
 # weights that give different rows of numbers different sums
 MIX = np.sqrt([2, 3, 5, 7, 11, 13])
+MANY = 30  # objects, which would be spread over the whole image
+REACH = 0.7  # of the width and height
 MOST = 0.5  # share of images without a box, or of boxes, above which to warn
 
 
@@ -70,6 +72,7 @@ def check_used(
             f'{table.where(first(beyond))}; they are clipped to it.'
         )
     _tell_doubles(table, labels, objects, report)
+    _tell_corner(table, objects, report)
     full = np.bincount(table.owners[objects], minlength=len(table.files)) > 0
     report.facts |= {
         'images': len(table.files),
@@ -144,6 +147,20 @@ def _tell_doubles(
             'class and place as another, the first '
             f'{table.where(places[order[1:][again].min()])}; remove one of '
             'the two.'
+        )
+
+
+def _tell_corner(
+    table: BoxTable, objects: np.ndarray, report: DataReport
+) -> None:
+    """Warn if no box reaches the right or lower part of its image."""
+    ends = table.boxes[objects, :2] + table.boxes[objects, 2:]
+    reach = (ends / table.room()[objects]).max(axis=0)
+    if objects.sum() >= MANY and (reach < REACH).all():
+        report.warnings.append(
+            f'all {objects.sum():,} objects are in the left {reach[0]:.0%} '
+            f'and upper {reach[1]:.0%} of their images; if they were drawn on '
+            'smaller copies of the images, scale them.'
         )
 
 
