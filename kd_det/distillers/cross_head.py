@@ -172,20 +172,21 @@ class CrossHeadDistiller(DenseDistiller):
                 )
         (outputs,) = theirs['cross_outputs']
         knowledge |= self._predictions('teacher', outputs)
-        knowledge['teacher_inputs'] = feats
+        whole = {k: [call[0] for call in theirs[k]] for k in self.kinds}
+        knowledge['teacher_inputs'] = feats, whole
         return knowledge
 
     def connect(self, knowledge: dict) -> dict:
         """See :meth:`Distiller.connect`; adds the ``cross_…`` fields."""
         knowledge = super().connect(knowledge)
-        feats = knowledge.pop('teacher_inputs')
-        crossing = {}
+        feats, crossing = knowledge.pop('teacher_inputs')
         for kind in self.kinds:
             ours, theirs = (
                 knowledge.pop(f'{side}_{kind}_maps')
                 for side in ('student', 'teacher')
             )
-            crossing[kind] = [*map(_like, ours, theirs)]
+            for (_, level), *maps in zip(self.levels, ours, theirs):
+                crossing[kind][level] = _like(*maps)
         return knowledge | self._predictions(
             'cross', self._run(feats, crossing)
         )
@@ -193,28 +194,30 @@ class CrossHeadDistiller(DenseDistiller):
     def _run(
         self, feats: tuple, crossing: dict[str, list[Tensor]]
     ) -> tuple[list, ...]:
-        """Run the teacher's head with the student's features inside.
+        """Run the rest of the teacher's head on what crosses.
+
+        The layers of the towers before it are left out.
 
         Args:
             feats: Inputs of the head.
-            crossing: Kind of tower -> maps of the matched levels.
+            crossing: Kind of tower -> maps before the activation of layer
+                ``depth``, one per level of the teacher.
         """
-        model, handles = self.teacher.model, []
-        place = {theirs: i for i, (_, theirs) in enumerate(self.levels)}
-        for kind, maps in crossing.items():
-            calls = iter(range(len(self.theirs.strides)))
-
-            def swap(module, args, calls=calls, maps=maps):
-                level = next(calls)  # towers run level by level
-                return (maps[place[level]],) if level in place else None
-
-            layer = find_module(model, f'{self.towers[kind]}.activate')
-            handles.append(layer.register_forward_pre_hook(swap))
+        head, whole = self.teacher.model.bbox_head, {}
         try:
-            return model.bbox_head(feats)
+            for kind, maps in crossing.items():
+                tower = getattr(head, TOWERS[kind])
+                whole[kind] = [*tower]
+                last = int(self.towers[kind].rpartition('.')[2])
+                for number in range(last):
+                    tower[number] = nn.Identity()
+                tower[last] = _Given(maps, tower[last].activate)
+            return head(feats)
         finally:
-            for handle in handles:
-                handle.remove()
+            for kind, layers in whole.items():
+                tower = getattr(head, TOWERS[kind])
+                for number, layer in enumerate(layers):
+                    tower[number] = layer
 
     def _predictions(self, side: str, outputs: tuple[list, ...]) -> dict:
         """Return the dense fields of the teacher's head at matched levels."""
@@ -232,6 +235,17 @@ class CrossHeadDistiller(DenseDistiller):
             head = self.teacher.model.bbox_head
             found[f'{side}_dense_boxes'] = decoded(head, boxes, levels)
         return found
+
+
+class _Given(nn.Module):
+    """A layer whose outputs are given, level by level."""
+
+    def __init__(self, maps: list[Tensor], activate: nn.Module) -> None:
+        super().__init__()
+        self.maps, self.activate = iter(maps), activate
+
+    def forward(self, _: Tensor) -> Tensor:
+        return self.activate(next(self.maps))
 
 
 def _like(ours: Tensor, theirs: Tensor) -> Tensor:

@@ -238,6 +238,23 @@ def test_the_default_depth_is_the_last_but_one(tmp_path):
     }
 
 
+def test_layers_before_the_crossing_run_once_per_level(tmp_path):
+    model = build(tmp_path, depth=2)
+    tower = model.teacher.model.bbox_head.cls_convs
+    calls = []
+    handles = [
+        layer.register_forward_hook(lambda m, *_: calls.append(m))
+        for layer in tower
+    ]
+    layers = [*tower]
+    step(model)
+    for handle in handles:
+        handle.remove()
+    levels = len(model.distill['dense'].theirs.strides)
+    assert [calls.count(layer) for layer in layers] == [levels, levels]
+    assert all(a is b for a, b in zip(layers, tower, strict=True))
+
+
 def test_no_hook_is_left(tmp_path):
     model = build(tmp_path)
     step(model)
