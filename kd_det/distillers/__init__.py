@@ -7,6 +7,7 @@ from kd_det.distillers.embedding import EmbeddingDistiller
 from kd_det.distillers.factor import FactorDistiller
 from kd_det.distillers.feature import FeatureDistiller
 from kd_det.distillers.logit import LogitDistiller
+from kd_det.distillers.mask import MaskDistiller
 from kd_det.distillers.mutual import MutualFactorDistiller
 from kd_det.distillers.query import QueryDistiller
 from kd_det.distillers.roi import RoIDistiller
@@ -19,6 +20,7 @@ __all__ = [
     'FactorDistiller',
     'FeatureDistiller',
     'LogitDistiller',
+    'MaskDistiller',
     'MutualFactorDistiller',
     'QueryDistiller',
     'RoIDistiller',

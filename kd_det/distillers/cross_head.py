@@ -14,7 +14,6 @@ from kd_det.taps import FeatureTap, find_module
 
 TOWERS = {'class': 'cls_convs', 'box': 'reg_convs'}
 CORNERS = {'cross_dense_corners', 'teacher_dense_corners'}
-BOXES = {'cross_dense_boxes', 'teacher_dense_boxes'}
 # keeps the gradient of a constant channel bounded
 LEAST_VARIANCE = 1e-8
 
@@ -55,7 +54,6 @@ class CrossHeadDistiller(DenseDistiller):
         *DenseDistiller.provides,
         'cross_dense_logits',
         'cross_dense_boxes',
-        'teacher_dense_boxes',
         'cross_dense_corners',
         'teacher_dense_corners',
     )
@@ -171,7 +169,7 @@ class CrossHeadDistiller(DenseDistiller):
                     maps[level] for level in levels
                 )
         (outputs,) = theirs['cross_outputs']
-        knowledge |= self._predictions('teacher', outputs)
+        knowledge |= self._corners('teacher', outputs)
         whole = {k: [call[0] for call in theirs[k]] for k in self.kinds}
         knowledge['teacher_inputs'] = feats, whole
         return knowledge
@@ -187,9 +185,14 @@ class CrossHeadDistiller(DenseDistiller):
             )
             for (_, level), *maps in zip(self.levels, ours, theirs):
                 crossing[kind][level] = _like(*maps)
-        return knowledge | self._predictions(
-            'cross', self._run(feats, crossing)
-        )
+        scores, boxes, *_ = outputs = self._run(feats, crossing)
+        levels = [theirs for _, theirs in self.levels]
+        rows = [rows_of(scores[i], self.theirs.classes) for i in levels]
+        knowledge['cross_dense_logits'] = torch.cat(rows)
+        if 'cross_dense_boxes' in self.asked:
+            head = self.teacher.model.bbox_head
+            knowledge['cross_dense_boxes'] = decoded(head, boxes, levels)
+        return knowledge | self._corners('cross', outputs)
 
     def _run(
         self, feats: tuple, crossing: dict[str, list[Tensor]]
@@ -219,22 +222,14 @@ class CrossHeadDistiller(DenseDistiller):
                 for number, layer in enumerate(layers):
                     tower[number] = layer
 
-    def _predictions(self, side: str, outputs: tuple[list, ...]) -> dict:
-        """Return the dense fields of the teacher's head at matched levels."""
-        scores, boxes = outputs[:2]
-        levels = [theirs for _, theirs in self.levels]
-        found = {}
-        if side == 'cross':
-            rows = [rows_of(scores[i], self.theirs.classes) for i in levels]
-            found['cross_dense_logits'] = torch.cat(rows)
-        if CORNERS & self.asked:
-            rows = [rows_of(boxes[i], 4 * self.theirs.bins) for i in levels]
-            corners = torch.cat(rows).unflatten(1, (4, -1))
-            found[f'{side}_dense_corners'] = corners
-        if BOXES & self.asked:
-            head = self.teacher.model.bbox_head
-            found[f'{side}_dense_boxes'] = decoded(head, boxes, levels)
-        return found
+    def _corners(self, side: str, outputs: tuple[list, ...]) -> dict:
+        """Return the edge distributions at matched levels, if asked for."""
+        if not CORNERS & self.asked:
+            return {}
+        maps = [outputs[1][theirs] for _, theirs in self.levels]
+        rows = [rows_of(level, 4 * self.theirs.bins) for level in maps]
+        corners = torch.cat(rows).unflatten(1, (4, -1))
+        return {f'{side}_dense_corners': corners}
 
 
 class _Given(nn.Module):

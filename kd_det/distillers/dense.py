@@ -7,7 +7,11 @@ from kd_det.checks import check_scales
 from kd_det.distillers.activations import of_softmax, warn_of_sigmoids
 from kd_det.distillers.base import Distiller
 from kd_det.distillers.class_outputs import USE
-from kd_det.distillers.dense_boxes import box_regions
+from kd_det.distillers.dense_boxes import (
+    box_regions,
+    check_coder,
+    decoded,
+)
 from kd_det.distillers.dense_head import DenseHead, probe_head, rows_of
 from kd_det.distillers.levels import HEAD, match_strides
 from kd_det.distillers.objectness import (
@@ -38,7 +42,8 @@ class DenseDistiller(Distiller):
     student's maps through the teacher's classification layer) and
     ``…_corners`` (logits of the box edge distributions of heads such as
     GFL's). Fields with one row per location: ``…_dense_logits`` with
-    ``dense_foreground``, and ``dense_mask`` if images are padded. Fields with
+    ``dense_foreground``, and ``dense_mask`` if images are padded;
+    ``…_dense_boxes``, the predicted boxes in pixels. Fields with
     one row per annotated box: ``…_region_logits`` with ``region_labels``, the
     mean logits of the cells of the box.
 
@@ -67,6 +72,8 @@ class DenseDistiller(Distiller):
         'teacher_corners',
         'student_dense_logits',
         'teacher_dense_logits',
+        'student_dense_boxes',
+        'teacher_dense_boxes',
         'dense_foreground',
         'dense_mask',
         'student_region_logits',
@@ -120,6 +127,12 @@ class DenseDistiller(Distiller):
         self.ours = probe_head(student, 'student', teacher.model)
         self.theirs = probe_head(teacher.model, 'teacher', student)
         self._check_heads()
+        for side, network in (
+            ('student', student),
+            ('teacher', teacher.model),
+        ):
+            if f'{side}_dense_boxes' in self.asked:
+                check_coder(network.bbox_head, side)
         softmax = of_softmax(self.losses, self.wiring)
         warn_of_sigmoids(softmax, 'teacher', teacher.model.bbox_head)
         self.levels = match_strides(
@@ -203,9 +216,11 @@ class DenseDistiller(Distiller):
     ) -> dict:
         """Return the fields of one step; see :meth:`Distiller.read`."""
         ours, theirs = zip(*self.levels)
-        mine = _pick(student['outputs'][0], ours, self.ours)
+        outputs = dict(student=student['outputs'][0])
+        mine = _pick(outputs['student'], ours, self.ours)
         records = self.look(feats)
-        other = _pick(records['outputs'][0], theirs, self.theirs)
+        outputs['teacher'] = records['outputs'][0]
+        other = _pick(outputs['teacher'], theirs, self.theirs)
         self._check_sizes(mine[0], other[0])
         if REGIONS & self.asked:
             self.warn_if_coarse('student', 'finest map', mine[0][0])
@@ -236,6 +251,12 @@ class DenseDistiller(Distiller):
                 )
                 knowledge[f'{side}_region_logits'] = regions
                 knowledge['region_labels'] = region_labels
+        networks = self.student, self.teacher.model
+        for side, network, levels in zip(SIDES, networks, (ours, theirs)):
+            if f'{side}_dense_boxes' in self.asked:
+                knowledge[f'{side}_dense_boxes'] = decoded(
+                    network.bbox_head, outputs[side][1], levels
+                )
         if self.embeds:
             locations = rows.div(self.ours.anchors, rounding_mode='floor')
             tables = dict(student=student, teacher=records)

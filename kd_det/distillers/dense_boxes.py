@@ -5,6 +5,7 @@ from mmcv.ops import roi_align
 from torch import Tensor, nn
 
 from kd_det.distillers.dense_head import rows_of
+from kd_det.errors import UserError
 
 # Minimum box size of a level in strides, as in FCOS.
 LEAST = 8
@@ -65,11 +66,29 @@ def box_regions(
     return regions, labels.repeat_interleave(anchors)
 
 
+def check_coder(head: nn.Module, side: str) -> None:
+    """Raise if :func:`decoded` does not know what a head predicts.
+
+    Args:
+        head: Dense head.
+        side: Name of the network in messages.
+
+    Raises:
+        UserError: It has no ``bbox_coder``, as YOLOX's.
+    """
+    if not hasattr(head, 'bbox_coder'):
+        raise UserError(
+            'A loss needs the boxes that the heads predict, and the '
+            f"{side}'s {type(head).__name__} has no bbox_coder to decode "
+            'them; use losses on logits.'
+        )
+
+
 def decoded(head: nn.Module, maps: list[Tensor], levels: list[int]) -> Tensor:
     """Return the boxes that a head predicts at some levels, in pixels.
 
     Args:
-        head: Dense head with anchors or points, in eval mode.
+        head: Dense head with anchors or points.
         maps: Box predictions (N, 4 A, H, W) of all levels, or (N, 4 B, H, W)
             with distributions of B values per edge.
         levels: Indices of the levels to decode.
@@ -80,6 +99,8 @@ def decoded(head: nn.Module, maps: list[Tensor], levels: list[int]) -> Tensor:
     sizes = [tuple(level.shape[-2:]) for level in maps]
     kind = dict(dtype=maps[0].dtype, device=maps[0].device)
     priors = head.prior_generator.grid_priors(sizes, **kind)
+    # in training such a head predicts distances in strides
+    in_strides = head.training and getattr(head, 'norm_on_bbox', False)
     boxes = []
     for level in levels:
         prior, (stride, *_) = (
@@ -91,7 +112,7 @@ def decoded(head: nn.Module, maps: list[Tensor], levels: list[int]) -> Tensor:
             rows = head.integral(rows) * stride
             prior = head.anchor_center(prior)
         else:
-            rows = rows_of(maps[level], 4)
+            rows = rows_of(maps[level], 4) * (stride if in_strides else 1)
         prior = prior.repeat(len(maps[level]), 1)
         boxes.append(head.bbox_coder.decode(prior, rows))
     return torch.cat(boxes)

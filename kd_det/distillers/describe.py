@@ -3,6 +3,7 @@
 from kd_det.distillers.base import Distiller
 from kd_det.distillers.dense import DenseDistiller
 from kd_det.distillers.feature import FeatureDistiller
+from kd_det.distillers.mask import MaskDistiller
 from kd_det.distillers.query import QueryDistiller
 from kd_det.distillers.roi import RoIDistiller
 from kd_det.errors import few
@@ -18,6 +19,8 @@ def describe(distiller: Distiller) -> str:
     if isinstance(distiller, RoIDistiller):
         ours, theirs = distiller.widths
         words = [f'the box head on the RoIs, {ours} and {theirs} wide']
+    elif isinstance(distiller, MaskDistiller):
+        words = ['the masks of foreground RoIs']
     elif isinstance(distiller, DenseDistiller):
         strides = [distiller.ours.strides[i] for i, _ in distiller.levels]
         kinds = dict.fromkeys((distiller.ours.kind, distiller.theirs.kind))

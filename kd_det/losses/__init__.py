@@ -2,6 +2,7 @@
 
 from kd_det.losses.at import AttentionTransferLoss
 from kd_det.losses.base import DistillLoss
+from kd_det.losses.bckd import BCKDBoxLoss, BCKDClassLoss
 from kd_det.losses.crosskd import (
     CrossKDBoxLoss,
     CrossKDClassLoss,
@@ -20,6 +21,7 @@ from kd_det.losses.iekd_maps import ExploreMapLoss, InheritMapLoss
 from kd_det.losses.kd import HardKDLoss, KDLoss
 from kd_det.losses.ld import LDLoss
 from kd_det.losses.logit_loss import LogitLoss
+from kd_det.losses.mask_kd import MaskKDLoss
 from kd_det.losses.mgd import MGDLoss
 from kd_det.losses.mmrazor import MMRazorLoss
 from kd_det.losses.nd import (
@@ -51,6 +53,8 @@ from kd_det.losses.triplet import TripletLoss
 
 __all__ = [
     'AttentionTransferLoss',
+    'BCKDBoxLoss',
+    'BCKDClassLoss',
     'BoxRegressionLoss',
     'CWDLoss',
     'CrossKDBoxLoss',
@@ -80,6 +84,7 @@ __all__ = [
     'MGDLoss',
     'MMRazorLoss',
     'MapRelationLoss',
+    'MaskKDLoss',
     'NDLoss',
     'NKDLoss',
     'NormLoss',

@@ -43,6 +43,9 @@ def room(tmp_path_factory, teacher, shapes):
     dino = save_teacher(
         tiny_detector('dino', 50, NUM), folder / 'dino.pth', CLASSES
     )
+    masks = save_teacher(
+        tiny_detector('mask_rcnn', 50, NUM), folder / 'masks.pth', CLASSES
+    )
     classifier = tiny_classifier()
     for name, spec in dict(
         teacher=teacher,
@@ -51,6 +54,8 @@ def room(tmp_path_factory, teacher, shapes):
         gfl_teacher=dense,
         detr=tiny_detector('detr', 18, NUM),
         dino_teacher=dino,
+        masks=tiny_detector('mask_rcnn', 18, NUM),
+        masks_teacher=masks,
         classifier=classifier,
     ).items():
         spec = {k: v for k, v in spec.items() if k != 'ckpt'}
@@ -233,6 +238,7 @@ def test_every_preset_fits_a_pair(room, teacher, monkeypatch):
         ('student', 'teacher', teacher['ckpt']),
         ('gfl', 'gfl_teacher', 'gfl.pth'),
         ('detr', 'dino_teacher', 'dino.pth'),
+        ('masks', 'masks_teacher', 'masks.pth'),
     ):
         pair = Pair(
             dict(cfg=f'{small}.py'),

@@ -59,6 +59,8 @@ METHODS = {
     'reviewkdpp': {'ReviewKDLoss', 'NDLoss'},
     'pkd': {'PKDLoss'},
     'crosskd': {'CrossKDClassLoss', 'CrossKDBoxLoss', 'CrossKDEdgeLoss'},
+    'bckd': {'BCKDClassLoss', 'BCKDBoxLoss'},
+    'maskkd': {'KDLoss', 'MaskKDLoss'},
     'cwd': {'CWDLoss'},
     'mgd': {'MGDLoss'},
     'fgd': {'FGDFocalLoss', 'FGDAttentionLoss', 'FGDGlobalLoss'},
@@ -73,12 +75,14 @@ DENSE_KD = {'KDLoss': {'DenseKDLoss'}}
 QUERY_KD = {'KDLoss': {'QueryKDLoss', 'QueryBoxLoss'}}
 DETECTORS = {
     'frcnn': 'FasterRCNN',
+    'mrcnn': 'MaskRCNN',
     'retinanet': 'RetinaNet',
     'gfl': 'GFL',
     'ssd300': 'SingleStageDetector',
     'yolox': 'YOLOX',
     'dino': 'DINO',
 }
+BOX_HEADS = ('frcnn', 'mrcnn')
 NETWORKS = {
     'r18': dict(type='ResNet', depth=18),
     'r18half': dict(type='ResNet', depth=18, base_channels=32),
@@ -174,7 +178,7 @@ def check_content(cfg: Config, name: Name) -> None:
         assert model.type == DETECTORS[name.detector]
         facts = NETWORKS[word]
         assert {key: model.backbone.get(key) for key in facts} == facts
-        if name.detector == 'frcnn':
+        if name.detector in BOX_HEADS:
             assert model.roi_head.bbox_head.fc_out_channels == width
         elif name.detector == 'ssd300':
             assert model.bbox_head.type == 'SSDHead'
@@ -203,7 +207,7 @@ def check_content(cfg: Config, name: Name) -> None:
     assert inherits == name.method.startswith(('inherit', 'stitch'))
     removed = {'KDLoss'} if 'nokd' in name.settings else set()
     wanted = METHODS[name.method]
-    if name.detector != 'frcnn':
+    if name.detector not in BOX_HEADS:
         own = QUERY_KD if name.detector == 'dino' else DENSE_KD
         wanted = set().union(*(own.get(loss, {loss}) for loss in wanted))
     assert losses == wanted - removed
@@ -389,6 +393,10 @@ class Supplies:
         coco = ('person', 'car', 'dog', 'cat', 'chair', 'book', 'bird')
         for category, name in zip(content['categories'], coco, strict=True):
             category['name'] = name
+        for note in content['annotations']:  # for detectors with masks
+            x, y, w, h = note['bbox']
+            corners = [x, y, x + w, y, x + w, y + h, x, y + h]
+            note['segmentation'] = [corners]
         coco_file = annotations / 'instances_train2017.json'
         coco_file.write_text(json.dumps(content))
         (folder / 'shapes/train2017').symlink_to('train')
