@@ -59,7 +59,7 @@ def report(
     check_output(numbers)
     check_resamples(resamples)
     runs = read_runs(folders)
-    found, images = _collect(runs, resamples)
+    found, images = collect(runs, resamples)
     dumped = json.dumps(found, indent=1, allow_nan=False)
     for path, text in ((out, page(found, images)), (numbers, f'{dumped}\n')):
         with atomic_write(path) as file:
@@ -67,10 +67,15 @@ def report(
     return Path(out)
 
 
-def _collect(
+def collect(
     runs: list[ReportedRun], resamples: int
 ) -> tuple[dict, list[Picture]]:
-    """Return the numbers of a report, and the images that it shows."""
+    """Return the numbers of a report, and the images that it shows.
+
+    Args:
+        runs: From :func:`read_runs`.
+        resamples: Draws of the bootstrap over images.
+    """
     curves = read_curves(runs)
     gaps, images = missing(runs, curves), []
     found = dict(

@@ -1,5 +1,6 @@
 """Checks which methods fit a pair of detectors."""
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,8 +48,9 @@ class Verdict:
     files: dict[str, str] = field(default_factory=dict)
 
 
+@functools.cache
 def presets() -> dict[str, Config]:
-    """Return the presets for detectors by name."""
+    """Return the presets for detectors by name; not to be changed."""
     folder = Path(shipped('configs')) / '_base_/methods'
     return {
         path.stem: Config.fromfile(path)

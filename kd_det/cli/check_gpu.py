@@ -6,6 +6,8 @@ import os
 import sys
 import warnings
 
+from kd_det.files import check_output
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -18,6 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    if args.out:
+        check_output(args.out)
     # both are read when torch first initialises the GPU
     os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
     if args.device == 'cpu':

@@ -8,7 +8,6 @@ import torch
 
 from kd_det import __version__
 from kd_det.errors import UserError
-from kd_det.files import check_output
 from kd_det.gpu_check import rows
 from kd_det.gpu_check.losses import check_losses
 from kd_det.gpu_check.operators import check_operators
@@ -34,10 +33,8 @@ def check(device: str, out: str | None = None) -> list[Row]:
         out: JSON file to write.
 
     Raises:
-        UserError: There is no GPU, or ``out`` cannot be written.
+        UserError: There is no GPU.
     """
-    if out:
-        check_output(out)
     if device == 'cuda' and not torch.cuda.is_available():
         raise UserError(
             'torch finds no GPU (torch.cuda.is_available() is False); '

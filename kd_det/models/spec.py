@@ -1,6 +1,7 @@
 """Resolve the short spec of a network to its full config."""
 
 import copy
+import functools
 import inspect
 import os.path as osp
 from collections.abc import Mapping
@@ -174,7 +175,7 @@ def _load(source: str, side: str) -> Config:
         )
     try:
         if is_package:
-            return Config.fromfile(Config._get_cfg_path(source, '')[0])
+            return copy.deepcopy(_of_package(source))
         return ConfigFile(source).cfg
     except UserError as error:
         raise UserError(f'The {side} config {source!r}: {error}') from None
@@ -191,6 +192,12 @@ def _load(source: str, side: str) -> Config:
         raise UserError(
             f'The {side} config {source!r} cannot be read: {where}.'
         ) from None
+
+
+@functools.cache
+def _of_package(name: str) -> Config:
+    """Read a config of a package, which does not change meanwhile."""
+    return Config.fromfile(Config._get_cfg_path(name, '')[0])
 
 
 def _hint(package: str, name: str) -> str:

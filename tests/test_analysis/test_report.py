@@ -12,7 +12,8 @@ from PIL import Image
 from tiny import CLASSES, ND, pair_cfg, run_cfg, spare_time, tiny_spec
 
 from kd_det.analysis.compare_runs import compare_runs
-from kd_det.analysis.report import report
+from kd_det.analysis.report import collect, report
+from kd_det.analysis.report_runs import read_runs
 from kd_det.api import launch
 from kd_det.cli import main
 from kd_det.errors import UserError
@@ -63,6 +64,13 @@ def reported(folder, *names):
     )
     numbers = json.loads(page.with_suffix('.json').read_text())
     return numbers, page.read_text()
+
+
+def numbers_of(folder, *names):
+    """Return the numbers alone, since drawing takes long."""
+    return collect(read_runs([f'{folder}/runs/{name}' for name in names]), 20)[
+        0
+    ]
 
 
 @pytest.fixture(scope='module')
@@ -191,7 +199,7 @@ def test_a_network_of_other_settings_is_seen(folder, tmp_path):
         assert old in text
         text = text.replace(old, new)
     file.write_text(text)
-    found, _ = reported(tmp_path, 'alone', 'nd')
+    found = numbers_of(tmp_path, 'alone', 'nd')
     rows = {row['name']: row['values'] for row in found['differences']}
     assert rows['model.backbone.depth'] == dict(A='18', B='34')
     flip = 'train_dataloader.dataset.pipeline[RandomFlip].prob'
@@ -217,7 +225,7 @@ def test_what_is_missing_is_named(folder, both):
     for hook in ('GradientShareHook', 'FeatureNormHook', 'val_interval=1'):
         assert hook in fixes
     # nothing of a teacher is missed in a run without one
-    assert reported(folder, 'alone')[0]['missing'] == []
+    assert numbers_of(folder, 'alone')['missing'] == []
 
 
 def test_a_hook_that_logged_nothing_is_told(folder, tmp_path):
@@ -225,7 +233,7 @@ def test_a_hook_that_logged_nothing_is_told(folder, tmp_path):
     (path,) = tmp_path.glob('runs/nd/*/vis_data/scalars.json')
     lines = [line for line in path.read_text().splitlines()]
     path.write_text('\n'.join(x for x in lines if 'grad_share' not in x))
-    gaps = {g['what']: g for g in reported(tmp_path, 'nd')[0]['missing']}
+    gaps = {g['what']: g for g in numbers_of(tmp_path, 'nd')['missing']}
     why = gaps['gradient shares']['why']
     assert why == 'GradientShareHook is in custom_hooks and has logged nothing'
 
@@ -284,7 +292,7 @@ def test_other_validation_images_are_not_compared(folder, tmp_path):
     predictions = load_predictions(tmp_path / 'runs/nd' / PREDICTIONS)
     predictions.true_boxes[0, 0] += 1
     predictions.save(tmp_path / 'runs/nd' / PREDICTIONS)
-    found, _ = reported(tmp_path, 'alone', 'nd', 'kd')
+    found = numbers_of(tmp_path, 'alone', 'nd', 'kd')
     assert [*found['scores']['rows'][0]['runs']] == ['A', 'C']
     gaps = parts_of(found['missing'])
     assert gaps['comparison of scores and images'] == ['B']
@@ -302,7 +310,7 @@ def test_a_run_that_has_not_ended(folder, tmp_path):
     assert found['curves']['losses'] and found['runs'][0]['teacher']
     (copy,) = own.glob('*/vis_data/config.py')
     copy.unlink()
-    assert 'config' in parts_of(reported(tmp_path, 'nd')[0]['missing'])
+    assert 'config' in parts_of(numbers_of(tmp_path, 'nd')['missing'])
 
 
 def test_names_are_text(folder, tmp_path):

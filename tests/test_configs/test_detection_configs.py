@@ -1,5 +1,6 @@
 """A detection config is what its name says, builds, and trains a step."""
 
+import ast
 import copy
 import functools
 import json
@@ -162,12 +163,18 @@ def is_pair(cfg: Config) -> bool:
 
 
 def networks_of(cfg: Config) -> list[dict]:
-    """The full model configs, teacher first."""
+    """The full model configs, teacher first; not to be changed."""
     if not is_pair(cfg):
         return [cfg.model]
-    teacher, _ = read_spec(teacher_of(cfg), 'teacher')
-    student, _ = read_spec(cfg.model.student, 'student')
-    return [teacher, student]
+    return [
+        network_of(str(teacher_of(cfg)), 'teacher'),
+        network_of(str(cfg.model.student), 'student'),
+    ]
+
+
+@functools.cache
+def network_of(spec: str, side: str) -> dict:
+    return read_spec(ast.literal_eval(spec), side)[0]
 
 
 def check_content(cfg: Config, name: Name) -> None:
@@ -301,8 +308,9 @@ def check_torchvision(backbone: dict) -> None:
 
     scheme, _, name = backbone.init_cfg.checkpoint.partition('://')
     assert scheme == 'torchvision'
-    theirs = torchvision.models.get_model(name, weights=None).state_dict()
-    ours = MODELS.build(dict(backbone, _scope_='mmdet')).state_dict()
+    with torch.device('meta'):  # shapes alone
+        theirs = torchvision.models.get_model(name, weights=None).state_dict()
+        ours = MODELS.build(dict(backbone, _scope_='mmdet')).state_dict()
     left = {'fc.weight', 'fc.bias'}
     assert {k: v.shape for k, v in ours.items()} == {
         k: v.shape for k, v in theirs.items() if k not in left
@@ -466,7 +474,7 @@ class Supplies:
             options |= {f'train_dataloader.{k}': v for k, v in loader.items()}
         elif slim:
             options['classes'] = SHAPES_CLASSES
-        else:  # small images; at full size all else is as it is
+        else:  # small images of few boxes; at full size all else is as is
             # an adaptor's batch norm needs two cells of the coarsest level
             side = 256 if path.stem.startswith('srrl_') else 128
             loader = dict(batch_size=1, num_workers=0)
@@ -479,9 +487,12 @@ class Supplies:
         cfg = load_config(str(path), options)
         side = 'model.student' if is_pair(cfg) else 'model'
         absent = {f'{side}.backbone.init_cfg': None}
+        if not slim and '_frcnn_' in path.stem:
+            absent[f'{side}.train_cfg.rcnn.sampler.num'] = 32
         if networks_of(cfg)[-1].backbone.get('pretrained'):
             pytest.importorskip('timm')
-            absent = {f'{side}.backbone.pretrained': False}
+            del absent[f'{side}.backbone.init_cfg']
+            absent[f'{side}.backbone.pretrained'] = False
         if is_pair(cfg):
             absent['model.teacher.ckpt'] = self.checkpoint(cfg)
             for name, distiller in cfg.model.distillers.items():
@@ -582,16 +593,18 @@ SSD = [path for path in FILES if '_ssd300_' in path.stem]
 def stepped() -> list[Path]:
     """The configs that train a step.
 
-    Together they have each method with each detector, and each pair of
-    networks, in both sizes; a student takes its control's step in the pair.
+    Together they have each method with each detector, slim where there is
+    such a config, since the file of a method is the same in both sizes, and
+    each pair of networks in both sizes; a student takes its control's step in
+    the pair.
     """
     chosen = []
     seen = set()
-    for path in FILES:
+    for path in sorted(FILES, key=lambda p: not parse(p.stem).size):
         name = parse(path.stem)
         slim = bool(name.size)
         new = {
-            (name.method, name.detector, slim),
+            (name.method, name.detector),
             (name.detector, name.networks, slim),
             name.settings,
         } - seen

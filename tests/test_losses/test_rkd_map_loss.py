@@ -68,10 +68,10 @@ def test_cap(base, function):
     torch.testing.assert_close(loss([ours], [theirs]), function(*sides))
 
 
-@pytest.mark.parametrize('count', [*range(3, 200), 2048, 12800, 33600])
-def test_walk_visits_each_cell_once(count):
-    step = _stride(count)
-    assert len({k * step % count for k in range(count)}) == count
+def test_walk_visits_each_cell_once():
+    for count in (*range(3, 200), 2048, 12800, 33600):
+        step = _stride(count)
+        assert len({k * step % count for k in range(count)}) == count
 
 
 @pytest.mark.parametrize('width', [16, 25, 64, 128])
