@@ -20,6 +20,7 @@ from kd_det.shipped import config_path
 
 # Keys of a student's spec about its initialisation, read by DistillModel.
 BEGINS = ('inherit', 'inherit_from', 'stitch')
+_DUMPS: dict[tuple[str, bytes], Config] = {}  # path and content -> config
 EXAMPLE = 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py'
 
 
@@ -176,7 +177,7 @@ def _load(source: str, side: str) -> Config:
     try:
         if is_package:
             return copy.deepcopy(_of_package(source))
-        return ConfigFile(source).cfg
+        return _of_file(source)
     except UserError as error:
         raise UserError(f'The {side} config {source!r}: {error}') from None
     except (Exception, SystemExit) as error:  # a config can raise anything
@@ -198,6 +199,21 @@ def _load(source: str, side: str) -> Config:
 def _of_package(name: str) -> Config:
     """Read a config of a package, which does not change meanwhile."""
     return Config.fromfile(Config._get_cfg_path(name, '')[0])
+
+
+def _of_file(path: str) -> Config:
+    """Read a file; one that holds values alone is read once.
+
+    A run reads the configs of its networks several times, and what MMEngine
+    has dumped, such as the config of an earlier run, is long.
+    """
+    key = path, Path(path).read_bytes() if Path(path).is_file() else b''
+    if key in _DUMPS:
+        return copy.deepcopy(_DUMPS[key])
+    file = ConfigFile(path)
+    if file.files and file.files[-1].is_dump:
+        _DUMPS[key] = copy.deepcopy(file.cfg)
+    return file.cfg
 
 
 def _hint(package: str, name: str) -> str:

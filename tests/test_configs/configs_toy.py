@@ -1,11 +1,24 @@
 """What the tests that train a step of a config share."""
 
+import ast
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from kd_det.models import FrozenTeacher, distill_model
+from kd_det.models.spec import read_spec
+
+
+def network_of(spec: dict, side: str) -> dict:
+    """Return a network's model config, which is not to be changed."""
+    return _read_once(str(spec), side)
+
+
+@functools.cache
+def _read_once(spec: str, side: str) -> dict:
+    return read_spec(ast.literal_eval(spec), side)[0]
 
 
 @contextmanager

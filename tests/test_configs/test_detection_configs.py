@@ -1,6 +1,5 @@
 """A detection config is what its name says, builds, and trains a step."""
 
-import ast
 import copy
 import functools
 import json
@@ -15,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from configs_toy import teacher_kept
+from configs_toy import network_of, teacher_kept
 from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.optim import build_optim_wrapper
@@ -167,14 +166,9 @@ def networks_of(cfg: Config) -> list[dict]:
     if not is_pair(cfg):
         return [cfg.model]
     return [
-        network_of(str(teacher_of(cfg)), 'teacher'),
-        network_of(str(cfg.model.student), 'student'),
+        network_of(teacher_of(cfg), 'teacher'),
+        network_of(cfg.model.student, 'student'),
     ]
-
-
-@functools.cache
-def network_of(spec: str, side: str) -> dict:
-    return read_spec(ast.literal_eval(spec), side)[0]
 
 
 def check_content(cfg: Config, name: Name) -> None:
