@@ -590,19 +590,19 @@ def stepped() -> list[Path]:
     Together they have each method with each detector, slim where there is
     such a config, since the file of a method is the same in both sizes, and
     each pair of networks in both sizes; a student takes its control's step in
-    the pair.
+    the pair, so that one control of each detector is enough.
     """
     chosen = []
     seen = set()
     for path in sorted(FILES, key=lambda p: not parse(p.stem).size):
         name = parse(path.stem)
-        slim = bool(name.size)
-        new = {
-            (name.method, name.detector),
-            (name.detector, name.networks, slim),
-            name.settings,
-        } - seen
-        if new and (name.method != 'baseline' or path.parent == CONFIGS):
+        new = {(name.method, name.detector)}
+        if name.method != 'baseline':
+            new |= {(name.networks, bool(name.size), name.detector)}
+            new |= {name.settings}
+        elif path.parent != CONFIGS:
+            continue
+        if new - seen:
             chosen.append(path)
             seen |= new
     # one teacher's pairs after one another, see teacher_kept

@@ -181,6 +181,10 @@ def test_box_heads_that_are_read(tmp_path, cfg, lines):
         student['neck'] = [fpn, bfp]
     if ROI[cfg] == 'Shared4Conv1FCBBoxHead':
         student['roi_head'] = dict(bbox_head=dict(type=ROI[cfg]))
+    elif not re.search(
+        'sabl|scnet', cfg
+    ):  # which have no such layer, or three
+        student['roi_head'] = dict(bbox_head=dict(fc_out_channels=32))
     linear = dict(student_embed=dict(type='LinearAdaptor'))
     family = 'cascade_rcnn' if 'scnet' in cfg else 'faster_rcnn'
     model = build(

@@ -115,6 +115,19 @@ def test_a_file(tmp_path):
     assert model == dict(expected, data_preprocessor=dict(mean=[1]))
 
 
+def test_a_file_that_was_read_before(tmp_path):
+    """Neither what is done to the model nor an older text comes back."""
+    path = tmp_path / 'dumped.py'
+    for depth in (18, 34):
+        path.write_text(
+            f"model = dict(type='X', backbone=dict(depth={depth}))"
+        )
+        for _ in range(2):
+            model, _ = read_spec(dict(cfg=str(path)), 'student')
+            assert model.backbone.depth == depth
+            model.backbone.depth = 50
+
+
 def test_the_spec_itself_stays():
     spec = dict(cfg=BASE, num_classes=3, backbone=dict(depth=18))
     read_spec(spec, 'student')

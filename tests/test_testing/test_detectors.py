@@ -72,11 +72,7 @@ def test_a_step_reaches_every_parameter(family, detector):
     }
     assert {'backbone', 'neck'} <= moved
     assert {'roi_head', 'bbox_head'} & moved
-
-
-@pytest.mark.parametrize('family', FAMILIES)
-def test_every_box_loss_sees_an_object(family, detector):
-    logs = loss_of(detector(family))[1]
+    # every loss of boxes sees an object
     boxes = [value for key, value in logs.items() if key.endswith('loss_bbox')]
     assert boxes and max(boxes) > 0
 
