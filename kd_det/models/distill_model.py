@@ -259,21 +259,23 @@ class DistillModel(StandIn, BaseModel):
         unchecked = not self._checked and learns(self.student)
         seen, feats = {}, {}
         for name in self.heard:
-            with ExitStack() as stack:
-                seen |= self._listen(name, stack)
-                teacher = self.teachers[name]
-                feats[name] = teacher.extract_feat(teacher_inputs[name])
-                run_transformer(
-                    teacher.model,
-                    feats[name],
-                    data_samples,
-                    *self._points_in(name),
-                )
-            seen |= {
-                who: self.teachers[name].plain(dict(seen[who]))
-                for who in seen
-                if self.listens_to[who] == name
-            }
+            teacher = self.teachers[name]
+            # the taps of a neck record the maps that extract_feat returns
+            with teacher.running.once():
+                with ExitStack() as stack:
+                    seen |= self._listen(name, stack)
+                    feats[name] = teacher.extract_feat(teacher_inputs[name])
+                    run_transformer(
+                        teacher.model,
+                        feats[name],
+                        data_samples,
+                        *self._points_in(name),
+                    )
+                seen |= {
+                    who: teacher.plain(dict(seen[who]))
+                    for who in seen
+                    if self.listens_to[who] == name
+                }
         for name, distiller in self.distill.items():
             who = self.listens_to[name]
             knowledge = distiller.read(

@@ -4,7 +4,7 @@ import contextlib
 import copy
 import platform
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -29,11 +29,23 @@ class Running:
         model: The network.
         memory_format: Memory format of its backbone's input.
         dtype: dtype of its backbone and neck; None for that of the weights.
+        made: What :meth:`plain` has made in the block of :meth:`once`, by the
+            id of the tensor, with the tensor itself.
     """
 
     model: nn.Module
     memory_format: torch.memory_format = torch.preserve_format
     dtype: torch.dtype | None = None
+    made: dict[int, tuple[Tensor, Tensor]] | None = None
+
+    @contextlib.contextmanager
+    def once(self) -> Iterator[None]:
+        """Convert a tensor once within the block, however it is reached."""
+        self.made = {}
+        try:
+            yield
+        finally:
+            self.made = None
 
     @torch.no_grad()
     def extract_feat(self, inputs: Tensor) -> tuple:
@@ -61,15 +73,15 @@ class Running:
             tree: Tensors in dicts, lists and tuples.
         """
         dtype = next(self.model.parameters()).dtype
-        made: dict[int, Tensor] = {}
+        made = {} if self.made is None else self.made
 
         def convert(leaf):
             if not isinstance(leaf, Tensor) or not leaf.is_floating_point():
                 return leaf  # also None: a disabled auxiliary output
             if id(leaf) not in made:
                 # contiguous: the compiled RoIAlign misreads channels_last
-                made[id(leaf)] = leaf.to(dtype).contiguous()
-            return made[id(leaf)]
+                made[id(leaf)] = leaf.to(dtype).contiguous(), leaf
+            return made[id(leaf)][0]
 
         return tree_map(convert, tree)
 

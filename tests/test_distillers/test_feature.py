@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmengine.registry import init_default_scope
 from test_distillers.test_logit import batch_of, losses_of
+from tiny import build as build_detector
 from tiny import losses_of as detector_losses
 from tiny import pair_cfg
 
@@ -133,3 +134,27 @@ def test_detectors_necks_are_the_default(teacher, batch):
         torch.testing.assert_close(ours, theirs)
     for ours, theirs in zip(seen['student_feats'], expected, strict=True):
         assert ours.shape == theirs.shape
+
+
+def test_a_tap_of_the_neck_converts_no_map_again(teacher, batch, monkeypatch):
+    """What extract_feat returns in float32 is what the tap has recorded."""
+    cfg = pair_cfg(teacher)
+    cfg.distillers = dict(
+        feature=dict(
+            type='FeatureDistiller', losses=dict(loss_pkd=dict(type='PKDLoss'))
+        )
+    )
+    model = build_detector(cfg)
+    model.teacher.running.dtype = torch.bfloat16
+    read, seen = model.distill['feature'].read, []
+    monkeypatch.setattr(
+        model.distill['feature'],
+        'read',
+        lambda *args: seen.append(args) or read(*args),
+    )
+    detector_losses(model, batch)
+    ((_, records, feats, _),) = seen
+    ((maps,),) = records.values()
+    assert all(ours is theirs for ours, theirs in zip(maps, feats))
+    assert {level.dtype for level in feats} == {torch.float32}
+    assert model.teacher.running.made is None
