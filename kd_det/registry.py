@@ -50,7 +50,9 @@ DATASETS = _child(
     'datasets.tiny_imagenet',
     'datasets.views',
 )
-TRANSFORMS = _child('transform', MMENGINE_TRANSFORMS, 'datasets')
+TRANSFORMS = _child(
+    'transform', MMENGINE_TRANSFORMS, 'datasets.reduced_images'
+)
 TASK_UTILS = _child('task util', MMENGINE_TASK_UTILS, 'distillers.mmrazor')
 DATA_SAMPLERS = _child(
     'data sampler', MMENGINE_DATA_SAMPLERS, 'datasets.samplers'

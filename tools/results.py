@@ -9,7 +9,9 @@ name that ``add`` was given. A column of another metric has ``set`` and
 validation logged, such as accuracy_top-1. A table with ``gradients``, the
 name of a set, and ``rows`` shows the share of each loss in the gradient. A
 table with ``evaluation``, a heading -> the name of a file of
-tools/benchmark_evaluation.py in docs/results, compares evaluations. A
+tools/benchmark_evaluation.py in docs/results, compares evaluations; one with
+``loading``, the name of a file of tools/benchmark_data.py, ways to load; one
+with ``growth``, the name of a file of tools/growth.py, costs by size. A
 table with ``costs`` and ``rows`` shows what `kd_det benchmark --json` wrote to
 docs/results/benchmarks.
 ``demo`` puts what a run of the demo wrote into docs/results, docs/images and
@@ -86,6 +88,10 @@ def pages(root: Path) -> dict[str, str]:
             write = costs
         if table.get('evaluation'):
             write = evaluation
+        if table.get('loading'):
+            write = loading
+        if table.get('growth'):
+            write = growth
         body = f'\n{write(root, table)}\n\n'
         texts[page] = re.sub(
             marked, lambda m, body=body: m[1] + body + m[2], text, flags=re.S
@@ -186,6 +192,46 @@ def evaluation(root: Path, table: dict) -> str:
         )
         lines.append(f'| {" | ".join(cells)} |')
     return '\n'.join(lines)
+
+
+def loading(root: Path, table: dict) -> str:
+    """Return one table of what tools/benchmark_data.py wrote."""
+    lines = ['| images | usual, ms | ours, ms | ratio | mean difference |']
+    lines.append('| --- ' * 5 + '|')
+    path = root / RESULTS / f'{table["loading"]}.json'
+    for name, row in json.loads(path.read_text())['rows'].items():
+        times = [f'{ms:.3f}' for ms in row['ms'].values()]
+        cells = name, *times, _ratio(row['ratio']), f'{row["difference"]:.2g}'
+        lines.append(f'| {" | ".join(cells)} |')
+    return '\n'.join(lines)
+
+
+def growth(root: Path, table: dict) -> str:
+    """Return one table of what tools/growth.py wrote."""
+    lines = ['| sizes | loss | ms | MiB |', '| --- ' * 4 + '|']
+    path = root / RESULTS / f'{table["growth"]}.json'
+    for axis, losses in json.loads(path.read_text())['curves'].items():
+        for loss, sizes in losses.items():
+            first, *_, last = sizes
+            cells = (
+                f'{int(first):,} to {int(last):,} {axis}',
+                loss,
+                *(_growth(sizes, unit) for unit in ('ms', 'MiB')),
+            )
+            lines.append(f'| {" | ".join(cells)} |')
+    return '\n'.join(lines)
+
+
+def _growth(sizes: dict[str, dict], unit: str) -> str:
+    """Return the smallest and the largest size's cost."""
+    known = [size for size, own in sizes.items() if unit in own]
+    if not known:
+        return ''
+    first, last = (
+        f'{sizes[size][unit]:,.3g}' for size in (known[0], known[-1])
+    )
+    until = '' if known[-1] == [*sizes][-1] else f' (at {int(known[-1]):,})'
+    return f'{first} to {last}{until}'
 
 
 def _ratio(ratio: list[float]) -> str:

@@ -14,10 +14,14 @@ data_preprocessor = dict(
     std=[255 * 0.2675, 255 * 0.2565, 255 * 0.2761],
 )
 train_dataloader = dict(
-    batch_size=64, dataset=dict(type=dataset_type, data_root=data_root)
+    batch_size=64,
+    collate_fn=dict(type='default_collate'),  # one array, uint8
+    dataset=dict(type=dataset_type, data_root=data_root),
 )
 val_dataloader = dict(
-    batch_size=256, dataset=dict(type=dataset_type, data_root=data_root)
+    batch_size=256,
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(type=dataset_type, data_root=data_root),
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(topk=(1, 5))
