@@ -20,6 +20,8 @@ AVERAGED = re.compile(r'(?:^|[._])(?:ema|swa|averaged)(?:[._]|$)')
 # MMEngine's EMAHook stores the current weights and its step count here, and
 # the averaged weights in their place
 RUNNING = 'ema_state_dict.'
+# torch.compile puts this before the names inside a compiled module
+COMPILED = re.compile(r'(?<=\.)_orig_mod\.')
 
 
 class Reading(NamedTuple):
@@ -77,7 +79,7 @@ class File:
     def under(self, place: str) -> 'OrderedDict[str, Tensor]':
         """Return the tensors at a place, without those of distillers."""
         state = OrderedDict(
-            (key[len(place) :], value)
+            (COMPILED.sub('', key[len(place) :]), value)
             for key, value in self.tensors.items()
             if key.startswith(place)
             and not key[len(place) :].startswith('distill.')

@@ -33,7 +33,7 @@ class ScheduleCheck(Hook):
 
 
 def check_steps(runner) -> None:
-    """Raise unless an epoch has steps and an end.
+    """Raise unless a training has steps, and an epoch an end.
 
     Args:
         runner: The runner, with its loop built.
@@ -47,6 +47,11 @@ def check_steps(runner) -> None:
             f'An epoch has no step, since the {len(loader.dataset)} training '
             'images are fewer than a batch and train_dataloader has '
             'drop_last=True; take smaller batches, or drop_last=False.'
+        )
+    if runner.max_iters <= 0:
+        raise UserError(
+            f'The training has no step: train_cfg={dict(runner.cfg.train_cfg)}'
+            '; set max_epochs or max_iters to 1 or more.'
         )
     epochs = isinstance(runner.train_loop, EpochBasedTrainLoop)
     if epochs and _is_endless(loader):

@@ -69,6 +69,13 @@ LAYOUTS = {
         'state_dict.module',
     ),
     'compiled': (lambda g, b: torch.compile(g).state_dict(), '_orig_mod'),
+    'compiled in parts': (
+        lambda g, b: {
+            key.replace('.', '._orig_mod.', 1): value
+            for key, value in g.state_dict().items()
+        },
+        '',
+    ),
     'swa': (lambda g, b: averaged(g), 'module'),
     'swa of ddp': (
         lambda g, b: averaged(nn.DataParallel(g)),
