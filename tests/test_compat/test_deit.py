@@ -1,5 +1,8 @@
 """DeiT's two tokens: one learns the labels, the other the teacher's class."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from mmengine.registry import DefaultScope
@@ -120,3 +123,13 @@ def test_each_distiller_reads_its_token(pair):
     teacher = seen['token']['teacher_logits'].argmax(1)
     hard = F.cross_entropy(dist_logits, teacher)
     torch.testing.assert_close(losses['token.loss_hardkd'], hard)
+
+
+def test_detectors_do_without_it():
+    code = (
+        'import sys\n'
+        'from kd_det.registry import MODELS\n'
+        "assert MODELS.get('DistillModel')\n"
+        "assert 'mmpretrain' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, '-c', code], check=True)

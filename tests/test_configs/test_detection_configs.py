@@ -468,6 +468,7 @@ class Supplies:
             options |= {f'train_dataloader.{k}': v for k, v in loader.items()}
         elif slim:
             options['classes'] = SHAPES_CLASSES
+            options['train_dataloader.dataset.pipeline.2.scale'] = (96, 96)
         else:  # small images of few boxes; at full size all else is as is
             # an adaptor's batch norm needs two cells of the coarsest level
             side = 256 if path.stem.startswith('srrl_') else 128
