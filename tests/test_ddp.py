@@ -54,7 +54,6 @@ from kd_det.testing import save_teacher, tiny_run
 
 SIFN = dict(loss_sifn=dict(type='SIFNLoss', num_classes=NUM + 1))
 METHODS = {
-    'kd': KD,
     'nd': {**KD, **ND},
     'nd_foreground': {**KD, **ND_FOREGROUND},
     'sifn': SIFN,
@@ -361,7 +360,7 @@ def sync_statistics(job, rank):
     # not at the top: kd_det makes torchvision importable first
     from mmdet.engine.hooks import SyncNormHook
 
-    model = MMDistributedDataParallel(job.model('kd'))
+    model = MMDistributedDataParallel(job.model('inherit'))
     for name, call in (
         ('norm', lambda runner: SyncNormHook().before_val_epoch(runner)),
         (
