@@ -73,6 +73,16 @@ def test_what_is_left_out_is_told_with_an_example(check):
         assert '1 of the' in line and example in line, said
 
 
+def test_boxes_of_smaller_copies_of_the_images(check):
+    def halve(table):
+        for entry in table['annotations']:
+            entry['bbox'] = [number / 2 for number in entry['bbox']]
+
+    [report] = check(halve)
+    (told,) = [w for w in report.warnings if 'smaller copies' in w]
+    assert 'all 39 objects are in the left 50% and upper 50%' in told
+
+
 def test_right_data_say_nothing(check):
     for report in check(splits=('train', 'val')):
         # of so few shapes a class is missing
