@@ -101,14 +101,19 @@ NETWORKS = {
     'lite2': dict(
         type='mmpretrain.TIMMBackbone', model_name='tf_efficientnet_lite2'
     ),
+    'nano': dict(type='CSPDarknet', widen_factor=0.25),
+    'pico': dict(type='CSPDarknet', widen_factor=0.125),
     'edgenext': dict(
         type='mmpretrain.TIMMBackbone', model_name='edgenext_small.usi_in1k'
     ),
 }
+# width of their towers, and the files of public weights
+TOWERS = dict(nano=64, pico=32)
+PUBLIC = dict(nano='data/teachers/yolox_nano_coco.pth')
 SLIM = {'slim', 'demo'}  # 256 wide; the demo's train for minutes
 SHARED = SLIM | {'ms'}  # with the network alone; ms: several image scales
 SETTINGS = SHARED | {'nokd'}
-DATA = {'coco', 'voc', 'bccd', 'cards', 'shapes', 'folder'}
+DATA = {'coco', 'voc', 'bccd', 'cards', 'shapes', 'folder', 'vocfolder'}
 
 
 class Name(NamedTuple):
@@ -188,6 +193,7 @@ def check_content(cfg: Config, name: Name) -> None:
             assert model.bbox_head.embed_dims == width // 4
         else:
             towers = 32 if 'demo' in name.settings else width // 4
+            towers = TOWERS.get(word, towers)
             assert model.bbox_head.feat_channels == towers
     losses = set()
     distillers = cfg.model.distillers.values() if is_pair(cfg) else ()
@@ -212,7 +218,8 @@ def check_content(cfg: Config, name: Name) -> None:
         own = QUERY_KD if name.detector == 'dino' else DENSE_KD
         wanted = set().union(*(own.get(loss, {loss}) for loss in wanted))
     assert losses == wanted - removed
-    assert cfg.data_root == f'data/{name.data}/'
+    folder = name.data.replace('vocfolder', 'voc_folder')
+    assert cfg.data_root == f'data/{folder}/'
     for split in ('train', 'val', 'test'):
         for dataset in leaf_datasets(cfg[f'{split}_dataloader'].dataset):
             assert dataset.data_root == cfg.data_root
@@ -257,7 +264,8 @@ def check_teacher(cfg: Config, name: Name) -> None:
     assert Path(source).stem == name.control(name.networks[0])
     assert networks_of(cfg)[0] == alone.model
     last = alone.train_cfg.max_epochs
-    assert ckpt == f'work_dirs/{Path(source).stem}/epoch_{last}.pth'
+    own = f'work_dirs/{Path(source).stem}/epoch_{last}.pth'
+    assert ckpt == PUBLIC.get(name.networks[0], own)
 
 
 def check_hooks(cfg: Config, name: Name) -> None:
@@ -460,14 +468,15 @@ class Supplies:
     def load(self, path: Path, slim: bool) -> Config:
         """Read a config with what is not there replaced."""
         options = dict(data_root=self.data_root)
-        if path in SSD:
+        of_voc = parse(path.stem).data.startswith('voc')
+        if of_voc:
             options['data_root'] = self.voc()
         if path in SSD:
             loader = dict(batch_size=2, num_workers=0)
             loader['persistent_workers'] = False
             options |= {f'train_dataloader.{k}': v for k, v in loader.items()}
         elif slim:
-            options['classes'] = SHAPES_CLASSES
+            options['classes'] = ('cat',) if of_voc else SHAPES_CLASSES
             options['train_dataloader.dataset.pipeline.2.scale'] = (96, 96)
         else:  # small images of few boxes; at full size all else is as is
             # an adaptor's batch norm needs two cells of the coarsest level
@@ -612,7 +621,8 @@ def stepped() -> list[Path]:
 
 @pytest.mark.parametrize('path', stepped(), ids=lambda path: path.stem)
 def test_trains_a_step(path, supplies):
-    slim = bool(parse(path.stem).size)
+    name = parse(path.stem)
+    slim = bool(name.size) or name.data == 'folder'
     check_step(supplies.load(path, slim))
 
 
