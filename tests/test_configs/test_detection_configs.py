@@ -598,9 +598,10 @@ def stepped() -> list[Path]:
     """The configs that train a step.
 
     Together they have each method with each detector, slim where there is
-    such a config, since the file of a method is the same in both sizes, and
-    each pair of networks in both sizes; a student takes its control's step in
-    the pair, so that one control of each detector is enough.
+    such a config, since the file of a method is the same in both sizes, each
+    pair of networks in both sizes, and each detector that reads VOC's files; a
+    student takes its control's step in the pair, so that one control of each
+    detector is enough.
     """
     chosen = []
     seen = set()
@@ -609,6 +610,7 @@ def stepped() -> list[Path]:
         new = {(name.method, name.detector)}
         if name.method != 'baseline':
             new |= {(name.networks, bool(name.size), name.detector)}
+            new |= {(name.detector, name.data.startswith('voc'))}
             new |= {name.settings}
         elif path.parent != CONFIGS:
             continue
