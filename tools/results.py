@@ -227,9 +227,8 @@ def _growth(sizes: dict[str, dict], unit: str) -> str:
     known = [size for size, own in sizes.items() if unit in own]
     if not known:
         return ''
-    first, last = (
-        f'{sizes[size][unit]:,.3g}' for size in (known[0], known[-1])
-    )
+    values = [sizes[size][unit] for size in (known[0], known[-1])]
+    first, last = (f'{v:,.0f}' if v > 99 else f'{v:.3g}' for v in values)
     until = '' if known[-1] == [*sizes][-1] else f' (at {int(known[-1]):,})'
     return f'{first} to {last}{until}'
 
