@@ -38,7 +38,9 @@ def spread_scores(model):
     convs = r'(retina|gfl)_cls|multi_level_conv_(cls|obj)'
     for name, value in model.named_parameters():
         if re.search(convs, name) and name.endswith('weight'):
-            torch.nn.init.normal_(value, std=0.05)
+            # YOLOX: features so small that two classes could score the same
+            std = 0.5 if 'multi_level' in name else 0.05
+            torch.nn.init.normal_(value, std=std)
         elif re.search(convs, name):
             torch.nn.init.constant_(value, -1.0)
 
