@@ -71,6 +71,7 @@ METHODS = {
         loss_norm=dict(type='NormLoss', background='foreground')
     ),
 }
+LOSSES = {'kd': KD, **METHODS}  # KD alone is stepped by four ranks
 # 6 and 5 objects for the first rank, 2 and 2 for the second; with none at
 # all, mmdet's own RPN loss would divide by one more
 IMAGES = [9, 6, 2, 5]
@@ -120,7 +121,7 @@ class Job:
 
     def model(self, method):
         bank = self.bank if 'nd' in method else None
-        losses = METHODS[method]
+        losses = LOSSES[method]
         student = deterministic_student()
         if method == 'inherit':
             student['inherit'] = ('neck', 'rpn_head', 'roi_head')
