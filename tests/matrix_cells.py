@@ -29,11 +29,16 @@ DENSE = {
     'dense KD': dict(type='DenseKDLoss'),
     'SDD': dict(SDD, base=dict(type='SigmoidKDLoss')),
 }
+BCKD = {
+    'BCKD': dict(type='BCKDClassLoss'),
+    'BCKD/box': dict(type='BCKDBoxLoss'),
+}
 LD = {'LD': dict(type='LDLoss')}
 CROSS = {
     'CrossKD': dict(type='CrossKDClassLoss'),
     'CrossKD/box': dict(type='CrossKDBoxLoss'),
 }
+MASK = {'mask KD': dict(type='MaskKDLoss')}
 QUERY = {
     'query KD': dict(type='QueryKDLoss'),
     'query KD/box': dict(type='QueryBoxLoss'),
@@ -62,9 +67,11 @@ IE = {
 METHODS = [
     *HEAD,
     'dense KD',
+    'BCKD',
     'LD',
     'CrossKD',
     'query KD',
+    'mask KD',
     *MAPS,
     *MGD,
     'FGD',
@@ -93,7 +100,7 @@ def head_of(family):
         own = dict(type='RoIDistiller', losses=named(methods))
         return dict(own, stage=0) if family == 'cascade_rcnn' else own
     if family in ONE_STAGE:
-        methods = {**DENSE, **(LD if family == 'gfl' else {})}
+        methods = {**DENSE, **BCKD, **(LD if family == 'gfl' else {})}
         return dict(type='DenseDistiller', losses=named(methods))
     return None
 
@@ -123,6 +130,8 @@ def pair_of(family: str, folder: Path) -> DistillModel:
         distillers['cross'] = dict(
             type='CrossHeadDistiller', losses=named(CROSS), depth=1
         )
+    if family == 'mask_rcnn':
+        distillers['mask'] = dict(type='MaskDistiller', losses=named(MASK))
     if family in WITH_QUERIES:
         distillers['query'] = dict(type='QueryDistiller', losses=named(QUERY))
     head = head_of(family)

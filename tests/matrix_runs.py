@@ -4,15 +4,18 @@
 
 A tiny pair has the losses of all its methods at once, each divided by its
 value at the first step, and nothing else; it sees one batch over and over.
+Names of families as arguments train these alone, and names of methods after
+`--only` these alone; the other cells of the record stay.
 """
 
+import argparse
 import json
-import sys
+from collections.abc import Collection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from matrix_cells import batch_for, pair_of
+from matrix_cells import METHODS, batch_for, method_of, pair_of
 
 from kd_det.files import atomic_write
 from kd_det.testing import FAMILIES
@@ -22,9 +25,17 @@ STEPS = 50
 ENDS = 5  # steps at both ends over which a loss is averaged
 
 
-def train(family: str, folder: Path, steps: int = STEPS) -> dict:
+def train(
+    family: str,
+    folder: Path,
+    steps: int = STEPS,
+    methods: Collection[str] = METHODS,
+) -> dict:
     """Return loss -> its mean over the first and over the last steps."""
     model = pair_of(family, folder)
+    for key, distiller in [*model.distill.items()]:
+        if not {method_of(f'.{n}') for n in distiller.losses} & {*methods}:
+            del model.distill[key]
     batch = batch_for(model)
     weights = [p for p in model.parameters() if p.requires_grad]
     adam = torch.optim.AdamW(weights, lr=2e-3, weight_decay=0.0)
@@ -34,7 +45,7 @@ def train(family: str, folder: Path, steps: int = STEPS) -> dict:
         total = 0
         for key, value in model(**batch, mode='loss').items():
             distiller, _, name = key.partition('.')
-            if distiller in model.distill:
+            if distiller in model.distill and method_of(key) in methods:
                 own = seen.setdefault(name.removeprefix('loss_'), [])
                 own.append(value.item())
                 total = total + value / own[0]
@@ -68,10 +79,17 @@ def summary() -> str:
 
 if __name__ == '__main__':
     torch.set_num_threads(1)
-    found = {}
-    for family in sys.argv[1:] or FAMILIES:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('families', nargs='*', default=FAMILIES)
+    parser.add_argument('--only', nargs='+', default=METHODS)
+    args = parser.parse_args()
+    record = json.loads(RECORD.read_text())
+    for family in args.families:
         with TemporaryDirectory() as folder:
-            found[family] = train(family, Path(folder))
-        print(family, found[family], flush=True)
-    with atomic_write(RECORD) as file:
-        file.write(json.dumps(found, indent=1).encode() + b'\n')
+            found = train(family, Path(folder), methods=args.only)
+        print(family, found, flush=True)
+        own = record.get(family, {})
+        names = [*dict.fromkeys([*own, *found])]
+        record[family] = {n: found.get(n) or own[n] for n in names}
+        with atomic_write(RECORD) as file:
+            file.write(json.dumps(record, indent=1).encode() + b'\n')
