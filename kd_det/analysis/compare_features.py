@@ -129,7 +129,6 @@ def _pair(cfg: Config) -> tuple:
         if part.get('auto_encoder'):
             part['auto_encoder'] = os.devnull
     model = MODELS.build(cfg.model).to(device).eval()
-    model._set_device(torch.device(device))
     found = [d for d in model.distill.values() if hasattr(d, 'levels')]
     found = [d for d in found if isinstance(d, FeatureDistiller)]
     if not found:

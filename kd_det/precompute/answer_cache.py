@@ -277,7 +277,6 @@ def write_caches(cfg: Config, only_plan: bool = False) -> None:
     check_data(data, ('train',))
     require_teacher(cfg)
     model = MODELS.build(cfg.model).to(get_device())
-    model._set_device(torch.device(get_device()))
     found = cached(model)
     if not found:
         raise UserError(

@@ -253,7 +253,6 @@ def train_auto_encoders(cfg: Config) -> list[str]:
     stage = stage_of(cfg)
     require_teacher(cfg)
     model = MODELS.build(cfg.model).to(get_device())
-    model._set_device(torch.device(get_device()))
     found = with_auto_encoder(model)
     if not found:
         raise UserError(
