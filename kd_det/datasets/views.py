@@ -1,4 +1,4 @@
-"""A data set whose images come in a few views that can be had again."""
+"""A data set with a few reproducible augmentations of each image."""
 
 import random
 
@@ -12,11 +12,11 @@ from kd_det.registry import DATASETS
 
 @DATASETS.register_module()
 class SeededViews(Dataset):
-    """Augment each image in one of a few ways, drawn anew each time.
+    """Load each image with one of a few fixed augmentations.
 
-    A view is the augmentation of an image at a seed of its own, so that what a
-    teacher answers to it can be kept. Its number is stored as ``view``, with
-    the index of the image, in the meta information of the data sample.
+    A view is the augmentation of an image with its own seed, so that the
+    teacher's outputs for it can be stored. Its number is stored as ``view``,
+    with the index of the image, in the meta information of the data sample.
     ``kd_det train`` adds this wrapper for a distiller with a ``cache``.
 
     Args:

@@ -220,7 +220,7 @@ class LogitDistiller(Distiller):
 
     @torch.no_grad()
     def answers(self, inputs: Tensor) -> dict[str, Tensor]:
-        """Return what the cache holds of some images, computed anew.
+        """Run the teacher on some images and return what the cache stores.
 
         Args:
             inputs: Images preprocessed for the teacher.
