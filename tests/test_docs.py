@@ -161,8 +161,15 @@ def check_network(text: str) -> None:
 def commands(page: Path) -> Iterator[list[str]]:
     for language in ('console', 'bash', 'sh'):
         for block in blocks(page, language):
+            values = {}
             for line in block.replace('\\\n', ' ').splitlines():
-                if line.strip():
+                loop = re.fullmatch(r' *for (\w+) in (.+); do', line)
+                if loop:  # its body is looked at once, with the last value
+                    values[loop[1]] = loop[2].split()[-1]
+                elif line.strip() not in ('', 'done'):
+                    for name, value in values.items():
+                        line = line.replace(f'${{{name}}}', value)
+                        line = line.replace(f'${name}', value)
                     yield shlex.split(line, comments=True)
 
 
@@ -266,6 +273,7 @@ def check_option(cfg: Config, option: str) -> None:
         known = BaseDataset if path[-1] == 'dataset' else None
         kind = node['type']
         known = known or HOOKS.get(kind) or METRICS.get(f'mmdet.{kind}')
+        known = known or MODELS.get(kind)
         assert last in inspect.signature(known).parameters, option
 
 

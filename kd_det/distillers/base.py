@@ -220,6 +220,8 @@ class Distiller(nn.Module):
     def check_columns(self, columns: int) -> None:
         """Raise if the number of logits does not fit a loss.
 
+        A loss that was given no number of classes takes that of the logits.
+
         Args:
             columns: Number of the student's logits, including background.
         """
@@ -234,7 +236,9 @@ class Distiller(nn.Module):
                     'SigmoidKDLoss, or DenseKDLoss for a one-stage head.'
                 )
             rows = loss.columns
-            if rows not in (None, columns):
+            if rows is None:
+                loss.count_classes(columns)
+            elif rows != columns:
                 raise UserError(
                     f'{name} has num_classes={rows}, but the logits have '
                     f'{columns} columns (including background for a '

@@ -80,6 +80,15 @@ class DistillLoss(nn.Module):
             channels: Channels of the teacher's levels.
         """
 
+    def count_classes(self, columns: int) -> None:
+        """Take the number of classes, for a loss that was given none.
+
+        The distillers of classes call this once, when both networks are known.
+
+        Args:
+            columns: Number of the student's logits, including background.
+        """
+
     def hard(self, labels: Tensor) -> Tensor:
         """Return class indices (N,) unchanged; raise for soft labels.
 

@@ -223,7 +223,8 @@ class SIFNLoss(EmbeddingLoss):
     saved for exact resume.
 
     Args:
-        num_classes: Number of classes, including background for detectors.
+        num_classes: Number of classes, including background for detectors;
+            default: that of the student's logits.
         step: :math:`r`, in units of the norm. We do not know the paper's
             value.
         background: Policy for background rows, see :class:`EmbeddingLoss`.
@@ -240,16 +241,22 @@ class SIFNLoss(EmbeddingLoss):
 
     def __init__(
         self,
-        num_classes: int,
+        num_classes: int | None = None,
         step: float = 1.0,
         background: str = 'all',
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__(background, loss_weight)
-        self.columns = check_count(self, 'num_classes', num_classes, 1)
         self.step = check_finite(self, 'step', step)
+        if num_classes is not None:
+            check_count(self, 'num_classes', num_classes, 1)
+            self.count_classes(num_classes)
+
+    def count_classes(self, columns: int) -> None:
+        """See :meth:`DistillLoss.count_classes`."""
+        self.columns = columns
         # NaN: this class has not occurred yet
-        memory = torch.full((num_classes,), float('nan'))
+        memory = torch.full((columns,), float('nan'))
         self.register_buffer('previous_norms', memory)
 
     def forward(
@@ -260,6 +267,11 @@ class SIFNLoss(EmbeddingLoss):
     ) -> Tensor:
         """Return the weighted loss of embeddings (N, D) as a scalar."""
         labels = self.hard(labels)
+        if self.columns is None:
+            raise UserError(
+                'SIFNLoss has no num_classes, and this distiller has no '
+                'logits to count; set num_classes.'
+            )
         norms = student_embed.detach().float().norm(dim=1)
         previous = self.previous_norms[labels]
         previous = torch.where(previous.isnan(), norms, previous)

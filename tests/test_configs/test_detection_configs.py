@@ -110,9 +110,15 @@ NETWORKS = {
 # width of their towers, and the files of public weights
 TOWERS = dict(nano=64, pico=32)
 PUBLIC = dict(nano='data/teachers/yolox_nano_coco.pth')
+# what stands for ND in its ablation: norm and direction
+PARTS = {
+    'norm': {'SIFNLoss'},
+    'dir': {'FDRCosineLoss'},
+    'normdir': {'SIFNLoss', 'FDRCosineLoss'},
+}
 SLIM = {'slim', 'demo'}  # 256 wide; the demo's train for minutes
 SHARED = SLIM | {'ms'}  # with the network alone; ms: several image scales
-SETTINGS = SHARED | {'nokd'}
+SETTINGS = SHARED | {'nokd', *PARTS}
 DATA = {'coco', 'voc', 'bccd', 'cards', 'shapes', 'folder', 'vocfolder'}
 
 
@@ -200,7 +206,7 @@ def check_content(cfg: Config, name: Name) -> None:
     for distiller in distillers:
         own = {loss.type for loss in distiller.losses.values()}
         losses |= own
-        if 'NDLoss' in own:
+        if own & {'NDLoss', 'FDRCosineLoss'}:
             bank = f'{name.detector}_{name.networks[0]}{name.size}'
             assert distiller.centroids == (
                 f'data/centroids/{bank}_{name.data}.npz'
@@ -214,6 +220,8 @@ def check_content(cfg: Config, name: Name) -> None:
     assert inherits == name.method.startswith(('inherit', 'stitch'))
     removed = {'KDLoss'} if 'nokd' in name.settings else set()
     wanted = METHODS[name.method]
+    for word in name.settings & {*PARTS}:
+        wanted = wanted - {'NDLoss'} | PARTS[word]
     if name.detector not in BOX_HEADS:
         own = QUERY_KD if name.detector == 'dino' else DENSE_KD
         wanted = set().union(*(own.get(loss, {loss}) for loss in wanted))
@@ -611,7 +619,7 @@ def stepped() -> list[Path]:
         if name.method != 'baseline':
             new |= {(name.networks, bool(name.size), name.detector)}
             new |= {(name.detector, name.data.startswith('voc'))}
-            new |= {name.settings}
+            new |= {name.settings - {'slim'}}
         elif path.parent != CONFIGS:
             continue
         if new - seen:

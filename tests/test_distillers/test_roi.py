@@ -200,8 +200,8 @@ def test_optional_fields_come_when_they_are_there(teacher, bank, batch):
             'accepted are tau, loss_weight',
         ),
         (
-            dict(loss_sifn=dict(type='SIFNLoss')),
-            "missing a required argument: 'num_classes'",
+            dict(loss_sdd=dict(type='SDDLoss')),
+            "missing a required argument: 'base'",
         ),
         (
             dict(loss_kd=dict(type='KDLoss', loss_weight='x')),
@@ -277,9 +277,11 @@ def test_widths(teacher, bank, batch):
     norm = dict(loss_norm=dict(type='NormLoss'))
     refused(fix, teacher, norm, student=student)
     # logits alone do not care, and a norm of its own neither
-    sifn = dict(loss_sifn=dict(type='SIFNLoss', num_classes=NUM + 1))
+    sifn = dict(loss_sifn=dict(type='SIFNLoss'))
     model = build(pair_cfg(teacher, {**KD, **sifn}, student=student))
     assert losses_of(model, batch)['roi.loss_kd'] > 0
+    memory = model.distill['roi'].losses['loss_sifn'].previous_norms
+    assert len(memory) == NUM + 1  # told by the logits
 
 
 def bank_file(path, width=32, rows=NUM + 1, background=1, **provenance):

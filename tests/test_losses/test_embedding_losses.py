@@ -300,7 +300,7 @@ def test_sifn_does_not_remember_an_empty_batch():
 @pytest.mark.parametrize(
     'arguments',
     [
-        *(dict(num_classes=n) for n in ('7', 7.0, -3, 0, None, True)),
+        *(dict(num_classes=n) for n in ('7', 7.0, -3, 0, True)),
         *(dict(step=s) for s in (float('nan'), float('inf'), 'a', None)),
     ],
     ids=str,
@@ -309,3 +309,9 @@ def test_sifn_arguments(arguments):
     (key,) = arguments
     with pytest.raises(UserError, match=f'SIFNLoss: {key}='):
         SIFNLoss(**dict(dict(num_classes=K), **arguments))
+
+
+def test_sifn_without_a_number_of_classes():
+    embed, labels = torch.randn(2, D), torch.tensor([0, 1])
+    with pytest.raises(UserError, match='SIFNLoss has no num_classes'):
+        SIFNLoss()(embed, labels)
