@@ -29,7 +29,7 @@ from kd_det.models.spec import read_spec
 from kd_det.models.unwrap import unwrap
 from kd_det.precompute.answer_cache import use_views
 from kd_det.precompute.autoencoder import require_auto_encoders
-from kd_det.preflight.built import check_built
+from kd_det.preflight.built import LoopCheck, check_built
 from kd_det.preflight.checkpoints import (
     check_resumed_keys,
     check_same_classes,
@@ -38,7 +38,6 @@ from kd_det.preflight.checkpoints import (
 from kd_det.preflight.data import check_data
 from kd_det.preflight.data_report import DataReport
 from kd_det.preflight.loops import check_loops
-from kd_det.preflight.schedules import ScheduleCheck
 from kd_det.preflight.summary import summary
 
 
@@ -223,7 +222,7 @@ def train(
         for report in reports:
             report.log(runner.logger)
         runner.register_hook(step)
-        runner.register_hook(ScheduleCheck())
+        runner.register_hook(LoopCheck())
         for kind in (StepTimeHook, RunRecordHook):
             if not any(isinstance(hook, kind) for hook in runner.hooks):
                 runner.register_hook(kind())

@@ -19,7 +19,7 @@ from kd_det.precompute.gradient_shares import (
     step_shares,
 )
 from kd_det.precompute.short_run import Done
-from kd_det.preflight.schedules import check_steps, unused_settings
+from kd_det.preflight.built import check_loop
 
 STEPS = 20  # StepTimeHook measures 11 to 19; gradients are measured at 20
 
@@ -55,8 +55,7 @@ class FirstSteps(Hook):
 
     def before_train(self, runner) -> None:
         """Record the teachers' state before the first step."""
-        check_steps(runner)
-        self.unused = unused_settings(runner)
+        self.unused = check_loop(runner)
         self.model = unwrap(runner.model)
         self.steps = runner.train_loop.max_iters
         self.last = min(STEPS, self.steps)

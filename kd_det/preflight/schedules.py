@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from itertools import islice
 
-from mmengine.hooks import Hook
 from mmengine.optim import _ParamScheduler
 from mmengine.runner import EpochBasedTrainLoop
 from torch.utils.data import DataLoader
@@ -14,22 +13,6 @@ from kd_det.random_state import isolated
 
 NEVER = 10**9  # end of a scheduler that has none
 SPARE = 1000  # samples that a sampler may give beyond its length
-
-
-class ScheduleCheck(Hook):
-    """Check the length of a training once its loader and optimiser are built.
-
-    Raises:
-        UserError: See :func:`check_steps`.
-    """
-
-    priority = 'VERY_HIGH'
-
-    def before_train(self, runner) -> None:
-        """Raise, or warn."""
-        check_steps(runner)
-        for line in unused_settings(runner):
-            runner.logger.warning(line)
 
 
 def check_steps(runner) -> None:

@@ -7,11 +7,8 @@ from mmengine.runner import Runner
 from tiny import NUMBERS
 
 from kd_det.errors import UserError
-from kd_det.preflight.schedules import (
-    ScheduleCheck,
-    check_steps,
-    unused_settings,
-)
+from kd_det.preflight.built import LoopCheck
+from kd_det.preflight.schedules import check_steps, unused_settings
 
 
 class Point(BaseModel):
@@ -113,7 +110,7 @@ def test_an_epoch_without_a_step(build):
 def test_an_epoch_without_an_end(build):
     endless = dict(sampler=dict(type='InfiniteSampler'))
     runner = build(**endless)
-    runner.register_hook(ScheduleCheck())
+    runner.register_hook(LoopCheck())
     with pytest.raises(UserError, match='InfiniteSampler .* never ends'):
         runner.train()
     check_steps(build(loop=dict(by_epoch=False, max_iters=9), **endless))

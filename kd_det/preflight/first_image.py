@@ -1,0 +1,65 @@
+"""Check that the training pipeline gives what the network trains on."""
+
+from kd_det.errors import UserError, few
+from kd_det.models.unwrap import unwrap
+from kd_det.random_state import isolated
+
+PACKERS = dict(mmdet='PackDetInputs', mmpretrain='PackInputs')
+
+
+def check_first_image(runner) -> None:
+    """Raise unless the first training image is packed, with its boxes.
+
+    The random generators are left as they are. Networks of other packages,
+    and pipelines that give several views of an image, are not checked.
+
+    Args:
+        runner: The runner, with its loop built.
+
+    Raises:
+        UserError: The pipeline does not pack its images, or loads no boxes,
+            or no masks for a network with a mask head.
+    """
+    model = unwrap(runner.model)
+    student = getattr(model, 'student', model)
+    preprocessor = getattr(student, 'data_preprocessor', None)
+    package = type(preprocessor).__module__.partition('.')[0]
+    if package not in PACKERS:
+        return
+    with isolated():
+        image = runner.train_dataloader.dataset[0]
+    if not isinstance(image, dict) or not {'inputs', 'data_samples'} <= {
+        *image
+    }:
+        raise UserError(
+            'The pipeline of train_dataloader does not pack its images (it '
+            f'gives {_given(image)}); end it with '
+            f"dict(type='{PACKERS[package]}')."
+        )
+    if package == 'mmdet' and not isinstance(image['inputs'], dict):
+        _check_boxes(student, image['data_samples'])
+
+
+def _given(image: object) -> str:
+    if isinstance(image, dict):
+        return f'the keys {few([*image])}'
+    return f'a {type(image).__name__}'
+
+
+def _check_boxes(student, sample) -> None:
+    wanted = {}
+    if getattr(student, 'with_bbox', False):
+        wanted |= dict(bboxes='with_bbox=True', labels='with_label=True')
+    if getattr(student, 'with_mask', False):
+        wanted |= dict(labels='with_label=True', masks='with_mask=True')
+    objects = sample.get('gt_instances')
+    there = () if objects is None else objects.keys()
+    missing = [name for name in wanted if name not in there]
+    if missing:
+        raise UserError(
+            'The pipeline of train_dataloader loads no '
+            f'{" and ".join(missing)}, which the {type(student).__name__} is '
+            "trained on; add dict(type='LoadAnnotations', "
+            f'{", ".join(wanted.values())}) after the step that loads the '
+            'image.'
+        )
