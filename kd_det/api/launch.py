@@ -31,6 +31,7 @@ from kd_det.precompute.answer_cache import use_views
 from kd_det.precompute.autoencoder import require_auto_encoders
 from kd_det.preflight.built import LoopCheck, check_built
 from kd_det.preflight.checkpoints import (
+    asked_to_resume,
     check_resumed_keys,
     check_same_classes,
     resumable,
@@ -39,6 +40,7 @@ from kd_det.preflight.data import check_data
 from kd_det.preflight.data_report import DataReport
 from kd_det.preflight.loops import check_loops
 from kd_det.preflight.summary import summary
+from kd_det.preflight.unbuilt import check_unbuilt
 
 
 def prepare_from(args: argparse.Namespace) -> Config:
@@ -189,10 +191,7 @@ def train(
             work directory is not a folder.
         FileNotFoundError: Data or a checkpoint is missing.
     """
-    check_loops(cfg, 'train')
-    splits = ('train', 'val') if cfg.get('val_cfg') else ('train',)
-    data = RunData(cfg)
-    reports = check_data(data, splits)
+    data, reports = check_unbuilt(cfg)
     if amp:
         if not torch.cuda.is_available():
             raise UserError(
@@ -211,6 +210,7 @@ def train(
         cfg.auto_scale_lr.enable = True
     if seed is not None:
         set_seed(cfg, seed)
+    resume = resume or asked_to_resume(cfg)
     if resume:
         cfg.resume = True
         cfg.load_from = None if resume == 'auto' else resume

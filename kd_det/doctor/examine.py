@@ -17,10 +17,9 @@ from kd_det.errors import UserError, few
 from kd_det.models import DistillModel
 from kd_det.precompute.short_run import MADE_FIRST, short_run
 from kd_det.preflight.built import check_built
-from kd_det.preflight.data import check_data
 from kd_det.preflight.data_report import DataReport
-from kd_det.preflight.loops import check_loops
 from kd_det.preflight.summary import known_classes, loaded, place
+from kd_det.preflight.unbuilt import check_unbuilt
 
 KEPT = (*MADE_FIRST, 'TeacherCheckHook', 'StepTimeHook', 'LossScheduleHook')
 USUAL = 2.0  # gradient share above which a loss dominates the task
@@ -48,9 +47,7 @@ def examine(
     set_seed(cfg, seed)
     sections = [Section('Data')]
     try:
-        check_loops(cfg, 'train')
-        splits = ('train', 'val') if cfg.get('val_cfg') else ('train',)
-        reports = check_data(cfg, splits)
+        _, reports = check_unbuilt(cfg)
         sections = [_files(reports), Section('Start')]
         steps = FirstSteps()
         hooks = [*map(HOOKS.build, cfg.get('custom_hooks') or ())]

@@ -85,8 +85,25 @@ def read_spec(
     if whole.get('data_preprocessor'):
         model.setdefault('data_preprocessor', whole.data_preprocessor)
     if num_classes is not None:
+        if source is not None:
+            _check_counts(overrides, num_classes, side)
         set_num_classes(model, num_classes)
     return model, whole
+
+
+def _check_counts(overrides: dict, num_classes: int, side: str) -> None:
+    """Raise if a number of classes is written that the run's replaces."""
+    for key, value in overrides.items():
+        parts = value if isinstance(value, (list, tuple)) else [value]
+        for part in parts:
+            if isinstance(part, dict):
+                _check_counts(part, num_classes, f'{side}.{key}')
+        if key == 'num_classes' and value != num_classes:
+            raise UserError(
+                f'{side}.num_classes={value}, but the run has {num_classes} '
+                'classes, which every head follows; remove it, or correct '
+                'classes=(…).'
+            )
 
 
 def check_spec(spec: dict, side: str) -> None:

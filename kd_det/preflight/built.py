@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 from mmengine.hooks import Hook
 
+from kd_det.preflight.checkpoints import check_load_from
 from kd_det.preflight.file_names import check_file_names
 from kd_det.preflight.first_image import check_first_image
 from kd_det.preflight.frozen_layers import warn_of_frozen
 from kd_det.preflight.heads import check_heads
 from kd_det.preflight.labels import check_labels
+from kd_det.preflight.mask_metrics import check_mask_metrics
 from kd_det.preflight.normalisation import check_normalisation
 from kd_det.preflight.parts import check_parts
 from kd_det.preflight.pretrained_weights import check_pretrained
@@ -31,6 +33,8 @@ def check_built(runner, hooks: Sequence[Hook] = ()) -> None:
     check_heads(runner)
     check_normalisation(runner)
     check_pretrained(runner)
+    check_load_from(runner)
+    check_mask_metrics(runner)
     warn_of_frozen(runner)
 
 

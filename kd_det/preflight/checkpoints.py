@@ -37,6 +37,24 @@ def check_same_classes(split: Split | None, state: dict, path: str) -> None:
         )
 
 
+def asked_to_resume(cfg: Config) -> str | None:
+    """Return from what a config itself resumes: ``'auto'``, a file or None.
+
+    Args:
+        cfg: The run's config.
+
+    Raises:
+        UserError: ``resume`` is neither True nor False.
+    """
+    resume = cfg.get('resume') or False
+    if not isinstance(resume, bool):
+        raise UserError(
+            f'resume={resume!r}; True or False is accepted: write resume=True '
+            f'and load_from={resume!r}, or pass --resume {resume}.'
+        )
+    return (cfg.get('load_from') or 'auto') if resume else None
+
+
 def resumable(cfg: Config, resume: str, data: RunData) -> str | None:
     """Return the checkpoint to resume from, or None for a fresh start.
 
@@ -99,4 +117,34 @@ def check_resumed_keys(runner: Runner, path: str) -> None:
             f'{"; ".join(problems)}; resume with the config it was trained '
             'with, or start from its weights with --cfg-options '
             'load_from=FILE.'
+        )
+
+
+def check_load_from(runner: Runner) -> None:
+    """Raise if ``load_from`` has no weight of the network.
+
+    MMEngine would start from random weights.
+
+    Args:
+        runner: The runner, before training.
+    """
+    path = runner.cfg.get('load_from')
+    if not path or runner.cfg.get('resume'):
+        return
+    model = unwrap(runner.model)
+    state = CheckpointLoader.load_checkpoint(path, 'cpu')
+    state = {
+        key.removeprefix('module.'): value
+        for key, value in state.get('state_dict', state).items()
+    }
+    own = get_state_dict(model)
+    shapes = {key: getattr(value, 'shape', None) for key, value in own.items()}
+    if not any(
+        getattr(value, 'shape', ()) == shapes.get(key)
+        for key, value in state.items()
+    ):
+        raise UserError(
+            f'load_from={path!r} has none of the {len(own)} weights of the '
+            f'network (such as {next(iter(own))!r}); its keys are like '
+            f'{next(iter(state), None)!r}. Give a checkpoint of this network.'
         )

@@ -3,6 +3,7 @@
 from mmengine.config import Config
 
 from kd_det.errors import UserError
+from kd_det.preflight.score_names import awaited_scores
 
 # keys of which MMEngine needs all or none
 PARTS = {
@@ -37,8 +38,44 @@ def check_loops(cfg: Config, needed: str) -> None:
                 f'{" and no ".join(absent)}; add it, or set all three to '
                 f'None in order not to {VERBS[split]}.'
             )
-    if needed == 'train' and not cfg.get('val_cfg'):
-        _check_waiting(cfg)
+    if needed == 'train':
+        _check_length(cfg.train_cfg)
+        _check_optimiser(cfg.optim_wrapper)
+        if not cfg.get('val_cfg'):
+            _check_waiting(cfg)
+
+
+def _check_length(train_cfg: dict) -> None:
+    """Raise if a training has no step, or never comes to its validation."""
+    for key in ('max_epochs', 'max_iters', 'val_interval'):
+        value = train_cfg.get(key)
+        if isinstance(value, (int, float)) and value < 1:
+            raise UserError(
+                f'train_cfg has {key}={value}; set it to 1 or more.'
+            )
+    length = train_cfg.get('max_epochs') or train_cfg.get('max_iters')
+    begin = train_cfg.get('val_begin', 1)
+    if length and begin > length:
+        raise UserError(
+            f'train_cfg has val_begin={begin}, but the training ends after '
+            f'{length}, without a validation; set it to {length} or less, or '
+            'val_cfg, val_dataloader and val_evaluator to None.'
+        )
+
+
+def _check_optimiser(cfg: dict) -> None:
+    """Raise if the optimiser cannot change a weight."""
+    largest = (cfg.get('clip_grad') or {}).get('max_norm')
+    if isinstance(largest, (int, float)) and largest <= 0:
+        raise UserError(
+            f'optim_wrapper.clip_grad.max_norm={largest} leaves no gradient; '
+            'set a positive number, or clip_grad=None.'
+        )
+    if (cfg.get('optimizer') or {}).get('lr') == 0:
+        raise UserError(
+            'optim_wrapper.optimizer.lr=0 changes no weight; set a positive '
+            'number.'
+        )
 
 
 def _fix(absent: list[str], split: str) -> str:
@@ -55,28 +92,9 @@ def _fix(absent: list[str], split: str) -> str:
 
 def _check_waiting(cfg: Config) -> None:
     """Raise if something needs validation scores but there are none."""
-    hooks = [*(cfg.get('default_hooks') or {}).values()]
-    hooks += cfg.get('custom_hooks') or []
-    for hook in filter(None, hooks):
-        kind = str(hook.get('type'))
-        if hook.get('save_best'):
-            waiting = f'{kind} with save_best={hook["save_best"]!r}'
-        elif kind.endswith('EarlyStoppingHook'):
-            waiting = kind
-        else:
-            continue
-        _refuse(waiting)
-    schedulers = cfg.get('param_scheduler') or ()
-    if isinstance(schedulers, dict):
-        schedulers = [schedulers]
-    for scheduler in schedulers:
-        if 'ReduceOnPlateau' in str(scheduler.get('type')):
-            _refuse(str(scheduler['type']))
-
-
-def _refuse(waiting: str) -> None:
-    raise UserError(
-        f'The config has {waiting}, which waits for a validation score, but '
-        'no val_dataloader, val_cfg and val_evaluator; add them, or take it '
-        'out.'
-    )
+    for waiting, _ in awaited_scores(cfg):
+        raise UserError(
+            f'The config has {waiting}, which waits for a validation score, '
+            'but no val_dataloader, val_cfg and val_evaluator; add them, or '
+            'take it out.'
+        )

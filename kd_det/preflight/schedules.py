@@ -31,11 +31,6 @@ def check_steps(runner) -> None:
             'images are fewer than a batch and train_dataloader has '
             'drop_last=True; take smaller batches, or drop_last=False.'
         )
-    if runner.max_iters <= 0:
-        raise UserError(
-            f'The training has no step: train_cfg={dict(runner.cfg.train_cfg)}'
-            '; set max_epochs or max_iters to 1 or more.'
-        )
     epochs = isinstance(runner.train_loop, EpochBasedTrainLoop)
     if epochs and _is_endless(loader):
         sampler = type(_sampler(loader)).__name__

@@ -188,3 +188,18 @@ def test_the_tools_say_it(shapes, tmp_path):
     with pytest.raises(UserError, match='but no val_cfg'):
         launch.train(cfg)
     assert not (tmp_path / 'w').exists()
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'said'),
+    [
+        ('train_cfg.max_epochs', 0, 'max_epochs=0; set it to 1'),
+        ('train_cfg.val_interval', 0, 'val_interval=0; set it to 1'),
+        ('train_cfg.val_begin', 99, 'val_begin=99, but the training ends'),
+        ('optim_wrapper.optimizer.lr', 0, 'lr=0 changes no weight'),
+        ('optim_wrapper.clip_grad', dict(max_norm=0), 'max_norm=0 leaves no'),
+    ],
+)
+def test_numbers_that_train_or_validate_nothing(cfg, key, value, said):
+    cfg.merge_from_dict({key: value})
+    assert said in refused(cfg, 'train')

@@ -103,8 +103,6 @@ def test_an_epoch_without_a_step(build):
     with pytest.raises(UserError, match='the 12 training images are fewer'):
         check_steps(build(batch_size=16, drop_last=True))
     check_steps(build(batch_size=16))
-    with pytest.raises(UserError, match="'max_epochs': 0}; set max_epochs"):
-        check_steps(build(loop=dict(by_epoch=True, max_epochs=0)))
 
 
 def test_an_epoch_without_an_end(build):

@@ -1,0 +1,56 @@
+"""What waits for a score waits for one that validation gives."""
+
+import pytest
+from mmengine.runner import Runner
+from tiny import run_cfg, tiny_spec
+
+from kd_det.errors import UserError
+from kd_det.models.spec import read_spec
+from kd_det.preflight.score_names import _given, check_scores
+
+STOP = dict(type='EarlyStoppingHook')
+
+
+@pytest.fixture
+def cfg(shapes, tmp_path):
+    return run_cfg({}, shapes, tmp_path)
+
+
+def test_names_are_those_that_the_metric_gives(cfg):
+    cfg.model = read_spec(tiny_spec(), 'student')[0]
+    cfg.val_evaluator.metric = ['bbox', 'proposal']
+    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
+        cfg.pop(key)
+    cfg.param_scheduler = None
+    scores = Runner.from_cfg(cfg).val()
+    assert {*scores} == {*_given(cfg.val_evaluator)}
+
+
+@pytest.mark.parametrize('name', ['coco/bbox_mAP', 'auto'])
+def test_right_names(cfg, name):
+    cfg.custom_hooks = [dict(STOP, monitor=name)]
+    cfg.default_hooks = dict(
+        checkpoint=dict(type='CheckpointHook', save_best=[name])
+    )
+    check_scores(cfg)
+    cfg.custom_hooks[0].monitor = 'mine/score'
+    cfg.val_evaluator = [cfg.val_evaluator, dict(type='MyMetric')]
+    check_scores(cfg)
+
+
+@pytest.mark.parametrize('name', ['bbox_mAP', 'coco/mAP', 'coco/segm_mAP'])
+def test_wrong_names(cfg, name):
+    said = rf"no score '{name}'; it gives coco/bbox_mAP, .*did you mean"
+    cfg.custom_hooks = [dict(STOP, monitor=name)]
+    with pytest.raises(UserError, match=said):
+        check_scores(cfg)
+    cfg.custom_hooks = []
+    cfg.param_scheduler = dict(type='ReduceOnPlateauLR', monitor=name)
+    with pytest.raises(UserError, match=said):
+        check_scores(cfg)
+    cfg.param_scheduler = None
+    cfg.default_hooks = dict(
+        checkpoint=dict(type='CheckpointHook', save_best=name)
+    )
+    with pytest.raises(UserError, match=said):
+        check_scores(cfg)
