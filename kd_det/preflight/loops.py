@@ -38,11 +38,31 @@ def check_loops(cfg: Config, needed: str) -> None:
                 f'{" and no ".join(absent)}; add it, or set all three to '
                 f'None in order not to {VERBS[split]}.'
             )
+        if there and not absent:
+            _check_all_scored(cfg, split)
     if needed == 'train':
         _check_length(cfg.train_cfg)
         _check_optimiser(cfg.optim_wrapper)
         if not cfg.get('val_cfg'):
             _check_waiting(cfg)
+
+
+def _check_all_scored(cfg: Config, split: str) -> None:
+    """Raise if an evaluation leaves images out, or never ends."""
+    if split == 'train':
+        return
+    loader = cfg[f'{split}_dataloader']
+    if loader.get('drop_last') and loader.get('batch_size', 1) > 1:
+        raise UserError(
+            f'{split}_dataloader has drop_last=True, so that the images of '
+            'the last batch may not be scored; set it to False.'
+        )
+    sampler = str((loader.get('sampler') or {}).get('type'))
+    if 'Infinite' in sampler:
+        raise UserError(
+            f'{split}_dataloader has the sampler {sampler}, which never ends; '
+            "use sampler=dict(type='DefaultSampler', shuffle=False)."
+        )
 
 
 def _check_length(train_cfg: dict) -> None:

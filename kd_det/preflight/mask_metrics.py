@@ -1,11 +1,12 @@
 """Check that what a metric compares is what the network predicts."""
 
-from mmdet.models.detectors import SingleStageDetector, TwoStageDetector
 from mmengine.runner import Runner
 
 from kd_det.datasets.run_data import RunData
 from kd_det.errors import UserError
 from kd_det.models.unwrap import unwrap
+
+OF_BOXES = ('SingleStageDetector', 'TwoStageDetector')  # or with masks
 
 
 def check_mask_metrics(runner: Runner) -> None:
@@ -20,8 +21,8 @@ def check_mask_metrics(runner: Runner) -> None:
     model = unwrap(runner.model)
     student = getattr(model, 'student', model)
     split = RunData.of(runner).val
-    boxes = isinstance(student, (SingleStageDetector, TwoStageDetector))
-    if split is None or not boxes or student.with_mask:
+    kinds = {base.__name__ for base in type(student).mro()}
+    if split is None or kinds.isdisjoint(OF_BOXES) or student.with_mask:
         return
     for metric in split.metrics:
         wanted = metric.get('metric') or ()

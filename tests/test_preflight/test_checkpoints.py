@@ -6,6 +6,7 @@ from tiny import CLASSES, pair_cfg, run_cfg, tiny_spec
 
 from kd_det.api import launch
 from kd_det.api.export import export_student
+from kd_det.checkpoint import load_checkpoint
 from kd_det.errors import UserError
 from kd_det.models.spec import read_spec
 from kd_det.testing import save_teacher
@@ -94,3 +95,25 @@ def test_the_right_one_resumes(trained):
     cfg.train_cfg.max_epochs = 2
     launch.train(cfg, resume=path, seed=0)
     assert (folder / 'run/epoch_2.pth').exists()
+
+
+def test_a_config_that_resumes(trained, shapes, tmp_path):
+    folder, path = trained
+    cfg = launch.prepare(str(folder / 'run.py'))
+    cfg.resume = path
+    with pytest.raises(UserError, match='True or False is accepted: write'):
+        launch.train(cfg)
+    other = config(shapes, tmp_path, read_spec(tiny_spec(50), 'student')[0])
+    other.merge_from_dict(dict(resume=True, load_from=path))
+    with pytest.raises(UserError, match='is not a checkpoint of this run'):
+        launch.train(other)
+
+
+def test_weights_of_another_layout(trained, tmp_path):
+    folder, path = trained
+    cfg = launch.prepare(str(folder / 'run.py'), str(tmp_path / 'work'))
+    state = load_checkpoint(path)['state_dict']
+    cfg.load_from = str(tmp_path / 'other.pth')
+    torch.save({f'student.{k}': v for k, v in state.items()}, cfg.load_from)
+    with pytest.raises(UserError, match="none of .*like 'student.backbone"):
+        launch.train(cfg)

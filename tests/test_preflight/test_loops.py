@@ -198,8 +198,18 @@ def test_the_tools_say_it(shapes, tmp_path):
         ('train_cfg.val_begin', 99, 'val_begin=99, but the training ends'),
         ('optim_wrapper.optimizer.lr', 0, 'lr=0 changes no weight'),
         ('optim_wrapper.clip_grad', dict(max_norm=0), 'max_norm=0 leaves no'),
+        (
+            'val_dataloader',
+            dict(drop_last=True, batch_size=2),
+            'not be scored',
+        ),
+        (
+            'test_dataloader.sampler',
+            dict(type='InfiniteSampler'),
+            'InfiniteSampler, which never ends',
+        ),
     ],
 )
-def test_numbers_that_train_or_validate_nothing(cfg, key, value, said):
+def test_values_that_train_or_score_too_little(cfg, key, value, said):
     cfg.merge_from_dict({key: value})
     assert said in refused(cfg, 'train')

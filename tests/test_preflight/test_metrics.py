@@ -5,10 +5,12 @@ import shutil
 
 import pytest
 from mmengine.registry import init_default_scope
-from tiny import run_cfg
+from tiny import run_cfg, tiny_spec
 
+from kd_det.api import launch
 from kd_det.datasets import make_shapes
 from kd_det.errors import UserError
+from kd_det.models.spec import read_spec
 from kd_det.preflight.data import check_data
 
 NAME = 'annotations/instances_val.json'
@@ -124,3 +126,11 @@ def test_a_folder_that_is_named_twice(cfg):
     cfg.train_dataloader.dataset.datasets = parts
     for report in check_data(cfg, ('train',)):
         assert not any('times' in warning for warning in report.warnings)
+
+
+def test_masks_of_a_detector_of_boxes(shapes, tmp_path):
+    model = read_spec(tiny_spec(), 'student')[0]
+    cfg = run_cfg(model, shapes, tmp_path)
+    cfg.val_evaluator.metric = ['bbox', 'segm']
+    with pytest.raises(UserError, match='FasterRCNN predicts boxes alone'):
+        launch.train(cfg)
