@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -12,7 +13,8 @@ from mmengine.device import get_device
 from mmengine.runner import Runner
 
 from kd_det import random_state
-from kd_det.analysis import features
+from kd_det.analysis import feature_pictures, features
+from kd_det.analysis.capacity import draw_capacity, load_networks, run_facts
 from kd_det.analysis.cka import KERNELS, MinibatchCKA
 from kd_det.analysis.feature_probe import FeatureProbe
 from kd_det.analysis.names import without_common
@@ -22,6 +24,7 @@ from kd_det.connectors.split import ChannelSplit
 from kd_det.datasets.chosen import Chosen, classes_of, distinct, spread
 from kd_det.datasets.run_data import RunData, Split
 from kd_det.distillers import FeatureDistiller
+from kd_det.distillers.feature import SIDES
 from kd_det.errors import UserError
 from kd_det.files import atomic_write, check_folder
 from kd_det.models.loading import load_exactly
@@ -41,15 +44,17 @@ def analyze(
     minibatch: int = 0,
     biased: bool = False,
     share: float = features.SHARE,
+    others: Sequence[str] = (),
 ) -> Path:
-    """Write ``features.json``, ``cka.png``, ``norms.png``, ``active.png``.
+    """Write ``features.json`` and pictures of what it says.
 
     For a classifier a sample is an image, represented by its channel means;
     for a detector it is an annotated object, represented by the mean over its
     box. The feature maps are those of the config's feature distiller. Students
     are analysed as a whole and by halves of channels, split as in their
-    checkpoint or else as in the config. ``curves.png`` is added if the
-    checkpoints are next to the logs of their runs.
+    checkpoint or else as in the config. ``logits.png`` is for classifiers and
+    detectors with one box head, ``regions.png`` for classifiers, and
+    ``curves.png`` for checkpoints next to the logs of their runs.
 
     Args:
         cfg: Config of a pair, from :func:`kd_det.api.launch.prepare`.
@@ -60,6 +65,8 @@ def analyze(
         biased: Whether to use the biased HSIC.
         share: Fraction of the largest contribution above which a channel is
             active.
+        others: ``features.json`` of other analyses, whose networks are added
+            to ``capacity.png``.
 
     Returns:
         Path of the JSON file.
@@ -78,20 +85,29 @@ def analyze(
     folder = Path(out or cfg.work_dir)
     check_folder(str(folder), 'folder of the results', '--out')
     called = titles(checkpoints)
+    analyses = [load_networks(file) for file in others]
     data = RunData(cfg)
     held_out = data.held_out('A comparison of features')
     check_data(data, (held_out.name,))
     model, distiller = _pair(cfg)
     loader, names = _loader(held_out, num_images)
+    teacher, student = distiller.teacher, model.student
+    match = feature_pictures.common_classes(tuple(names), teacher.classes)
+    columns = dict.fromkeys(SIDES)
+    if match is not None:
+        columns = {k: match.index(k, match.counts[k]).cpu() for k in SIDES}
     nets = {
-        'teacher': FeatureProbe(distiller.teacher.model, distiller, 'teacher')
+        'teacher': FeatureProbe(
+            teacher.model, distiller, 'teacher', columns['teacher']
+        )
     }
-    student = model.student
     for name, path in zip(called, checkpoints):
         state = load_checkpoint(path)
         network = copy.deepcopy(student)
         load_exactly(network, state, path, 'student')
-        nets[name] = FeatureProbe(network, distiller, 'student')
+        nets[name] = FeatureProbe(
+            network, distiller, 'student', columns['student']
+        )
         nets[name].split, remembered = _split_of(state, distiller)
         if not remembered:  # trained without a split
             nets[name].halves = 'half 1', 'half 2'
@@ -112,7 +128,31 @@ def analyze(
     if any(curves['eval'] for curves in runs.values()):
         features.draw_curves(folder / 'curves.png', runs)
         content['curves'] = runs
-    content['images'] = len(loader.dataset)
+    size = sum(p.numel() for p in student.parameters())
+    common = [] if match is None else [*match.names]
+    dataset = loader.dataset
+    content |= dict(
+        images=len(dataset),
+        logits=feature_pictures.write_logits(folder, nets, common),
+        projection=feature_pictures.write_projection(folder, nets, names),
+        attention=feature_pictures.write_attention(folder, nets, dataset),
+        ambiguous=feature_pictures.write_regions(
+            folder, nets['teacher'], match, dataset
+        ),
+        networks={
+            name: dict(
+                parameters=count,
+                norm=float(norms[name].mean()),
+                **run_facts(path),
+            )
+            for name, path, count in zip(
+                nets,
+                (teacher.ckpt, *checkpoints),
+                (teacher.size, *[size] * len(checkpoints)),
+            )
+        },
+    )
+    draw_capacity(folder / 'capacity.png', [content['networks'], *analyses])
     file = folder / 'features.json'
     with atomic_write(file) as handle:
         handle.write(json.dumps(content, indent=1).encode())

@@ -74,7 +74,7 @@ def analyze(
     plane = folder / 'projection.png'
     pictures.draw_projection(
         plane,
-        pictures.project(embeddings[member]).numpy(),
+        {'': pictures.project(embeddings[member]).numpy()},
         (labels[member][:, None] == some).long().argmax(1).numpy(),
         [names[k] if k < len(names) else f'class {k}' for k in some],
     )

@@ -1,6 +1,5 @@
 """Plots of embeddings: retrieval results and projections."""
 
-import io
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +8,8 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from kd_det.analysis.panels import grid, save, write
 from kd_det.analysis.pictures import DPI, RIGHT, WRONG
-from kd_det.files import atomic_write
 
 CELL = 1.1  # size of an image in inches
 
@@ -78,40 +77,34 @@ def draw_retrievals(
         axis.set_title(f'{column}' if column else 'query', fontsize=9)
     top = 0.28 / figure.get_figheight()
     figure.subplots_adjust(0.01, 0.01, 0.99, 1 - top, 0.08, 0.08)
-    _save(figure, path)
+    write(figure, path)
 
 
 def draw_projection(
-    path: str | Path, points: np.ndarray, labels: np.ndarray, names: list[str]
+    path: str | Path,
+    panels: dict[str, np.ndarray],
+    labels: np.ndarray,
+    names: list[str],
 ) -> None:
-    """Write a PNG with a 2-d scatter plot coloured by class.
+    """Write a PNG of 2-d scatter plots coloured by class, four per row.
 
     Args:
         path: PNG file to write.
-        points: Shape (N, 2).
+        panels: Title -> points (N, 2).
         labels: Indices (N,) into ``names``.
         names: Class names for the legend.
     """
-    figure = Figure((7, 5), dpi=DPI)
-    axis = figure.subplots()
-    colors = colormaps['tab20']
-    for index, name in enumerate(names):
-        own = points[labels == index]
-        axis.scatter(
-            *own.T, s=14, color=colors(index % colors.N), label=name, lw=0
-        )
-    axis.set_aspect('equal', 'datalim')
-    axis.set_xlabel('first principal component')
-    axis.set_ylabel('second principal component')
-    axis.legend(
-        fontsize=7, frameon=False, loc='center left', bbox_to_anchor=(1, 0.5)
-    )
-    figure.tight_layout()
-    _save(figure, path)
-
-
-def _save(figure: Figure, path: str | Path) -> None:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format='png')
-    with atomic_write(path) as file:
-        file.write(buffer.getvalue())
+    size = (6, 5) if len(panels) == 1 else (3.6, 3.4)
+    figure, axes = grid(len(panels), 4, size)
+    colors = colormaps['tab20' if len(names) > 10 else 'tab10']
+    for axis, (title, points) in zip(axes, panels.items()):
+        for index, name in enumerate(names):
+            own = points[labels == index]
+            axis.scatter(
+                *own.T, s=8, color=colors(index % colors.N), label=name, lw=0
+            )
+        axis.set_title(title, fontsize=9)
+        axis.set_aspect('equal', 'datalim')
+        axis.set_xlabel('first principal component')
+        axis.set_ylabel('second principal component')
+    save(figure, path, legend_of=axes[0])

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from kd_det import random_state
 from kd_det.analysis import features
+from kd_det.analysis.logit_probe import LogitProbe, boxes_of
 from kd_det.connectors.split import ChannelSplit
 from kd_det.distillers import FeatureDistiller
 from kd_det.distillers.levels import is_deep, maps_of, run_transformer
@@ -22,13 +23,19 @@ class FeatureProbe:
         model: The network; set to eval mode.
         distiller: Bound distiller whose tap points are used.
         side: ``'student'`` or ``'teacher'``.
+        columns: Classes whose logits are collected; None: none.
     """
 
     def __init__(
-        self, model: nn.Module, distiller: FeatureDistiller, side: str
+        self,
+        model: nn.Module,
+        distiller: FeatureDistiller,
+        side: str,
+        columns: Tensor | None = None,
     ) -> None:
         self.model = model.eval()
         place = side == 'teacher'
+        self.answers = LogitProbe(model, columns, regions=place)
         self.points = distiller.teacher_points if place else distiller.points
         self.levels = [pair[place] for pair in distiller.levels]
         self.split: ChannelSplit | None = None
@@ -39,18 +46,21 @@ class FeatureProbe:
         self._labels: list[Tensor] = []
 
     def look(self, data: dict) -> None:
-        """Add a batch: feature rows and contributions to the loss."""
+        """Add a batch: features, contributions to the loss, logits."""
         batch = self.model.data_preprocessor(copy.deepcopy(data), False)
         samples = batch['data_samples']
         inputs = batch['inputs'].requires_grad_()
         with random_state.isolated(), _open(self.model) as model:
-            with FeatureTap(model, self.points) as records:
+            with (
+                FeatureTap(model, self.points) as records,
+                FeatureTap(model, self.answers.points) as answers,
+            ):
                 losses = model(inputs, samples, mode='loss')
                 if is_deep(self.points):
                     feats = model.extract_feat(inputs)
                     run_transformer(model, feats, samples, self.points)
-            maps = maps_of(records)
-            maps = [maps[level] for level in self.levels]
+            maps = self._chosen(records)
+            self.answers.add(answers, samples)
             total, _ = model.parse_losses(losses)
             gradients = torch.autograd.grad(total, maps)
         size = inputs.shape[2:]
@@ -62,6 +72,28 @@ class FeatureProbe:
             self.given[level].append(given.cpu())
             self.rows[level].append(_rows(x, samples, size).cpu())
         self._labels.append(_labels(samples).cpu())
+
+    @torch.no_grad()
+    def maps(self, data: dict) -> tuple[list[Tensor], tuple[int, int]]:
+        """Return the feature maps of a batch, and the size of its images.
+
+        Args:
+            data: A batch as a loader gives it; it is not added.
+
+        Returns:
+            The maps (N, C, H, W), and height and width in pixels with padding.
+        """
+        batch = self.model.data_preprocessor(copy.deepcopy(data), False)
+        inputs, samples = batch['inputs'], batch['data_samples']
+        with random_state.isolated(), _open(self.model) as model:
+            with FeatureTap(model, self.points) as records:
+                feats = model.extract_feat(inputs)
+                run_transformer(model, feats, samples, self.points)
+        return self._chosen(records), tuple(inputs.shape[2:])
+
+    def _chosen(self, records: dict[str, list]) -> list[Tensor]:
+        maps = maps_of(records)
+        return [maps[level] for level in self.levels]
 
     def labels(self) -> Tensor:
         """Return the class of each row."""
@@ -81,7 +113,7 @@ class FeatureProbe:
 
 @contextmanager
 def _open(model: nn.Module):
-    """Enable gradients in the network of a FrozenTeacher."""
+    """Run the network of a FrozenTeacher exactly, with gradients."""
     held = vars(model).pop('extract_feat', None)
     try:
         yield model
@@ -96,15 +128,10 @@ def _rows(x: Tensor, samples: list, size: torch.Size) -> Tensor:
     strides = size[0] / x.shape[2], size[1] / x.shape[3]
     return torch.cat(
         [
-            features.box_means(own, _boxes(sample), strides)
+            features.box_means(own, boxes_of(sample), strides)
             for own, sample in zip(x, samples)
         ]
     )
-
-
-def _boxes(sample) -> Tensor:
-    boxes = sample.gt_instances.bboxes
-    return getattr(boxes, 'tensor', boxes)
 
 
 def _labels(samples: list) -> Tensor:

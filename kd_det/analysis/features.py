@@ -1,26 +1,20 @@
 """Statistics and plots of feature maps."""
 
-import io
-import math
 from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
 from matplotlib import colormaps
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
+from kd_det.analysis.panels import SLANTED, frequent, grid, room, save
 from kd_det.analysis.pictures import DPI
 from kd_det.analysis.run_log import log_files
-from kd_det.files import atomic_write
 
 SHARE = 1e-3  # fraction of the largest contribution of an active channel
-MAX_CLASSES = 10  # per panel of norms
-SLANTED = dict(rotation=60, rotation_mode='anchor', ha='right', fontsize=7)
 
 
 def contributions(feature_map: Tensor, gradient: Tensor) -> Tensor:
@@ -124,8 +118,8 @@ def draw_cka(
         tables: Title -> matrix (M, M).
         names: Names of the rows.
     """
-    size = 0.8 + 0.5 * len(names) + _room(names)
-    figure, panels = _grid(len(tables), 2, (size, size))
+    size = 0.8 + 0.5 * len(names) + room(names)
+    figure, panels = grid(len(tables), 2, (size, size))
     for axis, (title, table) in zip(panels, tables.items()):
         axis.imshow(table, vmin=0, vmax=1, cmap='viridis')
         axis.set_title(title, fontsize=9)
@@ -144,7 +138,7 @@ def draw_cka(
         places = range(len(names))
         axis.set_xticks(places, names, **SLANTED)
         axis.set_yticks(places, names, fontsize=7)
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_norms(
@@ -165,10 +159,8 @@ def draw_norms(
         labels: Shape (N,).
         names: Class names.
     """
-    counts = np.bincount(labels, minlength=len(names))
-    shown = np.sort(np.argsort(-counts, kind='stable')[:MAX_CLASSES])
-    shown = [label for label in shown if counts[label]]
-    figure, panels = _grid(len(norms), 3, (4.2, 3.2))
+    shown = frequent(labels, len(names))
+    figure, panels = grid(len(norms), 3, (4.2, 3.2))
     colors = colormaps['tab10']
     for axis, (title, values) in zip(panels, norms.items()):
         edges = np.histogram_bin_edges(values, 24)
@@ -183,7 +175,7 @@ def draw_norms(
         axis.set_title(title, fontsize=9)
         axis.set_xlabel('norm')
         axis.set_ylabel('samples')
-    _save(figure, path, legend_of=panels[0])
+    save(figure, path, legend_of=panels[0])
 
 
 def draw_active(path: str | Path, counts: dict[str, dict]) -> None:
@@ -193,7 +185,7 @@ def draw_active(path: str | Path, counts: dict[str, dict]) -> None:
         path: PNG file to write.
         counts: Title -> ``active``, ``of`` and ``effective``.
     """
-    size = 1.5 + 0.7 * len(counts), 3.2 + _room(counts)
+    size = 1.5 + 0.7 * len(counts), 3.2 + room(counts)
     figure = Figure(size, dpi=DPI)
     axis = figure.subplots()
     places = np.arange(len(counts))
@@ -220,7 +212,7 @@ def draw_active(path: str | Path, counts: dict[str, dict]) -> None:
         loc='lower left',
         bbox_to_anchor=(0, 1),
     )
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_curves(path: str | Path, runs: dict[str, dict[str, list]]) -> None:
@@ -230,7 +222,7 @@ def draw_curves(path: str | Path, runs: dict[str, dict[str, list]]) -> None:
         path: PNG file to write.
         runs: Title -> result of :func:`read_curves`.
     """
-    figure, panels = _grid(2, 2, (4.5, 3.4))
+    figure, panels = grid(2, 2, (4.5, 3.4))
     for axis, key, title, what in (
         (panels[0], 'train', 'training', 'weighted task loss'),
         (panels[1], 'eval', 'evaluation', 'cross-entropy'),
@@ -243,7 +235,7 @@ def draw_curves(path: str | Path, runs: dict[str, dict[str, list]]) -> None:
         axis.set_xlabel('epoch')
         axis.set_ylabel(what)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _save(figure, path, legend_of=panels[0])
+    save(figure, path, legend_of=panels[0])
 
 
 def box_means(
@@ -274,47 +266,3 @@ def box_means(
         for mask in (rows, columns)
     )
     return torch.einsum('nh,chw,nw->nc', rows, feature_map, columns)
-
-
-def _grid(
-    count: int, columns: int, size: tuple[float, float]
-) -> tuple[Figure, list[Axes]]:
-    """Return a figure and its panels of a given size in inches."""
-    columns = min(count, columns)
-    rows = math.ceil(count / columns)
-    figure = Figure((size[0] * columns, size[1] * rows), dpi=DPI)
-    panels = [*figure.subplots(rows, columns, squeeze=False).flat]
-    for axis in panels[count:]:
-        axis.remove()
-    return figure, panels[:count]
-
-
-def _room(names: Iterable[str]) -> float:
-    """Return the height of the longest name as a slanted label, in inches."""
-    return 0.055 * max(map(len, names))
-
-
-def _save(
-    figure: Figure, path: str | Path, legend_of: Axes | None = None
-) -> None:
-    bottom = 0.0
-    if legend_of is not None:
-        handles, names = legend_of.get_legend_handles_labels()
-        width, height = figure.get_size_inches()
-        columns = max(1, int(width / (0.5 + 0.08 * max(map(len, names)))))
-        bottom = 0.1 + 0.2 * math.ceil(len(names) / columns)
-        figure.set_size_inches(width, height + bottom)
-        bottom /= height + bottom
-        figure.legend(
-            handles,
-            names,
-            loc='lower center',
-            ncols=min(columns, len(names)),
-            fontsize=8,
-            frameon=False,
-        )
-    figure.tight_layout(rect=(0, bottom, 1, 1))
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format='png')
-    with atomic_write(path) as file:
-        file.write(buffer.getvalue())

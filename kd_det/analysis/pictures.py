@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from PIL import Image
+from torch import Tensor, nn
 
 from kd_det.files import atomic_write
 
@@ -190,6 +191,25 @@ def box_iou(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     areas = [(b[:, 2:] - b[:, :2]).prod(1) for b in (one, other)]
     union = areas[0][:, None] + areas[1][None] - inter
     return inter / np.maximum(union, 1e-9)
+
+
+def swaps(preprocessor: nn.Module) -> bool:
+    """Return whether a preprocessor swaps BGR and RGB."""
+    other = getattr(preprocessor, '_channel_conversion', False)
+    return bool(getattr(preprocessor, 'to_rgb', other))
+
+
+def rgb(inputs: Tensor, swapped: bool) -> np.ndarray:
+    """Return an image before its preprocessor as RGB, uint8 (H, W, 3).
+
+    Args:
+        inputs: Shape (3, H, W) or (1, H, W), values from 0 to 255.
+        swapped: Whether the preprocessor swaps BGR and RGB.
+    """
+    pixels = inputs.permute(1, 2, 0).clamp(0, 255).byte().cpu().numpy()
+    if pixels.shape[2] == 1:
+        return pixels.repeat(3, 2)
+    return np.ascontiguousarray(pixels[..., ::-1] if swapped else pixels)
 
 
 def _show(axis, image: np.ndarray, seen: Boxes, colors: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Compare feature maps of a teacher and students: CKA, norms, channels."""
+"""Compare feature maps of a teacher and students: numbers and pictures."""
 
 import argparse
 
@@ -34,6 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.001,
         help='fraction of the largest contribution of active channels (0.001)',
     )
+    parser.add_argument(
+        '--with',
+        dest='others',
+        nargs='+',
+        default=[],
+        metavar='JSON',
+        help='features.json of other analyses, to be added to capacity.png',
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -48,4 +56,5 @@ def run(args: argparse.Namespace) -> None:
         args.minibatch,
         args.biased,
         args.share,
+        args.others,
     )

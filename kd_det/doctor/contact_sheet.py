@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import Dataset
 
 from kd_det import random_state
-from kd_det.analysis.pictures import Boxes, draw_truth
+from kd_det.analysis.pictures import Boxes, draw_truth, rgb, swaps
 
 COUNT = 12  # images on a sheet
 
@@ -33,26 +33,13 @@ def draw_sheet(
     with random_state.isolated():
         samples = [dataset[i * len(dataset) // count] for i in range(count)]
     own = getattr(model, 'student', model).data_preprocessor
-    images = [_rgb(sample['inputs'], swaps(own)) for sample in samples]
+    images = [rgb(sample['inputs'], swaps(own)) for sample in samples]
     truth = [
         _boxes(sample['data_samples'], image.shape)
         for sample, image in zip(samples, images)
     ]
     draw_truth(path, images, truth, classes)
     return dict(shown=count, boxes=sum(len(t.labels) for t in truth))
-
-
-def swaps(preprocessor: nn.Module) -> bool:
-    """Return whether a preprocessor swaps BGR and RGB."""
-    other = getattr(preprocessor, '_channel_conversion', False)
-    return bool(getattr(preprocessor, 'to_rgb', other))
-
-
-def _rgb(inputs: Tensor, swapped: bool) -> np.ndarray:
-    pixels = inputs.permute(1, 2, 0).clamp(0, 255).byte().cpu().numpy()
-    if pixels.shape[2] == 1:
-        return pixels.repeat(3, 2)
-    return np.ascontiguousarray(pixels[..., ::-1] if swapped else pixels)
 
 
 def _boxes(sample, shape: tuple[int, ...]) -> Boxes:

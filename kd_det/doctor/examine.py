@@ -6,9 +6,10 @@ from mmengine.config import Config
 from mmengine.model import BaseDataPreprocessor
 from mmengine.registry import HOOKS
 
+from kd_det.analysis.pictures import swaps
 from kd_det.config import set_seed
 from kd_det.datasets.chosen import classes_of
-from kd_det.doctor.contact_sheet import draw_sheet, swaps
+from kd_det.doctor.contact_sheet import draw_sheet
 from kd_det.doctor.findings import Section, table
 from kd_det.doctor.first_steps import FirstSteps
 from kd_det.engine.hooks.teacher_check_hook import claimed_score

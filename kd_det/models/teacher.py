@@ -73,6 +73,7 @@ class FrozenTeacher(nn.Module):
         classes: Its class names in label order, or () if unknown.
         sha256: SHA-256 of the checkpoint file.
         names: Names of all its weights and buffers.
+        size: Number of its weights, before batch norms are folded.
         kept: Submodules of ``keep`` by name, without folded batch norm.
 
     Raises:
@@ -141,6 +142,7 @@ class FrozenTeacher(nn.Module):
         # the network's own tensors; folding creates new ones
         state = self.model.state_dict()
         self.names = tuple(state)
+        self.size = sum(p.numel() for p in self.model.parameters())
         self.kept = {k: v for k, v in state.items() if inside(k, keep)}
         self.running = Running(self.model.eval())
         # used by every path, including the network's own predict

@@ -3,11 +3,20 @@
 import json
 
 import ie_toy as toy
+import numpy as np
 import pytest
 import torch
 from mmengine.registry import init_default_scope
-from tiny import CLASSES, run_cfg, spare_time
+from tiny import CLASSES, NUM, run_cfg, spare_time
 
+from kd_det.analysis import (
+    attention_maps,
+    compare_features,
+    feature_pictures,
+    features,
+    logit_relations,
+    region_maps,
+)
 from kd_det.analysis.compare_features import analyze, titles
 from kd_det.api import launch
 from kd_det.errors import UserError
@@ -16,12 +25,36 @@ from kd_det.registry import MODELS
 from kd_det.testing import tiny_pair
 
 CONFIG = 'iekd_resnet56_resnet20_short_cifar10'
-PICTURES = ('cka.png', 'norms.png', 'active.png')
+PICTURES = (
+    'cka.png',
+    'norms.png',
+    'active.png',
+    'logits.png',
+    'projection.png',
+    'attention.png',
+    'capacity.png',
+)
 
 
 @pytest.fixture(scope='module', autouse=True)
 def fast():
     spare_time()
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Spare the drawing where only numbers matter."""
+    for module in (
+        attention_maps,
+        compare_features,
+        feature_pictures,
+        features,
+        logit_relations,
+        region_maps,
+    ):
+        for name in vars(module).copy():
+            if name.startswith('draw_'):
+                monkeypatch.setattr(module, name, lambda *a, **k: None)
 
 
 @pytest.fixture(scope='module')
@@ -83,28 +116,44 @@ def test_what_is_written(run, root, tmp_path):
     assert sum(c['count'] for c in level['norms']['teacher'].values()) == 12
     assert len(content['curves']['iekd']['eval']) == 2
     assert len(content['curves']['control']['train']) == 2
+    assert [*content['projection']] == ['teacher', 'iekd', 'control']
+    assert [*content['attention']['cosine']] == names
+    assert content['attention']['images'] == [0, 2, 4, 6, 8, 10]
+    (weights,) = {
+        entry['parameters']
+        for title, entry in content['networks'].items()
+        if title != 'teacher'
+    }
+    state = toy.build(toy.network()).parameters()
+    assert weights == sum(weight.numel() for weight in state)
+    methods = [entry['method'] for entry in content['networks'].values()]
+    assert methods == [None, 'iekd', 'baseline']
+    shown = (tmp_path / 'regions.png').exists()
+    assert shown == bool(content['ambiguous'])
     for picture in (*PICTURES, 'curves.png'):
         assert (tmp_path / picture).stat().st_size > 1000
 
 
-def test_numbers_are_those_of_the_networks(run, root, tmp_path):
+def test_numbers_are_those_of_the_networks(run, root, tmp_path, no_pictures):
     """Features by hand, by the channels that the checkpoint remembers."""
     file = str(run / 'iekd/epoch_2.pth')
     cfg = config(run, root)
     state = toy.weights(file)
     path = analyze(cfg, [file], str(tmp_path), biased=True)
-    table = json.loads(path.read_text())['levels'][0]['cka']['linear']
+    content = json.loads(path.read_text())
+    table = content['levels'][0]['cka']['linear']
     init_default_scope('mmpretrain')
     model = MODELS.build(cfg.model).eval()
     model.load_state_dict(state)
     runner = launch.tester(config(run, root), file)
-    rows = [[], []]
+    maps = [[], []]
     for data in runner.test_dataloader:
         batch = model.data_preprocessor(data, False)
         with torch.no_grad():
-            for own, net in zip(rows, (model.student, model.teacher.model)):
-                own.append(net.backbone(batch['inputs'])[-1].mean((2, 3)))
-    ours, theirs = map(torch.cat, rows)
+            for own, net in zip(maps, (model.student, model.teacher.model)):
+                own.append(net.backbone(batch['inputs'])[-1])
+    maps = [torch.cat(own) for own in maps]
+    ours, theirs = (x.mean((2, 3)) for x in maps)
     inherit = state['distill.factor.split.inherit0']
     explore = state['distill.factor.split.explore0']
     reps = [theirs, ours, ours[:, inherit], ours[:, explore]]
@@ -112,6 +161,29 @@ def test_numbers_are_those_of_the_networks(run, root, tmp_path):
         for column, other in enumerate(reps):
             expected = linear_cka(one.double(), other.double()).item()
             assert table[row][column] == pytest.approx(expected, abs=1e-5)
+    name = content['representations'][1]
+    heads = model.student.head.fc, model.teacher.model.head.fc
+    with torch.no_grad():
+        logits = [fc(x).numpy() for fc, x in zip(heads, (ours, theirs))]
+    found = content['logits'][name]
+    alike = [np.corrcoef(*pair)[0, 1] for pair in zip(*logits)]
+    assert found['pearson'] == pytest.approx(np.mean(alike), abs=1e-5)
+    gap = np.corrcoef(logits[0].T) - np.corrcoef(logits[1].T)
+    gap = gap[~np.eye(10, dtype=bool)]
+    assert found['mean_gap'] == pytest.approx(np.abs(gap).mean(), abs=1e-5)
+    attention = [
+        (x[::2, own] ** 2).mean(1).flatten(1)
+        for x, own in zip(maps, (explore, slice(None)))
+    ]
+    cosine = torch.cosine_similarity(*attention).mean().item()
+    found = content['attention']['cosine'][f'{name} explore']
+    assert found == pytest.approx(cosine, abs=1e-5)
+    centred = (theirs - theirs.mean(0)).numpy()
+    spread = np.linalg.svd(centred, compute_uv=False) ** 2
+    share = spread[:2].sum() / spread.sum()
+    assert content['projection']['teacher'] == pytest.approx(share, abs=1e-5)
+    norm = content['networks']['teacher']['norm']
+    assert norm == pytest.approx(theirs.norm(dim=1).mean().item(), abs=1e-5)
     # the halves of the config's own draw are other ones
     assert toy.build(cfg.model, seed=9).distill.factor.split.inherit0.tolist()
 
@@ -152,7 +224,7 @@ def test_a_checkpoint_named_twice():
         titles(['a/e.pth', 'b/e.pth', './a/e.pth'])
 
 
-def test_parts_and_refusals(run, root, tmp_path):
+def test_parts_and_refusals(run, root, tmp_path, no_pictures):
     file = str(run / 'iekd/epoch_2.pth')
     path = analyze(config(run, root), [file], str(tmp_path), minibatch=4)
     assert len(json.loads(path.read_text())['levels']) == 1
@@ -174,7 +246,7 @@ def test_parts_and_refusals(run, root, tmp_path):
         analyze(kd, [file])
 
 
-def test_the_auto_encoder_is_not_needed(run, root, tmp_path):
+def test_the_auto_encoder_is_not_needed(run, root, tmp_path, no_pictures):
     """Neither a missing one nor one that does not fit stops anything."""
     file = tmp_path / 'of_somebody.pth'
     file.write_bytes(b'not an auto-encoder')
@@ -185,7 +257,9 @@ def test_the_auto_encoder_is_not_needed(run, root, tmp_path):
         assert path.exists()
 
 
-def test_refused_before_anything_is_looked_at(run, root, tmp_path):
+def test_refused_before_anything_is_looked_at(
+    run, root, tmp_path, no_pictures
+):
     file = str(run / 'iekd/epoch_2.pth')
     (tmp_path / 'file').write_text('')
     with pytest.raises(UserError, match="file' is a file; set .*--out"):
@@ -206,7 +280,9 @@ def test_detectors(tmp_path, shapes):
     losses = dict(loss_at=dict(type='AttentionTransferLoss'))
     factor = dict(type='FactorDistiller', losses=losses)
     init_default_scope('mmdet')
-    model = tiny_pair(tmp_path, distillers=dict(factor=factor))
+    model = tiny_pair(
+        tmp_path, num_classes=NUM, distillers=dict(factor=factor)
+    )
     cfg = run_cfg(model, shapes, tmp_path / 'run')
     torch.manual_seed(0)
     pair = MODELS.build(cfg.model)
@@ -226,6 +302,10 @@ def test_detectors(tmp_path, shapes):
         assert 0 < whole['active'] <= whole['of']
     for picture in PICTURES:
         assert (tmp_path / 'out' / picture).exists()
+    (alike,) = content['logits'].values()
+    assert -1 < alike['pearson'] < 1
+    assert content['ambiguous'] is None
+    assert content['attention']['stride'] == 16  # the middle level
     assert not (tmp_path / 'out/curves.png').exists()
     for key, value in pair.teacher.state_dict().items():
         assert torch.equal(value, before[key])

@@ -68,7 +68,5 @@ def test_frames_say_what_is_right(tmp_path):
 def test_plane_has_a_colour_a_class(tmp_path):
     path = tmp_path / 'plane.png'
     points = np.random.default_rng(0).normal(size=(30, 2))
-    draw_projection(path, points, np.arange(30) % 3, ['a', 'b', 'c'])
-    assert {(31, 119, 180), (174, 199, 232), (255, 127, 14)} <= (
-        colors_of(path)
-    )
+    draw_projection(path, {'': points}, np.arange(30) % 3, ['a', 'b', 'c'])
+    assert {(31, 119, 180), (255, 127, 14), (44, 160, 44)} <= colors_of(path)

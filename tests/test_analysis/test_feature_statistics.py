@@ -104,10 +104,10 @@ def test_pictures(tmp_path):
 
 def test_a_run_has_one_colour_in_both_panels(tmp_path, monkeypatch):
     figures = []
-    save = features._save
+    save = features.save
     monkeypatch.setattr(
         features,
-        '_save',
+        'save',
         lambda f, *a, **k: [figures.append(f), save(f, *a, **k)],
     )
     runs = dict(
