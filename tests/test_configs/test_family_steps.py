@@ -26,7 +26,7 @@ CONFIGS = Path(__file__).parents[2] / 'configs'
 # for tests that change nothing in it
 read = functools.cache(load_config)
 
-ALONE = ('baseline', 'triplet', 'protonet')
+ALONE = ('baseline', 'probe', 'triplet', 'protonet')
 # pixels a side: as small as the networks and batch norm allow
 SIZES = dict(cub=64, imagenet=64)
 # settings of which another number is nothing new

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config_rules.methods import (
+    ALONE,
     BETA,
     CLIPPED,
     CODERS,
@@ -46,7 +47,7 @@ class Rules:
         known = self.family['networks']
         self.networks = [word for word in words if word in known]
         self.setting = ''.join(words[len(self.networks) :])
-        count = 1 if self.method == 'baseline' else 2
+        count = 1 if self.method in ALONE else 2
         right = len(self.networks) == count
         if not right or self.setting not in settings(self.family):
             raise UserError(
@@ -65,7 +66,8 @@ class Rules:
     def files(self) -> dict[str, Callable[[], str]]:
         """Return path in the folder -> what makes its text, unformatted."""
         name = f'{self.name}.py'
-        if self.setting in self.family.get('ablations', '').split():
+        ablations = self.family.get('ablations', '').split()
+        if self.setting in ablations or self.method == 'probe':
             return {}
         if self.method == 'baseline':
             return {name: self._alone}

@@ -19,15 +19,16 @@ WEIGHTS = dict(
 )
 BETA = ('dkd', 'sddkd', 'sdnkd')  # share one number of the pair
 CODERS = dict(ft='paraphrasers', iekd='auto_encoders')
+ALONE = ('baseline', 'probe')  # one network
 PEERS = ('dml', 'iedml')
 SLOWED = ('kd',)  # its gradient is several times the cross-entropy's
 RELATED = dict(rkdd='d', rkda='a')  # the losses of RKD, where not both
 CLIPPED = ('sdkd', 'sddkd', 'sdnkd')  # by SDD's trainer, at 40
 # methods and settings in the order of the pages
 METHODS = (
-    'baseline kd hardkd dkd nkd dist reviewkd kdpp hardkdpp dkdpp distpp '
-    'reviewkdpp sdkd sddkd sdnkd srrl kd-srrl at-srrl rkd rkdd rkda kd-rkd '
-    'fitnet fitnet-rkd at at-rkd ft ofd iekd ieat ieod dml iedml'
+    'baseline probe kd hardkd dkd nkd dist reviewkd kdpp hardkdpp dkdpp '
+    'distpp reviewkdpp sdkd sddkd sdnkd srrl kd-srrl at-srrl rkd rkdd rkda '
+    'kd-rkd fitnet fitnet-rkd at at-rkd ft ofd iekd ieat ieod dml iedml'
 ).split()
 RECIPES = dict(
     nd=", by ND's recipe",

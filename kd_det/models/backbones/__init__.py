@@ -8,6 +8,7 @@ from kd_det.models.backbones.cifar_shufflenet_v1 import CIFARShuffleNetV1
 from kd_det.models.backbones.cifar_shufflenet_v2 import CIFARShuffleNetV2
 from kd_det.models.backbones.cifar_vgg import CIFARVGG
 from kd_det.models.backbones.conv4 import Conv4
+from kd_det.models.backbones.frozen_backbone import FrozenBackbone
 from kd_det.models.backbones.googlenet import GoogLeNet
 from kd_det.models.backbones.micro_effnet import MicroEffNet
 from kd_det.models.backbones.mobilenet_v1 import MobileNetV1
@@ -23,6 +24,7 @@ __all__ = [
     'CIFARShuffleNetV2',
     'CIFARVGG',
     'Conv4',
+    'FrozenBackbone',
     'GoogLeNet',
     'MicroEffNet',
     'MobileNetV1',
