@@ -47,3 +47,9 @@ def track(
                 highlight=False,
             )
         yield item
+
+
+def duration(seconds: float) -> str:
+    """Format a duration: ``'45 s'``, ``'3 min 20 s'``."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f'{minutes} min {rest} s' if minutes else f'{rest} s'

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kd_det.errors import UserError
 from kd_det.files import atomic_write
+from kd_det.progress import duration
 
 MARK = 'stage.json'
 
@@ -106,12 +107,6 @@ class Steps:
             rest *= self._taken / self._planned
         left = f', about {duration(rest)} left' if rest else ''
         print(f'      {what}; {so_far} in all{left}', flush=True)
-
-
-def duration(seconds: float) -> str:
-    """Format a duration: ``'45 s'``, ``'3 min 20 s'``."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f'{minutes} min {rest} s' if minutes else f'{rest} s'
 
 
 def _check_ours(folder: Path) -> None:

@@ -16,7 +16,7 @@ from rich import get_console
 import kd_det
 from kd_det import pip_weights
 from kd_det.api import launch
-from kd_det.api.long_steps import Step, Steps, duration
+from kd_det.api.long_steps import Step, Steps
 from kd_det.config import load_config
 from kd_det.datasets import make_shapes
 from kd_det.demo.results import evaluate, table, write_results
@@ -25,6 +25,7 @@ from kd_det.engine.hooks.initial_weights_hook import FILE as WEIGHTS_FILE
 from kd_det.errors import UserError
 from kd_det.files import sha256_of
 from kd_det.precompute.provenance import package_versions
+from kd_det.progress import duration
 
 IMAGES = dict(num_train=480, num_val=120)
 THREADS = 4  # maximum; more are not faster for networks of this size

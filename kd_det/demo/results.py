@@ -15,11 +15,11 @@ from torch import nn
 import kd_det
 from kd_det.analysis.pictures import Boxes, draw_comparison
 from kd_det.api import launch
-from kd_det.api.long_steps import duration
 from kd_det.demo.rows import ALONE, PICTURED, ROWS, TEACHER
 from kd_det.engine import run_facts
 from kd_det.files import atomic_write
 from kd_det.precompute.provenance import package_versions
+from kd_det.progress import duration
 
 METRICS = dict(mAP='bbox_mAP', AP50='bbox_mAP_50', AP75='bbox_mAP_75')
 WARM_UP = 10  # images before timing

@@ -26,7 +26,7 @@ from kd_det.distillers import LogitDistiller
 from kd_det.errors import UserError, counted
 from kd_det.files import check_folder
 from kd_det.preflight.data import check_data
-from kd_det.progress import track
+from kd_det.progress import duration, track
 from kd_det.registry import MODELS
 
 BATCH = 128
@@ -122,9 +122,9 @@ class Plan:
         return (
             f'Cache {self.folder!r}: {counted(self.views, "view")} of '
             f'{counted(self.images, "image")}, {self.size / 2**20:.1f} MiB, '
-            f'{self.seconds / 60:.1f} min to build; the teacher takes '
-            f'{self.images * self.teacher / 60:.1f} min an epoch, so that '
-            f'the cache breaks even after {self.break_even:.1f} of '
+            f'{duration(self.seconds)} to build; the teacher takes '
+            f'{duration(self.images * self.teacher)} an epoch, so that the '
+            f'cache breaks even after {self.break_even:.1f} of '
             f'{self.epochs:g} epochs: {verdict}.'
         )
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from kd_det.api.long_steps import Step, Steps, duration
+from kd_det.api.long_steps import Step, Steps
 from kd_det.errors import UserError
+from kd_det.progress import duration
 
 ONE, TWO = Step('one', 'first thing', 60), Step('two', 'second thing', 120)
 
