@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from matplotlib.ticker import EngFormatter, LogLocator
+from matplotlib.ticker import EngFormatter
 
-from kd_det.analysis.panels import grid, save
+from kd_det.analysis.panels import SLANTED, grid, save
 from kd_det.engine.run_record import load_record
 from kd_det.errors import UserError
 
@@ -123,9 +123,13 @@ def draw_capacity(path: str | Path, analyses: list[dict]) -> None:
                 *zip(*points), marker=marker, color=color, label=who, ms=5
             )
         axis.set_xscale('log')
-        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.xaxis.set_major_formatter(EngFormatter(sep=''))
-        axis.xaxis.set_minor_formatter('')
+        sizes = sorted({x for points in found.values() for x, _ in points})
+        axis.set_xticks(sizes, [*map(_short, sizes)], **SLANTED)
+        axis.minorticks_off()
         axis.set_xlabel(x_label)
         axis.set_ylabel(y_label)
     save(figure, path, legend_of=axes[0])
+
+
+def _short(number: float) -> str:
+    return EngFormatter(sep='')(float(f'{number:.3g}'))

@@ -1,4 +1,4 @@
-"""Compare feature maps of a teacher and students: CKA, norms, channels."""
+"""Compare feature maps of a teacher and students: numbers and pictures."""
 
 import copy
 import json
