@@ -94,6 +94,8 @@ def read_spec(
 def _check_counts(overrides: dict, num_classes: int, side: str) -> None:
     """Raise if a number of classes is written that the run's replaces."""
     for key, value in overrides.items():
+        if key == 'data_preprocessor':  # of the data, which are checked
+            continue
         parts = value if isinstance(value, (list, tuple)) else [value]
         for part in parts:
             if isinstance(part, dict):

@@ -54,7 +54,7 @@ def sentence_of(error: Exception) -> str | None:
     if not isinstance(error, REFUSALS):
         return None
     text = str(error.args[0]) if error.args else ''
-    unknown = re.match(r'(\S+) is not in the (\S+) registry', text)
+    unknown = re.match(r'(\S+) is not in the (.+?) registry', text)
     if unknown:
         kind, where = unknown.groups()
         names = [*MODELS.module_dict, *HOOKS.module_dict]

@@ -1,7 +1,10 @@
 """Check that the training pipeline gives what the network trains on."""
 
+from torch import Tensor
+
 from kd_det.errors import UserError, few
 from kd_det.models.unwrap import unwrap
+from kd_det.preflight.normalisation import check_range
 from kd_det.random_state import isolated
 
 PACKERS = dict(mmdet='PackDetInputs', mmpretrain='PackInputs')
@@ -9,6 +12,8 @@ PACKERS = dict(mmdet='PackDetInputs', mmpretrain='PackInputs')
 
 def check_first_image(runner) -> None:
     """Raise unless the first training image is packed, with its boxes.
+
+    Its pixels are compared with the means of all networks.
 
     The random generators are left as they are. Networks of other packages,
     and pipelines that give several views of an image, are not checked.
@@ -18,7 +23,8 @@ def check_first_image(runner) -> None:
 
     Raises:
         UserError: The pipeline does not pack its images, or loads no boxes,
-            or no masks for a network with a mask head.
+            or no masks for a network with a mask head; or the means are those
+            of images from 0 to 1.
     """
     model = unwrap(runner.model)
     student = getattr(model, 'student', model)
@@ -36,8 +42,10 @@ def check_first_image(runner) -> None:
             f'gives {_given(image)}); end it with '
             f"dict(type='{PACKERS[package]}')."
         )
-    if package == 'mmdet' and not isinstance(image['inputs'], dict):
-        _check_boxes(student, image['data_samples'])
+    if isinstance(image['inputs'], Tensor):
+        check_range(model, image['inputs'])
+        if package == 'mmdet':
+            _check_boxes(student, image['data_samples'])
 
 
 def _given(image: object) -> str:

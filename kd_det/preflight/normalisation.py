@@ -2,21 +2,18 @@
 
 from collections.abc import Iterator
 
+import torch
 from mmengine.model import BaseDataPreprocessor
-from mmengine.registry import TRANSFORMS
-from torch import nn
+from torch import Tensor, nn
 
 from kd_det.config_data import parts_of
 from kd_det.datasets.run_data import RunData, Split
 from kd_det.errors import UserError
 from kd_det.models.unwrap import unwrap
 
-# packages whose transforms keep pixels from 0 to 255
-PACKAGES = ('mmcv.', 'mmdet.', 'mmpretrain.', 'kd_det.')
-
 
 def check_normalisation(runner) -> None:
-    """Raise if images are normalised twice, or as if they were from 0 to 1.
+    """Raise if images are normalised twice.
 
     Args:
         runner: The runner, before training.
@@ -49,11 +46,10 @@ def _preprocessors(
 def _check(
     name: str, preprocessor: BaseDataPreprocessor, split: Split
 ) -> None:
-    kinds = [*map(_kind, _steps(split.loader['dataset']))]
-    names = [kind.__name__ for kind in kinds]
     mean, std = preprocessor.mean, preprocessor.std
     if not mean.any() and (std == 1).all():
         return
+    names = [_name(step) for step in _steps(split.loader['dataset'])]
     twice = [name for name in names if name.endswith('Normalize')]
     if twice:
         raise UserError(
@@ -61,12 +57,6 @@ def _check(
             f'({twice[0]}), and the data_preprocessor of the {name} does so '
             'again; take the step out of the pipeline, or the mean and std '
             'out of the data_preprocessor.'
-        )
-    if std.max() < 1 and mean.max() <= 1 and _has_pixels(kinds):
-        raise UserError(
-            f'The data_preprocessor of the {name} has mean='
-            f'{_numbers(mean)} and std={_numbers(std)}, for images from 0 to '
-            '1, but these are from 0 to 255; multiply both by 255.'
         )
 
 
@@ -77,19 +67,32 @@ def _steps(dataset: dict) -> Iterator[dict]:
         yield from _steps(part)
 
 
-def _kind(step: dict) -> type:
-    """Return the class of a transform; its own error comes when it is made."""
-    if isinstance(step['type'], type):
-        return step['type']
-    with TRANSFORMS.switch_scope_and_registry(None) as registry:
-        return registry.get(step['type']) or object
+def _name(step: dict) -> str:
+    """Return the name of a transform's class."""
+    kind = step['type']
+    return kind.__name__ if isinstance(kind, type) else str(kind)
 
 
-def _has_pixels(kinds: list[type]) -> bool:
-    """Return whether images are read from files and never scaled."""
-    return any(
-        kind.__name__.endswith('LoadImageFromFile') for kind in kinds
-    ) and all(kind.__module__.startswith(PACKAGES) for kind in kinds)
+def check_range(model: nn.Module, image: Tensor) -> None:
+    """Raise if an image of bytes is normalised as if it were from 0 to 1.
+
+    Args:
+        model: The model of the run.
+        image: A training image as its pipeline gives it.
+
+    Raises:
+        UserError: It is, by the data preprocessor of a network.
+    """
+    if image.dtype != torch.uint8:
+        return
+    for name, preprocessor in _preprocessors(model):
+        mean, std = preprocessor.mean, preprocessor.std
+        if std.max() < 1 and mean.max() <= 1:
+            raise UserError(
+                f'The data_preprocessor of the {name} has mean='
+                f'{_numbers(mean)} and std={_numbers(std)}, for images from 0 '
+                'to 1, but these are from 0 to 255; multiply both by 255.'
+            )
 
 
 def _numbers(values) -> list[float]:

@@ -64,7 +64,8 @@ def test_an_assertion_without_words(train):
 def test_a_damaged_image(train, shapes, tmp_path, workers, content):
     folder = tmp_path / 'damaged'
     shutil.copytree(shapes, folder)
-    for path in sorted((folder / 'train').iterdir()):
+    # the first is looked at before
+    for path in sorted((folder / 'train').iterdir())[1:]:
         path.write_bytes(content)
     # else some images are looked at before, and the first is named
     elsewhere = dict(backend='local')
