@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from mmengine.config import Config
 
 from kd_det.errors import UserError, few, nearest
-from kd_det.preflight.metrics import SEVERAL
 
 AP = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
 RECALL = ('AR@100', 'AR@300', 'AR@1000', 'AR_s@1000', 'AR_m@1000', 'AR_l@1000')
@@ -36,10 +35,10 @@ def awaited_scores(cfg: Config) -> Iterator[tuple[str, list[str]]]:
 
 
 def check_scores(cfg: Config) -> None:
-    """Raise if a hook or schedule waits for a score that COCO AP lacks.
+    """Raise if a hook or schedule waits for a score that no metric gives.
 
-    MMEngine would skip early stopping, or fail after the first epoch. Scores
-    of other metrics are not known before they are computed.
+    MMEngine would skip early stopping, or fail after the first epoch. Known
+    are the scores of COCO AP and of top-k accuracy.
 
     Args:
         cfg: The run's config.
@@ -61,20 +60,45 @@ def check_scores(cfg: Config) -> None:
 
 
 def _given(evaluators: object) -> list[str]:
-    """Return the scores of COCO metrics, or none if others are among them."""
+    """Return the names of all scores, or none if some are not known."""
     found = []
     for metric in evaluators if isinstance(evaluators, list) else [evaluators]:
-        kind = str((metric or {}).get('type'))
-        if not kind.endswith('CocoMetric') or kind.endswith(SEVERAL):
+        kind = str((metric or {}).get('type')).rpartition('.')[2]
+        names = NAMES[kind](metric) if kind in NAMES else []
+        if not names:
             return []
-        if metric.get('classwise'):
-            return []
-        prefix = metric.get('prefix') or 'coco'
-        wanted = metric.get('metric', 'bbox')
-        for name in [wanted] if isinstance(wanted, str) else wanted:
-            scores = RECALL if name.startswith('proposal') else AP
-            if metric.get('metric_items'):
-                scores = metric['metric_items']
-            start = '' if name.startswith('proposal') else f'{name}_'
-            found += [f'{prefix}/{start}{score}' for score in scores]
+        prefix = metric.get('prefix') or PREFIXES[kind]
+        found += [f'{prefix}/{name}' for name in names]
     return found
+
+
+def _of_coco(metric: dict) -> list[str]:
+    wanted = metric.get('metric', 'bbox')
+    found = []
+    for name in [wanted] if isinstance(wanted, str) else wanted:
+        scores = RECALL if name.startswith('proposal') else AP
+        if metric.get('metric_items'):
+            scores = metric['metric_items']
+        start = '' if name.startswith('proposal') else f'{name}_'
+        found += [start + score for score in scores]
+    return [] if metric.get('classwise') else found
+
+
+def _of_accuracy(metric: dict) -> list[str]:
+    wanted = metric.get('topk', (1,))
+    numbers = [wanted] if isinstance(wanted, int) else wanted
+    return [] if metric.get('thrs') else [f'top{k}' for k in numbers]
+
+
+NAMES = dict(
+    CocoMetric=_of_coco,
+    FasterCocoMetric=_of_coco,
+    Accuracy=_of_accuracy,
+    CrossEntropy=lambda metric: ['cross_entropy'],
+)
+PREFIXES = dict(
+    CocoMetric='coco',
+    FasterCocoMetric='coco',
+    Accuracy='accuracy',
+    CrossEntropy='eval',
+)

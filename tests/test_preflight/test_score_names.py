@@ -1,6 +1,7 @@
 """What waits for a score waits for one that validation gives."""
 
 import pytest
+from mmengine.config import Config
 from mmengine.runner import Runner
 from tiny import run_cfg, tiny_spec
 
@@ -24,6 +25,22 @@ def test_names_are_those_that_the_metric_gives(cfg):
     cfg.param_scheduler = None
     scores = Runner.from_cfg(cfg).val()
     assert {*scores} == {*_given(cfg.val_evaluator)}
+
+
+def test_names_of_a_classifier():
+    accuracy = dict(type='Accuracy', topk=(1, 5))
+    cfg = Config(
+        dict(
+            val_evaluator=[accuracy, dict(type='kd_det.CrossEntropy')],
+            custom_hooks=[dict(STOP, monitor='accuracy/top5')],
+        )
+    )
+    check_scores(cfg)
+    cfg.custom_hooks[0].monitor = 'eval/cross_entropy'
+    check_scores(cfg)
+    cfg.custom_hooks[0].monitor = 'top1'
+    with pytest.raises(UserError, match=r"no score 'top1'; it gives accuracy"):
+        check_scores(cfg)
 
 
 @pytest.mark.parametrize('name', ['coco/bbox_mAP', 'auto'])

@@ -29,7 +29,8 @@ class GradientShareHook(Hook):
     where the loss is named without its ``loss_`` prefix. It uses the step's
     own forward pass and does not change the step. After the last measured step
     it warns once about losses whose share is above ``limit``, and gives the
-    ``loss_weight`` that would make it ``target``.
+    ``loss_weight`` that would make it ``target``; and about losses that had no
+    gradient in any of several measured steps.
 
     It also rescales a loss that has ``auto_weight``, after the step set there:
     by :math:`\text{share wanted} / \text{share found}`, at the full weight of
@@ -69,6 +70,7 @@ class GradientShareHook(Hook):
         self._handle = None
         self._last: tuple[int, dict] | None = None  # step, shares measured
         self._warned = False
+        self._norms: dict[str, list[float]] = {}  # of each measured step
         self._auto: dict[str, DistillLoss] = {}
 
     def before_train(self, runner) -> None:
@@ -155,7 +157,9 @@ class GradientShareHook(Hook):
             if math.isfinite(share.share) and math.isfinite(share.cosine)
         }
         logged = {}
-        for key, (_, share) in found.items():
+        for key, (loss, share) in found.items():
+            if loss.config_weight * loss.factor * loss.scale:
+                self._norms.setdefault(key, []).append(share.norm)
             name = '.'.join(
                 part.removeprefix('loss_') for part in key.split('.')
             )
@@ -230,6 +234,13 @@ class GradientShareHook(Hook):
             return
         self._warned = True
         step, found = self._last
+        idle = [k for k, n in self._norms.items() if len(n) > 1 and not any(n)]
+        if idle:
+            runner.logger.warning(
+                f'{" and ".join(idle)} had no gradient in any measured step, '
+                'so that nothing is learnt from it; check what it compares. '
+                'Relations, as of RKD, need three samples or more in a batch.'
+            )
         large = [
             _advice(key, loss, share, self.target)
             for key, (loss, share) in found.items()

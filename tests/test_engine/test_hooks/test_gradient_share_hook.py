@@ -195,6 +195,18 @@ def test_a_run_shorter_than_the_steps_warns_at_its_end(
     assert line.startswith('At step 3 ')
 
 
+def test_a_loss_that_teaches_nothing(tmp_path, root, monkeypatch):
+    losses = dict(loss_rkd=dict(type='RKDDistanceLoss'))
+    hook = dict(HOOK, steps=(1, 2), limit=1e9)
+    cfg = run(tmp_path, root, hook, losses=losses)
+    assert not warnings_of(cfg, monkeypatch)
+    cfg = run(tmp_path, root, hook, 'pairs', losses=losses)
+    cfg.train_dataloader.batch_size = 2  # one distance, relative to itself
+    (line,) = warnings_of(cfg, monkeypatch)
+    assert line.startswith('logit.loss_rkd had no gradient')
+    assert 'three samples' in line
+
+
 def test_a_loss_is_rescaled_once(tmp_path, root):
     """After step 3 the factor is 0.5 over the share that was there."""
     cfg = run(tmp_path, root, EVERY, losses=auto())
