@@ -18,6 +18,8 @@ from kd_det.precompute.gradient_shares import (
 )
 from kd_det.registry import HOOKS
 
+NOTHING = 1e-6  # share of rounding errors
+
 
 @HOOKS.register_module()
 class GradientShareHook(Hook):
@@ -70,7 +72,7 @@ class GradientShareHook(Hook):
         self._handle = None
         self._last: tuple[int, dict] | None = None  # step, shares measured
         self._warned = False
-        self._norms: dict[str, list[float]] = {}  # of each measured step
+        self._seen: dict[str, list[float]] = {}  # shares measured
         self._auto: dict[str, DistillLoss] = {}
 
     def before_train(self, runner) -> None:
@@ -159,7 +161,7 @@ class GradientShareHook(Hook):
         logged = {}
         for key, (loss, share) in found.items():
             if loss.config_weight * loss.factor * loss.scale:
-                self._norms.setdefault(key, []).append(share.norm)
+                self._seen.setdefault(key, []).append(share.share)
             name = '.'.join(
                 part.removeprefix('loss_') for part in key.split('.')
             )
@@ -234,12 +236,17 @@ class GradientShareHook(Hook):
             return
         self._warned = True
         step, found = self._last
-        idle = [k for k, n in self._norms.items() if len(n) > 1 and not any(n)]
+        idle = [
+            key
+            for key, shares in self._seen.items()
+            if len(shares) > 1 and max(shares) < NOTHING
+        ]
         if idle:
             runner.logger.warning(
-                f'{" and ".join(idle)} had no gradient in any measured step, '
-                'so that nothing is learnt from it; check what it compares. '
-                'Relations, as of RKD, need three samples or more in a batch.'
+                f'In each measured step the gradient of {" and ".join(idle)} '
+                'was 0, so that nothing is learnt from it; check what it '
+                'compares. Relations, as of RKD, need three samples or more '
+                'in a batch.'
             )
         large = [
             _advice(key, loss, share, self.target)
