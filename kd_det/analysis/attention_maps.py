@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -12,6 +13,7 @@ from kd_det.analysis.pictures import DPI
 
 CELL = 1.4  # height of an image in inches
 TOP = 0.35  # of the titles
+GAP = 0.04  # between images, of a height
 
 
 def attention(feature_map: Tensor) -> Tensor:
@@ -59,25 +61,41 @@ def draw_attention(
         sizes: Height and width in pixels that the maps cover, with the
             padding that the images lack.
     """
-    columns, rows = 1 + len(maps[0]), len(images)
+    titles = ['image', *maps[0]]
     ratio = np.mean([image.shape[1] / image.shape[0] for image in images])
-    width, height = CELL * ratio * columns, CELL * rows + TOP
-    figure = Figure((width, height), dpi=DPI)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for own, image, shown, (bottom, right) in zip(axes, images, maps, sizes):
-        own[0].imshow(image, interpolation='nearest')
-        for axis, values in zip(own[1:], shown.values()):
-            axis.imshow(
-                values.numpy(),
+    # in one panel, since many take long to make
+    across = (ratio + GAP) * len(titles) - GAP
+    down = (1 + GAP) * len(images) - GAP
+    size = CELL * across, CELL * down + TOP
+    figure = Figure(size, dpi=DPI)
+    axis = figure.add_axes((0.0, 0.0, 1.0, CELL * down / size[1]))
+    for row, (image, shown) in enumerate(zip(images, maps)):
+        height, width = image.shape[:2]
+        scale = min(1 / height, ratio / width)
+        top = row * (1 + GAP)
+        arrays = [image, *(values.numpy() for values in shown.values())]
+        for column, values in enumerate(arrays):
+            left = column * (ratio + GAP)
+            high, wide = sizes[row] if column else (height, width)
+            drawn = axis.imshow(
+                values,
                 cmap='inferno',
-                interpolation='bilinear',
-                extent=(-0.5, right - 0.5, bottom - 0.5, -0.5),
+                interpolation='bilinear' if column else 'nearest',
+                extent=(left, left + wide * scale, top + high * scale, top),
             )
-            axis.set_xlim(own[0].get_xlim())
-            axis.set_ylim(own[0].get_ylim())
-        for axis in own:
-            axis.set_axis_off()
-    for axis, title in zip(axes[0], ('image', *maps[0])):
-        axis.set_title(title.replace(' ', '\n', 1), fontsize=7)
-    figure.subplots_adjust(0.01, 0.01, 0.99, 1 - TOP / height, 0.04, 0.04)
+            frame = (left, top), width * scale, height * scale
+            drawn.set_clip_path(Rectangle(*frame, transform=axis.transData))
+    for column, title in enumerate(titles):
+        axis.text(
+            column * (ratio + GAP) + ratio / 2,
+            -0.03,
+            title.replace(' ', '\n', 1),
+            ha='center',
+            va='bottom',
+            fontsize=7,
+        )
+    axis.set_xlim(0, across)
+    axis.set_ylim(down, 0)
+    axis.set_aspect('auto')
+    axis.set_axis_off()
     write(figure, path)
