@@ -486,7 +486,7 @@ class Supplies:
         elif slim:
             options['classes'] = ('cat',) if of_voc else SHAPES_CLASSES
             options['train_dataloader.dataset.pipeline.2.scale'] = (96, 96)
-        else:  # small images of few boxes; at full size all else is as is
+        else:  # small images of few boxes; else all but the widths is as is
             # an adaptor's batch norm needs two cells of the coarsest level
             side = 256 if path.stem.startswith('srrl_') else 128
             loader = dict(batch_size=1, num_workers=0)
@@ -497,7 +497,13 @@ class Supplies:
                 loader['dataset.pipeline.2.scale'] = (side, side)
             options |= {f'train_dataloader.{k}': v for k, v in loader.items()}
         cfg = load_config(str(path), options)
-        side = 'model.student' if is_pair(cfg) else 'model'
+        sides = ['model']
+        if is_pair(cfg):
+            sides = ['model.teacher', 'model.student']
+        if not slim:
+            for side, model in zip(sides, networks_of(cfg), strict=True):
+                cfg.merge_from_dict({side: narrowing(model)})
+        side = sides[-1]
         absent = {f'{side}.backbone.init_cfg': None}
         if not slim and '_frcnn_' in path.stem:
             absent[f'{side}.train_cfg.rcnn.sampler.num'] = 32
@@ -510,15 +516,52 @@ class Supplies:
             for name, distiller in cfg.model.distillers.items():
                 if distiller.get('centroids'):
                     rows = len(SHAPES_CLASSES) if slim else 80
-                    width = 256 if slim else 1024
+                    width = 64
                     if distiller.type == 'RoIDistiller':
                         rows += 1  # the background
-                    else:
-                        width //= 4
+                        width = 256
                     bank = self.bank(rows, width)
                     absent[f'model.distillers.{name}.centroids'] = bank
         cfg.merge_from_dict(absent)
         return cfg
+
+
+# A quarter of every width makes a step of a large network cheap, while the
+# parts have to fit as before; `check_content` has seen the whole widths.
+WIDTHS = {'in_channels', 'out_channels', 'feat_channels', 'fc_out_channels'}
+WIDTHS |= {'conv_out_channels'}
+BACKBONES = {
+    'ResNet': dict(base_channels=16),
+    'ResNeXt': dict(base_channels=16, base_width=1),
+    'SwinTransformer': dict(embed_dims=24),
+    'PyramidVisionTransformerV2': dict(embed_dims=8),
+    'mmpretrain.ConvNeXt': dict(
+        arch=dict(
+            _delete_=True, depths=[3, 3, 9, 3], channels=[24, 48, 96, 192]
+        )
+    ),
+}
+
+
+def narrowing(model: dict) -> dict:
+    """What to merge into a model so that it has a quarter of its widths."""
+    parts = quarter(model)
+    parts['backbone'] = copy.deepcopy(BACKBONES.get(model.backbone.type, {}))
+    if not parts['backbone']:  # these keep their width
+        del parts['neck']['in_channels']
+    return parts
+
+
+def quarter(part: dict) -> dict:
+    """A quarter of the widths in a part of a model, and nothing else."""
+    found = {}
+    for key, value in part.items():
+        if isinstance(value, dict):
+            found[key] = quarter(value)
+        elif key in WIDTHS:
+            one = isinstance(value, int)
+            found[key] = value // 4 if one else [v // 4 for v in value]
+    return found
 
 
 def voc_annotation(width: int, height: int, boxes: list) -> str:
