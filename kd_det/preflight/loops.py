@@ -43,7 +43,7 @@ def check_loops(cfg: Config, needed: str) -> None:
     if needed == 'train':
         _check_length(cfg.train_cfg)
         _check_optimiser(cfg.optim_wrapper)
-        if not cfg.get('val_cfg'):
+        if not cfg.get('val_cfg') or _begins_too_late(cfg.train_cfg):
             _check_waiting(cfg)
 
 
@@ -66,21 +66,19 @@ def _check_all_scored(cfg: Config, split: str) -> None:
 
 
 def _check_length(train_cfg: dict) -> None:
-    """Raise if a training has no step, or never comes to its validation."""
+    """Raise if a training has no step."""
     for key in ('max_epochs', 'max_iters', 'val_interval'):
         value = train_cfg.get(key)
         if isinstance(value, (int, float)) and value < 1:
             raise UserError(
                 f'train_cfg has {key}={value}; set it to 1 or more.'
             )
-    length = train_cfg.get('max_epochs') or train_cfg.get('max_iters')
-    begin = train_cfg.get('val_begin', 1)
-    if length and begin > length:
-        raise UserError(
-            f'train_cfg has val_begin={begin}, but the training ends after '
-            f'{length}, without a validation; set it to {length} or less, or '
-            'val_cfg, val_dataloader and val_evaluator to None.'
-        )
+
+
+def _begins_too_late(train_cfg: dict) -> bool:
+    """Return whether a training ends before its first validation."""
+    length = train_cfg.get('max_epochs') or train_cfg.get('max_iters') or 0
+    return train_cfg.get('val_begin', 1) > length > 0
 
 
 def _check_optimiser(cfg: dict) -> None:
@@ -115,6 +113,7 @@ def _check_waiting(cfg: Config) -> None:
     for waiting, _ in awaited_scores(cfg):
         raise UserError(
             f'The config has {waiting}, which waits for a validation score, '
-            'but no val_dataloader, val_cfg and val_evaluator; add them, or '
+            'but the training has none; add val_dataloader, val_cfg and '
+            'val_evaluator, with train_cfg.val_begin within the training, or '
             'take it out.'
         )
