@@ -38,6 +38,8 @@ CROSS = {
     'CrossKD': dict(type='CrossKDClassLoss'),
     'CrossKD/box': dict(type='CrossKDBoxLoss'),
 }
+# the teacher is untrained, so that its boxes should be no bound
+BOUNDED = {'bounded': dict(type='TeacherBoundedLoss', margin=100.0)}
 MASK = {'mask KD': dict(type='MaskKDLoss')}
 QUERY = {
     'query KD': dict(type='QueryKDLoss'),
@@ -71,6 +73,7 @@ METHODS = [
     'LD',
     'CrossKD',
     'query KD',
+    'bounded',
     'mask KD',
     *MAPS,
     *MGD,
@@ -94,7 +97,7 @@ def named(methods):
 def head_of(family):
     """What distils the head of a family, and by which methods."""
     if family in TWO_STAGE:
-        methods = dict(HEAD)
+        methods = {**HEAD, **BOUNDED}
         if family == 'double_head':
             del methods['SDD']  # its head takes two inputs
         own = dict(type='RoIDistiller', losses=named(methods))

@@ -23,6 +23,9 @@ POINTS = {
     'targets': HEAD + '{stage}.loss_cls:input',
     # input of a head's global average pooling
     'map': HEAD + '{stage}.avg_pool:input',
+    # the arguments of the box loss contain the targets of foreground RoIs
+    'deltas': HEAD + '{stage}.fc_reg',
+    'box_targets': HEAD + '{stage}.loss_bbox:input',
 }
 # teacher only, if a loss needs boxes
 BOXES = {
@@ -189,11 +192,20 @@ def of_best(deltas: Tensor, logits: Tensor) -> Tensor:
         deltas: Deltas for each class, (N, 4 K), or one box for all, (N, 4).
         logits: Shape (N, K + 1), background last.
     """
+    return of_class(deltas, logits[:, :-1].argmax(1))  # without background
+
+
+def of_class(deltas: Tensor, classes: Tensor) -> Tensor:
+    """Return the deltas (N, 4) of one class per row.
+
+    Args:
+        deltas: Deltas for each class, (N, 4 K), or one box for all, (N, 4).
+        classes: Shape (N,).
+    """
     deltas = deltas.unflatten(1, (-1, 4))
     if deltas.shape[1] == 1:  # one box for all classes
         return deltas[:, 0]
-    best = logits[:, :-1].argmax(1)  # without background
-    return deltas.take_along_dim(best[:, None, None], 1)[:, 0]
+    return deltas.take_along_dim(classes[:, None, None], 1)[:, 0]
 
 
 def embed_of(records: dict[str, list]) -> Tensor:

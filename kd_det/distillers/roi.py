@@ -9,6 +9,12 @@ from torch import Tensor, nn
 from kd_det.checks import check_choice, check_count, check_scales
 from kd_det.distillers.activations import check_softmax, of_softmax
 from kd_det.distillers.base import CROSSED, Distiller
+from kd_det.distillers.box_deltas import (
+    FIELDS,
+    check_heads,
+    on_objects,
+    targets_of,
+)
 from kd_det.distillers.box_heads import (
     EXTRACTOR,
     HEAD,
@@ -53,7 +59,9 @@ class RoIDistiller(Distiller):
     are the teacher's classification layer applied to the student's embedding;
     ``cross_boxes`` and ``teacher_boxes`` are its box regression layer applied
     to the student's and its own embedding (the deltas of the teacher's
-    predicted class).
+    predicted class). ``student_deltas`` and ``teacher_deltas`` are both heads'
+    own deltas of the annotated class, ``target_deltas`` those that the student
+    is trained on; they are 0 for background.
 
     In a cascade the RoIs of all stages are used together, each with the
     teacher's head of the same stage, or its last if it has fewer. Class means
@@ -91,6 +99,9 @@ class RoIDistiller(Distiller):
         'cross_logits',
         'cross_boxes',
         'teacher_boxes',
+        'student_deltas',
+        'teacher_deltas',
+        'target_deltas',
         'labels',
         'foreground',
         'rois',
@@ -100,6 +111,8 @@ class RoIDistiller(Distiller):
     alone = (
         'student_logits',
         'student_embed',
+        'student_deltas',
+        'target_deltas',
         'labels',
         'foreground',
         'rois',
@@ -125,6 +138,7 @@ class RoIDistiller(Distiller):
         self.cells = check_choice(self, 'cells', cells, CELLS)
         self.regional = bool(REGIONS & self.asked)
         self.boxes = bool({'cross_boxes', 'teacher_boxes'} & self.asked)
+        self.deltas = bool(FIELDS & self.asked)
 
     def bind(self, name: str, student: nn.Module, teacher: nn.Module) -> None:
         """See :meth:`Distiller.bind`."""
@@ -133,16 +147,19 @@ class RoIDistiller(Distiller):
             teacher,
             count_heads(teacher.model, 'teacher', student),
             pooled=self.cells == 'gap' and self.regional,
-            boxes=self.boxes,
+            boxes=self.boxes or self.deltas,
         )
         self.stages = self._choose(ours)
         names = {s: f'.{s}' if ours > 1 else '' for s in self.stages}
         self._heads = {stage: HEAD + suffix for stage, suffix in names.items()}
+        unread = set() if self.deltas else {'deltas', 'box_targets'}
+        if not (self.cells == 'gap' and self.regional):
+            unread.add('map')
         self._points = {
             stage: {
                 key: point.format(stage=suffix)
                 for key, point in self.points.items()
-                if key != 'map' or self.cells == 'gap' and self.regional
+                if key not in unread
             }
             for stage, suffix in names.items()
         }
@@ -202,6 +219,11 @@ class RoIDistiller(Distiller):
         self.num_rows = rows_of(own)
         self.check_counts(self.num_rows - 1, rows_of(other) - 1)
         self._check_columns(student, teacher)
+        for stage in self.stages if self.deltas else ():
+            check_heads(
+                find_module(student, self._heads[stage]),
+                find_module(teacher, HEAD + self.heads.suffix(stage)),
+            )
         self.check_columns(self.num_rows)
         ours, theirs = own.fc_cls, other.fc_cls
         self.widths = ours.in_features, theirs.in_features
@@ -320,6 +342,11 @@ class RoIDistiller(Distiller):
             foreground=labels < self.num_rows - 1,
             rois=rois,
         )
+        foreground = knowledge['foreground']
+        if self.deltas:
+            own = on_objects(student['deltas'][0], labels, foreground)
+            knowledge['student_deltas'] = own
+            knowledge['target_deltas'] = targets_of(student, own, foreground)
         if not self.needs_teacher:
             return knowledge
         self._check_images(images, teacher=feats)
@@ -330,6 +357,12 @@ class RoIDistiller(Distiller):
         knowledge['teacher_logits'] = records['logits'][0]
         if self.boxes:
             knowledge['teacher_boxes'] = boxes_of(records)
+        if self.deltas:
+            knowledge['teacher_deltas'] = on_objects(
+                records['boxes'][0],
+                self._labels_of_teacher(labels, foreground),
+                foreground,
+            )
         if CROSSED & self.asked and len(self.stages) > 1:
             knowledge['stage'] = torch.full_like(labels, stage)
         if self.regional:
@@ -337,6 +370,12 @@ class RoIDistiller(Distiller):
                 knowledge, (student, records), (own_feats, feats), stage
             )
         return knowledge
+
+    def _labels_of_teacher(self, labels: Tensor, known: Tensor) -> Tensor:
+        """Return labels in the teacher's order; rows it lacks are dropped."""
+        if self.match is None:
+            return labels
+        return self.match.to_teacher[labels.where(known, 0)].clamp(min=0)
 
     def _check_images(self, images: int, **sides: tuple[Tensor, ...]) -> None:
         """Raise if the image index of a RoI is wrong for a network."""

@@ -60,15 +60,20 @@ def trained_pass(records: Records, points: dict[str, str], head: str) -> Pass:
 def _passes(records: Records, keys: dict[str, str]) -> list[Pass]:
     """Return the runs of a classification layer, each with its records."""
     passes: list[Pass] = []
+    learnt: list[Pass] = []  # by the last call of the classification loss
     current: Pass = dict.fromkeys(keys.values())
     for name, entry in records.calls:
         key = keys.get(name)
         if key is None:
             continue
         if key == 'targets':
-            for found in passes:
-                if _is_for(entry, found['logits'][0]):
-                    found['targets'] = [entry]
+            learnt = [p for p in passes if _is_for(entry, p['logits'][0])]
+            for found in learnt:
+                found['targets'] = [entry]
+            continue
+        if key == 'box_targets':  # a head calls its box loss after the other
+            for found in learnt:
+                found['box_targets'] = found['box_targets'] or [entry]
             continue
         again = key == 'logits' and current.get(key)
         if key == 'rois' or again:  # a new run, or RoIs of masks

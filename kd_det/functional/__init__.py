@@ -1,6 +1,7 @@
 """Loss functions in plain torch, one value per sample."""
 
 from kd_det.functional.at import attention_transfer_loss
+from kd_det.functional.bounded import teacher_bounded_loss
 from kd_det.functional.centroids import class_centroids
 from kd_det.functional.cka import linear_cka
 from kd_det.functional.crosskd import crosskd_box_loss, crosskd_class_loss
@@ -74,4 +75,5 @@ __all__ = [
     'sifn_loss',
     'sigmoid_kd_loss',
     'softmax_regression_loss',
+    'teacher_bounded_loss',
 ]

@@ -121,6 +121,8 @@ def inputs() -> dict:
         step=0.5,
         tau=0.5,
         base=functional.dkd_loss,
+        **pair('deltas', lambda: normal(ROWS, 4)),
+        target_deltas=normal(ROWS, 4),
     )
 
 

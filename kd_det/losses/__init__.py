@@ -3,6 +3,7 @@
 from kd_det.losses.at import AttentionTransferLoss
 from kd_det.losses.base import DistillLoss
 from kd_det.losses.bckd import BCKDBoxLoss, BCKDClassLoss
+from kd_det.losses.bounded import TeacherBoundedLoss
 from kd_det.losses.crosskd import (
     CrossKDBoxLoss,
     CrossKDClassLoss,
@@ -101,5 +102,6 @@ __all__ = [
     'SIFNLoss',
     'SigmoidKDLoss',
     'SoftmaxRegressionLoss',
+    'TeacherBoundedLoss',
     'TripletLoss',
 ]

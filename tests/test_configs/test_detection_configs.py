@@ -61,6 +61,7 @@ METHODS = {
     'crosskd': {'CrossKDClassLoss', 'CrossKDBoxLoss', 'CrossKDEdgeLoss'},
     'bckd': {'BCKDClassLoss', 'BCKDBoxLoss'},
     'maskkd': {'KDLoss', 'MaskKDLoss'},
+    'bounded': {'KDLoss', 'TeacherBoundedLoss'},
     'cwd': {'CWDLoss'},
     'mgd': {'MGDLoss'},
     'fgd': {'FGDFocalLoss', 'FGDAttentionLoss', 'FGDGlobalLoss'},

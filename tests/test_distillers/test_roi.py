@@ -78,7 +78,7 @@ def by_hand(network, inputs, rois):
 
 def test_reads_the_students_own_regions(model, batch):
     seen = knowledge_of(model, batch)
-    asked_for = 'region', 'cross', 'boxes'
+    asked_for = 'region', 'cross', 'boxes', 'deltas'
     made_when_asked = {
         f for f in PROVIDES if any(word in f for word in asked_for)
     }

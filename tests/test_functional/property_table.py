@@ -56,6 +56,11 @@ def mean_rows(embed):
     return grid(6, embed.shape[-1], like=embed)
 
 
+def target(deltas):
+    """The same deltas for every sample."""
+    return grid(deltas.shape[-1], like=deltas).expand_as(deltas)
+
+
 def some(maps):
     """A mask of positions, none of them in every third image."""
     inside = grid(1, 1, *maps.shape[2:], like=maps) > 0
@@ -111,6 +116,14 @@ CASES = {
     ),
     'query_box_loss': Case(
         lambda s, t, y: F.query_box_loss(s, t), 'N 4', same=None
+    ),
+    'teacher_bounded_loss': Case(
+        lambda s, t, y: F.teacher_bounded_loss(s, t, target(s)), 'N E'
+    ),
+    'teacher_bounded_loss, margin': Case(
+        lambda s, t, y: F.teacher_bounded_loss(s, t, target(s), 2.0),
+        'N E',
+        same=None,
     ),
     'ld_loss': Case(lambda s, t, y: F.ld_loss(s, t), 'N 4 K', shift=(2,)),
     'sdd_loss': Case(
