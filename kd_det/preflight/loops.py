@@ -1,4 +1,4 @@
-"""Check that a config has all parts of training, validation and test."""
+"""Check that the loops of a config are whole, and do something."""
 
 from mmengine.config import Config
 
