@@ -36,8 +36,7 @@ def cifar_ways(
 ) -> dict[str, Callable[[int], dict]]:
     """Return mmpretrain's way and ours from the round to a batch.
 
-    Both load made-up images with the pipeline of the CIFAR configs; the seed
-    is that of the round.
+    Both load made-up images with the pipeline of the CIFAR configs.
 
     Args:
         images: Number of images.
@@ -69,7 +68,6 @@ def cifar_ways(
 
     def batch(dataset, collate: Callable, number: int) -> dict:
         order = np.random.default_rng(number).integers(images, size=BATCH)
-        random_state.seed_all(number)
         samples = [dataset[index] for index in order.tolist()]
         found = collate(samples)
         return preprocessor(found, True) if preprocess else found
@@ -109,7 +107,6 @@ def jpeg_ways(folder: str, side: int) -> dict[str, Callable[[int], dict]]:
     }
 
     def batch(pipeline, number: int) -> dict:
-        random_state.seed_all(number)
         first = BATCH * number
         chosen = [files[(first + i) % len(files)] for i in range(BATCH)]
         return pseudo_collate(
@@ -168,18 +165,23 @@ def compare(
         rounds: Turns of each.
         batches: Batches of a turn, one after another as in training.
     """
-    change = _change(*(way(rounds) for way in ways.values()))
+    found = []
+    for way in ways.values():
+        random_state.seed_all(rounds)
+        found.append(way(rounds))
+    change = _change(*found)
     clock = fitting_clock()
 
     def timed(way: Callable[[int], dict], number: int) -> float:
+        random_state.seed_all(number)
         began = clock()
         for batch in range(batches):
             way(number * batches + batch)
         return (clock() - began) / batches
 
     runs = {name: partial(timed, way) for name, way in ways.items()}
-    found = alternate(runs, rounds, title)
-    times = {name: Times(tuple(spent)) for name, spent in found.items()}
+    spent = alternate(runs, rounds, title)
+    times = {name: Times(tuple(own)) for name, own in spent.items()}
     return dict(
         ms={
             name: round(1000 * own.median / BATCH, 4)
