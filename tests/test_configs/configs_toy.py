@@ -10,6 +10,22 @@ import pytest
 from kd_det.models import FrozenTeacher, distill_model
 from kd_det.models.spec import read_spec
 
+WIDTHS = {'in_channels', 'out_channels', 'feat_channels', 'fc_out_channels'}
+WIDTHS |= {'conv_out_channels'}
+
+
+def quarter(part: dict) -> dict:
+    """Return a quarter of each width in a part of a model, nothing else."""
+    found = {}
+    for key, value in part.items():
+        if isinstance(value, dict):
+            if inner := quarter(value):
+                found[key] = inner
+        elif key in WIDTHS:
+            one = isinstance(value, int)
+            found[key] = value // 4 if one else [v // 4 for v in value]
+    return found
+
 
 def network_of(spec: dict, side: str) -> dict:
     """Return a network's model config, which is not to be changed."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from configs_toy import network_of, teacher_kept
+from configs_toy import network_of, quarter, teacher_kept
 from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.optim import build_optim_wrapper
@@ -529,8 +529,6 @@ class Supplies:
 
 # A quarter of every width makes a step of a large network cheap, while the
 # parts have to fit as before; `check_content` has seen the whole widths.
-WIDTHS = {'in_channels', 'out_channels', 'feat_channels', 'fc_out_channels'}
-WIDTHS |= {'conv_out_channels'}
 BACKBONES = {
     'ResNet': dict(base_channels=16),
     'ResNeXt': dict(base_channels=16, base_width=1),
@@ -551,18 +549,6 @@ def narrowing(model: dict) -> dict:
     if not parts['backbone']:  # these keep their width
         del parts['neck']['in_channels']
     return parts
-
-
-def quarter(part: dict) -> dict:
-    """A quarter of the widths in a part of a model, and nothing else."""
-    found = {}
-    for key, value in part.items():
-        if isinstance(value, dict):
-            found[key] = quarter(value)
-        elif key in WIDTHS:
-            one = isinstance(value, int)
-            found[key] = value // 4 if one else [v // 4 for v in value]
-    return found
 
 
 def voc_annotation(width: int, height: int, boxes: list) -> str:

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from configs_toy import network_of, teacher_kept
+from configs_toy import network_of, quarter, teacher_kept
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
+from mmpretrain.models import VisionTransformer
 from mmpretrain.structures import DataSample
 from write_configs import FAMILIES
 
@@ -67,6 +68,30 @@ def teacher_of(path: Path) -> str:
     return path.parent.name + path.stem.partition('_')[2]
 
 
+def narrowing(source: str) -> dict:
+    """What gives a large network a quarter of its widths, for a cheap step.
+
+    Its parts have to fit as before, since all widths are divided alike.
+    """
+    model = network_of(dict(cfg=source), 'teacher')
+    backbone = model.backbone
+    if backbone.type == 'VisionTransformer':
+        arch = VisionTransformer.arch_zoo[backbone.arch]
+        dims = {
+            k: arch[k] // 4 for k in ('embed_dims', 'feedforward_channels')
+        }
+        narrow = dict(arch=dict(arch, **dims, _delete_=True))
+    elif 'widths' in backbone:
+        narrow = dict(widths=[width // 4 for width in backbone.widths])
+    elif (
+        backbone.type.startswith('ResNet') and 'base_channels' not in backbone
+    ):
+        narrow = dict(stem_channels=16, base_channels=16)
+    else:
+        return {}
+    return dict(quarter(model), backbone=narrow)
+
+
 class Supplies:
     """Weights and class means, drawn at random, for every config."""
 
@@ -76,14 +101,16 @@ class Supplies:
         self.bank = functools.cache(self._bank)
 
     def _checkpoint(self, source: str) -> str:
-        model = MODELS.build(read_spec(dict(cfg=source), 'teacher')[0])
+        spec = dict(narrowing(source), cfg=source)
+        model = MODELS.build(read_spec(spec, 'teacher')[0])
         path = f'{self.folder}/{Path(source).stem}.pth'
         torch.save(dict(state_dict=model.state_dict()), path)
         return path
 
     def _bank(self, source: str) -> str:
         """Class means as wide as the teacher's embeddings."""
-        head = network_of(dict(cfg=source), 'teacher').head
+        spec = dict(narrowing(source), cfg=source)
+        head = network_of(spec, 'teacher').head
         path = f'{self.folder}/{Path(source).stem}.npz'
         means = np.random.default_rng(0).random(
             (head.num_classes, head.in_channels), np.float32
@@ -95,6 +122,9 @@ class Supplies:
     def load(self, path: Path) -> Config:
         """Read a config with what is not there replaced."""
         cfg = copy.deepcopy(read(str(path)))
+        for side in {'teacher', 'student'} & {*cfg.model}:
+            narrow = narrowing(cfg.model[side].cfg)
+            cfg.merge_from_dict({f'model.{side}': narrow})
         if 'teacher' in cfg.model:
             source = cfg.model.teacher.cfg
             # the file that `keys` translates is not there
