@@ -43,16 +43,21 @@ def c4():
     return dict(
         cfg='mmdet::faster_rcnn/faster-rcnn_r50-caffe_c4-1x_coco.py',
         num_classes=K,
-        backbone=dict(depth=18, init_cfg=None, frozen_stages=-1),
+        backbone=dict(
+            depth=18, base_channels=16, init_cfg=None, frozen_stages=-1
+        ),
         rpn_head=dict(
-            in_channels=256,
+            in_channels=64,
             feat_channels=16,
             anchor_generator=dict(scales=[2, 4]),
         ),
         roi_head=dict(
-            shared_head=dict(depth=18, pretrained=None, init_cfg=None),
-            bbox_roi_extractor=dict(out_channels=256),
-            bbox_head=dict(in_channels=512),
+            # of 128 channels, which the stage decides
+            shared_head=dict(
+                depth=18, stage=1, pretrained=None, init_cfg=None
+            ),
+            bbox_roi_extractor=dict(out_channels=64),
+            bbox_head=dict(in_channels=128),
         ),
         train_cfg=dict(
             rpn_proposal=dict(nms_pre=50, max_per_img=20),
