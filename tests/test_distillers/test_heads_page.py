@@ -56,6 +56,7 @@ def test_the_page_lists_all_that_mmdetection_ships():
 
 WITH_MASKS = SimpleNamespace(with_mask=True)
 NORM = dict(norm_cfg=dict(type='GN', num_groups=4))
+MASKS = dict(mask_head=dict(mask_feature_head=dict(in_channels=16)))
 RETINA = 'retinanet/retinanet_r50_fpn_1x_coco'
 
 
@@ -86,25 +87,32 @@ def rtmdet_ins():
 
 DENSE = {
     'ATSSHead': narrow('atss/atss_r50_fpn_1x_coco', **NORM),
-    'BoxInstBboxHead': bare('boxinst/boxinst_r50_fpn_ms-90k_coco'),
-    'CondInstBboxHead': bare(
-        'condinst/condinst_r50_fpn_ms-poly-90k_coco_instance'
+    'BoxInstBboxHead': dict(
+        narrow('boxinst/boxinst_r50_fpn_ms-90k_coco', **NORM), **MASKS
+    ),
+    'CondInstBboxHead': dict(
+        narrow('condinst/condinst_r50_fpn_ms-poly-90k_coco_instance', **NORM),
+        **MASKS,
     ),
     'DDODHead': narrow('ddod/ddod_r50_fpn_1x_coco', **NORM),
     'FCOSHead': narrow('fcos/fcos_r50-caffe_fpn_gn-head_1x_coco', **NORM),
     'FSAFHead': narrow('fsaf/fsaf_r50_fpn_1x_coco'),
     'FoveaHead': narrow('foveabox/fovea_r50_fpn_4xb4-1x_coco'),
     'GFLHead': narrow('gfl/gfl_r50_fpn_1x_coco', **NORM),
-    'NASFCOSHead': bare(
-        'nas_fcos/nas-fcos_r50-caffe_fpn_nashead-gn-head_4xb4-1x_coco'
+    'NASFCOSHead': narrow(
+        'nas_fcos/nas-fcos_r50-caffe_fpn_nashead-gn-head_4xb4-1x_coco', **NORM
     ),
     'RTMDetInsSepBNHead': rtmdet_ins(),
     'RTMDetSepBNHead': tiny_detector('rtmdet', 18, NUM),
-    'RepPointsHead': bare('reppoints/reppoints-moment_r50_fpn_1x_coco'),
+    'RepPointsHead': narrow(
+        'reppoints/reppoints-moment_r50_fpn_1x_coco', point_feat_channels=16
+    ),
     'RetinaHead': narrow(RETINA),
     'RetinaSepBNHead': narrow(RETINA, type='RetinaSepBNHead', num_ins=5),
     'YOLOFHead': bare(
-        'yolof/yolof_r50-c5_8xb8-1x_coco', neck=dict(in_channels=64)
+        'yolof/yolof_r50-c5_8xb8-1x_coco',
+        neck=dict(in_channels=64, out_channels=16, block_mid_channels=16),
+        bbox_head=dict(in_channels=16),
     ),
     'YOLOXHead': dict(
         cfg='mmdet::yolox/yolox_tiny_8xb8-300e_coco.py',
