@@ -24,6 +24,9 @@ from kd_det.shipped import config_path
 
 coco_files.install()
 
+# their classes are not those of the objects: one, or those of the stuff
+OTHER_HEADS = ('rpn_head', 'semantic_head')
+
 
 def load_config(path: str | Config, options: dict | None = None) -> Config:
     """Read a config and propagate its ``data_root`` and ``classes``.
@@ -254,8 +257,13 @@ def specs_that_train(model: dict) -> list[dict]:
 
 
 def set_num_classes(model: dict, num_classes: int) -> None:
-    """Set the number of classes in every head of a model config."""
+    """Set the number of classes in every head of a model config.
+
+    But not in ``OTHER_HEADS``.
+    """
     for key, value in model.items():
+        if key in OTHER_HEADS:
+            continue
         if key == 'num_classes':
             model[key] = num_classes
         for child in value if isinstance(value, (list, tuple)) else [value]:

@@ -136,8 +136,15 @@ def test_an_option_keeps_the_tuple_that_it_replaces(tmp_path):
 
 def test_set_num_classes_touches_nothing_else():
     model = dict(a=1, num_classes=4, b=[dict(num_classes=4, c=2), 3])
+    others = dict(
+        rpn_head=dict(num_classes=1),
+        roi_head=dict(semantic_head=dict(num_classes=183)),
+    )
+    model |= others
     set_num_classes(model, 9)
-    assert model == dict(a=1, num_classes=9, b=[dict(num_classes=9, c=2), 3])
+    assert model == dict(
+        a=1, num_classes=9, b=[dict(num_classes=9, c=2), 3], **others
+    )
 
 
 def test_absent(tmp_path):

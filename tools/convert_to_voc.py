@@ -35,32 +35,54 @@ def convert(folder: str | Path, out: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: An annotation file or an image is missing.
-        UserError: An image cannot be read.
+        UserError: An annotation file is no COCO file, two images would get
+            the same name, or an image cannot be read.
     """
     root = Path(out) / 'VOC2007'
     for name in ('JPEGImages', 'Annotations', 'ImageSets/Main'):
         (root / name).mkdir(parents=True, exist_ok=True)
     for split, theirs in SPLITS.items():
         source = Path(folder) / f'annotations/instances_{split}.json'
+        names: dict[str, str] = {}  # in the output -> in the annotations
+        for file, tree in _annotations(source):
+            # both splits share a folder, and names may repeat
+            path = Path(file)
+            name = '_'.join([split, *path.with_suffix('').parts])
+            if name in names:
+                raise UserError(
+                    f'Images {names[name]!r} and {file!r} of {str(source)!r} '
+                    f'would both be {name}.jpg; rename one.'
+                )
+            names[name] = file
+            _save(Path(folder) / split / path, root / f'JPEGImages/{name}.jpg')
+            tree.write(root / f'Annotations/{name}.xml', 'utf-8')
+        listed = root / f'ImageSets/Main/{theirs}.txt'
+        listed.write_text('\n'.join([*names, '']), encoding='utf-8')
+    return root
+
+
+def _annotations(
+    source: Path,
+) -> list[tuple[str, ElementTree.ElementTree]]:
+    """Return the file names of the images, each with its XML."""
+    try:
         table = json.loads(source.read_text(encoding='utf-8'))
         classes = {c['id']: c['name'] for c in table['categories']}
         notes = defaultdict(list)
         for note in table['annotations']:
             notes[note['image_id']].append(note)
-        names = []
-        for image in table['images']:
-            # both splits share a folder, and names may repeat
-            path = Path(image['file_name'])
-            names.append('_'.join([split, *path.with_suffix('').parts]))
-            _save(
-                Path(folder) / split / path,
-                root / f'JPEGImages/{names[-1]}.jpg',
+        return [
+            (
+                image['file_name'],
+                _annotation(image, notes[image['id']], classes),
             )
-            tree = _annotation(image, notes[image['id']], classes)
-            tree.write(root / f'Annotations/{names[-1]}.xml', 'utf-8')
-        listed = root / f'ImageSets/Main/{theirs}.txt'
-        listed.write_text('\n'.join([*names, '']), encoding='utf-8')
-    return root
+            for image in table['images']
+        ]
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(
+            f'{str(source)!r} is no COCO file of boxes ({error!r}); correct '
+            'it, or export it again.'
+        ) from None
 
 
 def _save(source: Path, target: Path) -> None:

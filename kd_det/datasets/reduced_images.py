@@ -6,6 +6,7 @@ import struct
 import cv2
 import mmengine.fileio as fileio
 import numpy as np
+import pycocotools.mask as rle
 from mmcv.transforms import LoadImageFromFile
 
 from kd_det.errors import UserError
@@ -24,7 +25,7 @@ class LoadReducedImage(LoadImageFromFile):
 
     A JPEG file is decoded at 1/2, 1/4 or 1/8 of its size, the smallest that is
     not below the size after a resize to ``scale`` that keeps the aspect ratio.
-    Boxes and polygons of the annotations are scaled alike, so that the
+    Boxes and masks of the annotations are scaled alike, so that the
     following transforms, which must load the annotations later, see a smaller
     image. Other files are loaded as they are. Pixels differ slightly from a
     full decoding and resize, since JPEG averages before it samples, and so may
@@ -71,7 +72,8 @@ class LoadReducedImage(LoadImageFromFile):
         ratios = image.shape[1] / full[0], image.shape[0] / full[1]
         if 'instances' in results:
             results['instances'] = [
-                _scaled(instance, *ratios) for instance in results['instances']
+                _scaled(instance, *ratios, image.shape[:2])
+                for instance in results['instances']
             ]
         return results
 
@@ -99,13 +101,30 @@ def _size(content: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _scaled(instance: dict, x: float, y: float) -> dict:
+def _scaled(
+    instance: dict, x: float, y: float, shape: tuple[int, int]
+) -> dict:
     """Return an annotation of a smaller image."""
     found = dict(instance)
     found['bbox'] = (np.array(instance['bbox']) * [x, y, x, y]).tolist()
-    if isinstance(instance.get('mask'), list):
+    mask = instance.get('mask')
+    if isinstance(mask, list):
         found['mask'] = [
             (np.reshape(polygon, (-1, 2)) * [x, y]).ravel().tolist()
-            for polygon in instance['mask']
+            for polygon in mask
         ]
+    elif isinstance(mask, dict) and {'counts', 'size'} <= {*mask}:
+        found['mask'] = _smaller(mask, shape)
     return found
+
+
+def _smaller(mask: dict, shape: tuple[int, int]) -> dict:
+    """Return a run-length encoded mask, as crowds of COCO have, resized."""
+    if isinstance(mask['counts'], list):
+        mask = rle.frPyObjects(mask, *mask['size'])
+    pixels = cv2.resize(
+        rle.decode(mask), shape[::-1], interpolation=cv2.INTER_NEAREST
+    )
+    found = rle.encode(np.asfortranarray(pixels))
+    # MMDetection ignores masks of bytes
+    return dict(found, counts=found['counts'].decode())

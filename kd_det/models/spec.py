@@ -12,7 +12,7 @@ from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import MODELS
 from mmengine.utils import get_installed_path, is_installed
 
-from kd_det.config import set_num_classes
+from kd_det.config import OTHER_HEADS, set_num_classes
 from kd_det.config_errors import CUSTOM_IMPORT, reason_of
 from kd_det.config_file import ConfigFile
 from kd_det.errors import UserError, nearest
@@ -94,7 +94,8 @@ def read_spec(
 def _check_counts(overrides: dict, num_classes: int, side: str) -> None:
     """Raise if a number of classes is written that the run's replaces."""
     for key, value in overrides.items():
-        if key == 'data_preprocessor':  # of the data, which are checked
+        # those of the data are checked with them
+        if key in ('data_preprocessor', *OTHER_HEADS):
             continue
         parts = value if isinstance(value, (list, tuple)) else [value]
         for part in parts:

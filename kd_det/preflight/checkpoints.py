@@ -48,9 +48,10 @@ def asked_to_resume(cfg: Config) -> str | None:
     """
     resume = cfg.get('resume') or False
     if not isinstance(resume, bool):
+        file = '' if resume == 'auto' else f' and load_from={resume!r}'
         raise UserError(
-            f'resume={resume!r}; True or False is accepted: write resume=True '
-            f'and load_from={resume!r}, or pass --resume {resume}.'
+            f'resume={resume!r}; True or False is accepted: write resume=True'
+            f'{file}, or pass --resume.'
         )
     return (cfg.get('load_from') or 'auto') if resume else None
 
@@ -140,7 +141,8 @@ def check_load_from(runner: Runner) -> None:
     own = get_state_dict(model)
     shapes = {key: getattr(value, 'shape', None) for key, value in own.items()}
     if not any(
-        getattr(value, 'shape', ()) == shapes.get(key)
+        # counters have no shape, and are alike in any network
+        getattr(value, 'shape', None) and value.shape == shapes.get(key)
         for key, value in state.items()
     ):
         raise UserError(

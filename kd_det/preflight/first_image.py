@@ -1,6 +1,9 @@
 """Check that the training pipeline gives what the network trains on."""
 
+import copy
+
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from kd_det.errors import UserError, few
 from kd_det.models.unwrap import unwrap
@@ -15,7 +18,8 @@ def check_first_image(runner) -> None:
 
     Its pixels are compared with the means of all networks.
 
-    The random generators are left as they are. Networks of other packages,
+    The random generators are left as they are, and so are transforms that
+    keep images for later ones. Networks of other packages,
     and pipelines that give several views of an image, are not checked.
 
     Args:
@@ -33,7 +37,7 @@ def check_first_image(runner) -> None:
     if package not in PACKERS:
         return
     with isolated():
-        image = runner.train_dataloader.dataset[0]
+        image = _copied(runner.train_dataloader.dataset)[0]
     if not isinstance(image, dict) or not {'inputs', 'data_samples'} <= {
         *image
     }:
@@ -46,6 +50,19 @@ def check_first_image(runner) -> None:
         check_range(model, image['inputs'])
         if package == 'mmdet':
             _check_boxes(student, image['data_samples'])
+
+
+def _copied(dataset: Dataset) -> Dataset:
+    """Copy a data set with its transforms, but not its table."""
+    own = copy.copy(dataset)
+    for key, value in vars(dataset).items():
+        if key == 'pipeline':
+            setattr(own, key, copy.deepcopy(value))
+        elif key == 'dataset':
+            setattr(own, key, _copied(value))
+        elif key == 'datasets':
+            setattr(own, key, [_copied(part) for part in value])
+    return own
 
 
 def _given(image: object) -> str:

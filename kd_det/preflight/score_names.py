@@ -77,6 +77,10 @@ def _of_coco(metric: dict) -> list[str]:
     found = []
     for name in [wanted] if isinstance(wanted, str) else wanted:
         scores = RECALL if name.startswith('proposal') else AP
+        if name == 'proposal_fast':
+            numbers = metric.get('proposal_nums', (100, 300, 1000))
+            found += [f'AR@{number}' for number in numbers]
+            continue
         if metric.get('metric_items'):
             scores = metric['metric_items']
         start = '' if name.startswith('proposal') else f'{name}_'

@@ -34,7 +34,8 @@ OF_NETWORKS = frozenset(
     nms_thr num num_bins num_classes num_points object_mask_thr
     oversample_ratio panoptic panoptic_on perm_range perm_repeat_gt_cfg
     pos_fraction pos_ignore_thr pos_iou_thr pos_num pos_radius pos_sampler
-    pos_scale pos_weight pred_act prob pseudo_label_initial_score_thr rcnn
+    pos_scale pos_weight pred_act prob probs
+    pseudo_label_initial_score_thr rcnn
     refine reg_assigner reg_pseudo_thr rpn rpn_proposal rpn_pseudo_thr sampler
     scale scale_factor score_thr score_voting semantic_on sigma smoothl1_beta
     stuff_area_limit subdivision_num_points subdivision_steps sup_weight top_k
@@ -42,6 +43,8 @@ OF_NETWORKS = frozenset(
     weight
     """.split()
 )
+# what MMCV's NMS takes besides; an unknown key fails in the validation only
+OF_NMS = OF_NETWORKS | {'min_score', 'offset', 'score_threshold', 'split_thr'}
 OF_DATA = dict(
     filter_cfg=frozenset(['filter_empty_gt', 'min_size', 'bbox_min_size']),
     metainfo=frozenset(['classes', 'palette', 'dataset_type', 'task_name']),
@@ -87,11 +90,15 @@ def _parts(dataset: object, place: str) -> Iterator[tuple[str, dict]]:
 
 
 def _check(cfg: object, place: str, known: frozenset[str]) -> None:
-    """Check a dict and those inside it."""
+    """Check a dict and those inside it, but for what is built of a type."""
     if isinstance(cfg, (list, tuple)):
         for index, part in enumerate(cfg):
             _check(part, f'{place}.{index}', known)
     elif isinstance(cfg, dict):
+        if place.rpartition('.')[2].startswith('nms'):
+            known = OF_NMS
+        elif 'type' in cfg:
+            return
         _check_keys(cfg, place, known)
         for key, part in cfg.items():
             _check(part, f'{place}.{key}', known)

@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+import pycocotools.mask as rle
 import pytest
 from mmcv.transforms import Compose
 from mmengine.registry import init_default_scope
@@ -99,3 +100,34 @@ def test_after_the_annotations(picture):
     path = picture('a.jpg')
     with pytest.raises(UserError, match='put it first'):
         LoadReducedImage((80, 80))(dict(img_path=path, gt_bboxes=[]))
+
+
+@pytest.mark.parametrize('compressed', [True, False])
+def test_masks_of_crowds(picture, compressed):
+    pixels = np.zeros((240, 320), np.uint8, order='F')
+    pixels[60:140, 40:200] = 1
+    mask = rle.encode(pixels)
+    mask['counts'] = mask['counts'].decode()
+    if not compressed:
+        zeros = 60 + 40 * 240
+        runs = [zeros, *[80, 160] * 159, 80]
+        mask['counts'] = [*runs, 240 * 320 - sum(runs)]
+    polygon = [[40, 60, 200, 60, 200, 140, 40, 140]]
+    pipeline = Compose(
+        [
+            LoadReducedImage((160, 120)),
+            dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
+        ]
+    )
+    found = pipeline(
+        dict(
+            img_path=picture('a.jpg'),
+            instances=[
+                dict(bbox=BOX, bbox_label=0, ignore_flag=flag, mask=own)
+                for flag, own in enumerate([polygon, mask])
+            ],
+        )
+    )
+    one, other = found['gt_masks'].masks
+    assert one.shape == (120, 160) and (one == other).all()
+    assert found['gt_ignore_flags'].tolist() == [False, True]

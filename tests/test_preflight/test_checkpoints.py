@@ -101,7 +101,10 @@ def test_a_config_that_resumes(trained, shapes, tmp_path):
     folder, path = trained
     cfg = launch.prepare(str(folder / 'run.py'))
     cfg.resume = path
-    with pytest.raises(UserError, match='True or False is accepted: write'):
+    with pytest.raises(UserError, match='write resume=True and load_from='):
+        launch.train(cfg)
+    cfg.resume = 'auto'
+    with pytest.raises(UserError, match='write resume=True, or pass'):
         launch.train(cfg)
     other = config(shapes, tmp_path, read_spec(tiny_spec(50), 'student')[0])
     other.merge_from_dict(dict(resume=True, load_from=path))
@@ -114,6 +117,9 @@ def test_weights_of_another_layout(trained, tmp_path):
     cfg = launch.prepare(str(folder / 'run.py'), str(tmp_path / 'work'))
     state = load_checkpoint(path)['state_dict']
     cfg.load_from = str(tmp_path / 'other.pth')
-    torch.save({f'student.{k}': v for k, v in state.items()}, cfg.load_from)
+    other = {f'student.{k}': v for k, v in state.items()}
+    # not of this layout, but as in many networks
+    other['backbone.bn1.num_batches_tracked'] = torch.tensor(6)
+    torch.save(other, cfg.load_from)
     with pytest.raises(UserError, match="none of .*like 'student.backbone"):
         launch.train(cfg)

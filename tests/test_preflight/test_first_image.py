@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.dataset import ConcatDataset
 from mmengine.registry import DATASETS, init_default_scope
 from tiny import CLASSES, build_student, tiny_run
 
@@ -60,3 +61,12 @@ def test_masks(run, student, monkeypatch):
     monkeypatch.setattr(student.roi_head, 'mask_head', head, raising=False)
     with pytest.raises(UserError, match='loads no masks, .* with_mask=True'):
         check_first_image(run(LOAD, BOXES, PACK))
+
+
+def test_a_transform_that_keeps_images(run):
+    kept = dict(type='CachedMosaic', img_scale=(64, 64), max_cached_images=4)
+    one = run(LOAD, BOXES, kept, PACK)
+    dataset = one.train_dataloader.dataset
+    one.train_dataloader.dataset = ConcatDataset([dataset, dataset])
+    check_first_image(one)
+    assert not dataset.pipeline.transforms[2].results_cache

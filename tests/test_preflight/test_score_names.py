@@ -71,3 +71,10 @@ def test_wrong_names(cfg, name):
     )
     with pytest.raises(UserError, match=said):
         check_scores(cfg)
+
+
+def test_numbers_of_proposals():
+    metric = dict(type='CocoMetric', metric=['proposal_fast'])
+    assert 'coco/AR@300' in _given(metric)
+    metric['proposal_nums'] = (1, 10)
+    assert _given(metric) == ['coco/AR@1', 'coco/AR@10']

@@ -26,7 +26,7 @@ def cfg(shapes, teacher):
     [
         ('model.student.test_cfg.rcnn.score_threshold', 'score_thr'),
         ('model.student.train_cfg.rpn_proposal.nms_prer', 'nms_pre'),
-        ('model.student.train_cfg.rcnn.sampler.nums', 'num'),
+        ('model.student.test_cfg.rcnn.nms.iou_treshold', 'iou_threshold'),
         (
             'train_dataloader.dataset.filter_cfg.filter_empty',
             'filter_empty_gt',
@@ -46,8 +46,18 @@ def test_a_misspelt_key(cfg, key, meant):
     check_unread(cfg)
 
 
-def test_a_key_of_the_user(cfg):
-    cfg.merge_from_dict({'model.student.test_cfg.rcnn.my_own_way': 1})
+@pytest.mark.parametrize(
+    'key',
+    [
+        'model.student.test_cfg.rcnn.my_own_way',
+        # arguments of what is built or called, and of MMPretrain
+        'model.student.train_cfg.rcnn.assigner.gpu_assign_thr',
+        'model.student.test_cfg.rcnn.nms.score_threshold',
+        'model.student.train_cfg.probs',
+    ],
+)
+def test_a_key_that_is_read_or_of_the_user(cfg, key):
+    cfg.merge_from_dict({key: 1})
     check_unread(cfg)
 
 

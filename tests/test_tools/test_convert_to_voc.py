@@ -99,3 +99,19 @@ def test_command(coco, tmp_path):
     assert 'Traceback' not in result.stderr
     with pytest.raises(UserError, match='cannot be read'):
         convert(coco, tmp_path / 'out')
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'said'),
+    [
+        ('deep/1.png', '1.png', "'1.jpg' and '1.png' .* both be train_1.jpg"),
+        ('"id": 5', '"id": 6', r'no COCO file of boxes \(KeyError\(5\)\)'),
+        ('"width": 40, ', '', "no COCO file of boxes .*'width'"),
+        ('{"images"', '"images"', 'no COCO file of boxes .*JSON'),
+    ],
+)
+def test_what_is_no_table_of_images(coco, tmp_path, old, new, said):
+    path = coco / 'annotations/instances_train.json'
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(UserError, match=said):
+        convert(coco, tmp_path / 'voc')
