@@ -38,7 +38,7 @@ def check_scores(cfg: Config) -> None:
     """Raise if a hook or schedule waits for a score that no metric gives.
 
     MMEngine would skip early stopping, or fail after the first epoch. Known
-    are the scores of COCO AP and of top-k accuracy.
+    are the scores of COCO AP and of top-k accuracy, in MMEngine's own loop.
 
     Args:
         cfg: The run's config.
@@ -47,7 +47,8 @@ def check_scores(cfg: Config) -> None:
         UserError: It does.
     """
     given = _given(cfg.get('val_evaluator'))
-    if not given:
+    loop = (cfg.get('val_cfg') or {}).get('type', 'ValLoop')
+    if not given or loop != 'ValLoop':  # others may rename scores
         return
     for waiting, names in awaited_scores(cfg):
         for name in names:

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmdet.models import BoxInstDataPreprocessor
 from mmengine.dataset import ConcatDataset
 from mmengine.registry import DATASETS, init_default_scope
 from tiny import CLASSES, build_student, tiny_run
@@ -61,6 +62,9 @@ def test_masks(run, student, monkeypatch):
     monkeypatch.setattr(student.roi_head, 'mask_head', head, raising=False)
     with pytest.raises(UserError, match='loads no masks, .* with_mask=True'):
         check_first_image(run(LOAD, BOXES, PACK))
+    of_boxes = BoxInstDataPreprocessor()
+    monkeypatch.setattr(student, 'data_preprocessor', of_boxes)
+    check_first_image(run(LOAD, BOXES, PACK))
 
 
 def test_a_transform_that_keeps_images(run):

@@ -78,3 +78,12 @@ def test_numbers_of_proposals():
     assert 'coco/AR@300' in _given(metric)
     metric['proposal_nums'] = (1, 10)
     assert _given(metric) == ['coco/AR@1', 'coco/AR@10']
+
+
+def test_scores_that_another_loop_renames(cfg):
+    best = 'teacher/coco/bbox_mAP'
+    cfg.default_hooks = dict(checkpoint=dict(type='Own', save_best=best))
+    with pytest.raises(UserError, match='no score'):
+        check_scores(cfg)
+    cfg.val_cfg = dict(type='TeacherStudentValLoop')
+    check_scores(cfg)
