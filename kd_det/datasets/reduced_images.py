@@ -17,6 +17,8 @@ FLAGS = {
     4: cv2.IMREAD_REDUCED_COLOR_4,
     2: cv2.IMREAD_REDUCED_COLOR_2,
 }
+# of the size of the whole image, and read by later transforms
+UNSCALED = ('seg_map_path', 'proposals')
 
 
 @TRANSFORMS.register_module()
@@ -27,9 +29,10 @@ class LoadReducedImage(LoadImageFromFile):
     not below the size after a resize to ``scale`` that keeps the aspect ratio.
     Boxes and masks of the annotations are scaled alike, so that the
     following transforms, which must load the annotations later, see a smaller
-    image. Other files are loaded as they are. Pixels differ slightly from a
-    full decoding and resize, since JPEG averages before it samples, and so may
-    a side of the resized image, by one pixel.
+    image. Other files are loaded as they are, and so are images with a
+    segmentation map or with proposals, which are not scaled. Pixels differ
+    slightly from a full decoding and resize, since JPEG averages before it
+    samples, and so may a side of the resized image, by one pixel.
 
     It is for training pipelines: predictions would be those of the smaller
     image.
@@ -57,6 +60,8 @@ class LoadReducedImage(LoadImageFromFile):
                 'LoadReducedImage comes after LoadAnnotations, whose boxes it '
                 'cannot scale; put it first in the train_pipeline.'
             )
+        if any(results.get(key) is not None for key in UNSCALED):
+            return super().transform(results)
         content = fileio.get(results['img_path'])
         full = _size(content)
         flag = self._flag(full) if full else None

@@ -55,6 +55,13 @@ def test_the_smallest_that_is_large_enough(picture, scale, width):
     assert results['img_shape'] == results['img'].shape[:2]
 
 
+@pytest.mark.parametrize('key', ['seg_map_path', 'proposals'])
+def test_what_is_not_scaled_needs_the_whole_image(picture, key):
+    results = {'img_path': picture('a.jpg'), key: np.zeros((1, 4))}
+    found = LoadReducedImage((110, 110))(results)
+    assert found['img_shape'] == (240, 320)
+
+
 def test_a_pipeline_gets_the_same(picture):
     path = picture('a.jpg', quality=95)
     fast = run(path, dict(type='kd_det.LoadReducedImage', scale=(110, 110)))
