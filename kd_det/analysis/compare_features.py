@@ -275,7 +275,7 @@ def _parts(count: int, minibatch: int) -> list[slice]:
     if count < 4:
         raise UserError(
             f'CKA needs at least 4 samples, the test data gave {count}; '
-            'increase --num-images.'
+            'increase --num-images, or use a larger test set.'
         )
     step = minibatch or count
     # without the remainder, since minibatches of equal size have equal bias
