@@ -77,12 +77,7 @@ class LogitProbe:
         self._logits.append(logits.cpu()[:, self.columns])
         if self._by_region:
             found = self._of_regions(records['map'][0])
-            gap = TOLERANCE * logits.abs().max()
-            # else the head does more than to average and classify
-            self._by_region = (
-                found is not None
-                and (found[..., 0] - logits).abs().max() < gap
-            )
+            self._by_region = found is not None and _equal(found, logits)
         if self._by_region:
             self._regions.append(found.cpu()[:, self.columns])
 
@@ -116,7 +111,7 @@ def boxes_of(sample) -> Tensor:
 def _equal(regions: Tensor, logits: Tensor) -> bool:
     """Return whether a head does no more than to average and classify."""
     gap = (regions[..., 0] - logits).abs().max()
-    return bool(gap <= TOLERANCE * logits.abs().max())
+    return bool(gap < TOLERANCE * logits.abs().max())
 
 
 def _layers(model: nn.Module, columns: Tensor | None) -> list[str]:

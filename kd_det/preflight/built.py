@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from mmengine.hooks import Hook
 
-from kd_det.preflight.checkpoints import check_load_from
 from kd_det.preflight.file_names import check_file_names
 from kd_det.preflight.first_image import check_first_image
 from kd_det.preflight.frozen_layers import warn_of_frozen
@@ -13,7 +12,10 @@ from kd_det.preflight.labels import check_labels
 from kd_det.preflight.mask_metrics import check_mask_metrics
 from kd_det.preflight.normalisation import check_normalisation
 from kd_det.preflight.parts import check_parts
-from kd_det.preflight.pretrained_weights import check_pretrained
+from kd_det.preflight.pretrained_weights import (
+    check_load_from,
+    check_pretrained,
+)
 from kd_det.preflight.schedules import check_steps, unused_settings
 
 

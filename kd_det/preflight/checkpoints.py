@@ -119,34 +119,3 @@ def check_resumed_keys(runner: Runner, path: str) -> None:
             'with, or start from its weights with --cfg-options '
             'load_from=FILE.'
         )
-
-
-def check_load_from(runner: Runner) -> None:
-    """Raise if ``load_from`` has no weight of the network.
-
-    MMEngine would start from random weights.
-
-    Args:
-        runner: The runner, before training.
-    """
-    path = runner.cfg.get('load_from')
-    if not path or runner.cfg.get('resume'):
-        return
-    model = unwrap(runner.model)
-    state = CheckpointLoader.load_checkpoint(path, 'cpu')
-    state = {
-        key.removeprefix('module.'): value
-        for key, value in state.get('state_dict', state).items()
-    }
-    own = get_state_dict(model)
-    shapes = {key: getattr(value, 'shape', None) for key, value in own.items()}
-    if not any(
-        # counters have no shape, and are alike in any network
-        getattr(value, 'shape', None) and value.shape == shapes.get(key)
-        for key, value in state.items()
-    ):
-        raise UserError(
-            f'load_from={path!r} has none of the {len(own)} weights of the '
-            f'network (such as {next(iter(own))!r}); its keys are like '
-            f'{next(iter(state), None)!r}. Give a checkpoint of this network.'
-        )

@@ -17,11 +17,10 @@ MASKS_OF_BOXES = 'BoxInstDataPreprocessor'  # makes its own
 def check_first_image(runner) -> None:
     """Raise unless the first training image is packed, with its boxes.
 
-    Its pixels are compared with the means of all networks.
-
-    The random generators are left as they are, and so are transforms that
-    keep images for later ones. Networks of other packages,
-    and pipelines that give several views of an image, are not checked.
+    Its pixels are compared with the means of all networks. The random
+    generators are left as they are, and so are transforms that keep images for
+    later ones. Networks of other packages, and pipelines that give several
+    views of an image, are not checked.
 
     Args:
         runner: The runner, with its loop built.

@@ -43,11 +43,7 @@ def pretrained(module: nn.Module) -> list[dict]:
 def _misfits(name: str, module: nn.Module, cfg: dict) -> str:
     """Return a warning about weights that the file lacks, or ''."""
     source = cfg['checkpoint']
-    state = CheckpointLoader.load_checkpoint(source, map_location='cpu')
-    state = {
-        key.removeprefix('module.'): value
-        for key, value in state.get('state_dict', state).items()
-    }
+    state = _weights(source)
     prefix = cfg.get('prefix') or ''
     prefix += '.' if prefix and not prefix.endswith('.') else ''
     own = get_state_dict(module)
@@ -76,3 +72,39 @@ def _misfits(name: str, module: nn.Module, cfg: dict) -> str:
         f'{type(module).__name__} ({few(absent, 3)}), which are initialised '
         'randomly.'
     )
+
+
+def check_load_from(runner) -> None:
+    """Raise if ``load_from`` has no weight of the network.
+
+    MMEngine would start from random weights.
+
+    Args:
+        runner: The runner, before training.
+    """
+    path = runner.cfg.get('load_from')
+    if not path or runner.cfg.get('resume'):
+        return
+    model = unwrap(runner.model)
+    state = _weights(path)
+    own = get_state_dict(model)
+    shapes = {key: getattr(value, 'shape', None) for key, value in own.items()}
+    if not any(
+        # counters have no shape, and are alike in any network
+        getattr(value, 'shape', None) and value.shape == shapes.get(key)
+        for key, value in state.items()
+    ):
+        raise UserError(
+            f'load_from={path!r} has none of the {len(own)} weights of the '
+            f'network (such as {next(iter(own))!r}); its keys are like '
+            f'{next(iter(state), None)!r}. Give a checkpoint of this network.'
+        )
+
+
+def _weights(source: str) -> dict:
+    """Return the weights of a file, as MMEngine reads it."""
+    state = CheckpointLoader.load_checkpoint(source, map_location='cpu')
+    return {
+        key.removeprefix('module.'): value
+        for key, value in state.get('state_dict', state).items()
+    }

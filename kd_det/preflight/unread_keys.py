@@ -34,13 +34,12 @@ OF_NETWORKS = frozenset(
     nms_thr num num_bins num_classes num_points object_mask_thr
     oversample_ratio panoptic panoptic_on perm_range perm_repeat_gt_cfg
     pos_fraction pos_ignore_thr pos_iou_thr pos_num pos_radius pos_sampler
-    pos_scale pos_weight pred_act prob probs
-    pseudo_label_initial_score_thr rcnn
-    refine reg_assigner reg_pseudo_thr rpn rpn_proposal rpn_pseudo_thr sampler
-    scale scale_factor score_thr score_voting semantic_on sigma smoothl1_beta
-    stuff_area_limit subdivision_num_points subdivision_steps sup_weight top_k
-    topk type unsup_weight update_iter_interval upsample_kernel use_sigmoid
-    weight
+    pos_scale pos_weight pred_act prob probs pseudo_label_initial_score_thr
+    rcnn refine reg_assigner reg_pseudo_thr rpn rpn_proposal rpn_pseudo_thr
+    sampler scale scale_factor score_thr score_voting semantic_on sigma
+    smoothl1_beta stuff_area_limit subdivision_num_points subdivision_steps
+    sup_weight top_k topk type unsup_weight update_iter_interval
+    upsample_kernel use_sigmoid weight
     """.split()
 )
 # what MMCV's NMS takes besides; an unknown key fails in the validation only
