@@ -7,10 +7,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.runner import Runner
+from torch import nn
 
 from kd_det import random_state
 from kd_det.analysis import feature_pictures, features
@@ -24,9 +26,11 @@ from kd_det.connectors.split import ChannelSplit
 from kd_det.datasets.chosen import Chosen, classes_of, distinct, spread
 from kd_det.datasets.run_data import RunData, Split
 from kd_det.distillers import FeatureDistiller
+from kd_det.distillers.class_match import ClassMatch
 from kd_det.distillers.feature import SIDES
 from kd_det.errors import UserError
 from kd_det.files import atomic_write, check_folder
+from kd_det.models import FrozenTeacher
 from kd_det.models.loading import load_exactly
 from kd_det.precompute.training_images import without_augmentation
 from kd_det.preflight.data import check_data
@@ -91,26 +95,11 @@ def analyze(
     check_data(data, (held_out.name,))
     model, distiller = _pair(cfg)
     loader, names = _loader(held_out, num_images)
-    teacher, student = distiller.teacher, model.student
-    match = feature_pictures.common_classes(tuple(names), teacher.classes)
-    columns = dict.fromkeys(SIDES)
-    if match is not None:
-        columns = {k: match.index(k, match.counts[k]).cpu() for k in SIDES}
-    nets = {
-        'teacher': FeatureProbe(
-            teacher.model, distiller, 'teacher', columns['teacher']
-        )
-    }
-    for name, path in zip(called, checkpoints):
-        state = load_checkpoint(path)
-        network = copy.deepcopy(student)
-        load_exactly(network, state, path, 'student')
-        nets[name] = FeatureProbe(
-            network, distiller, 'student', columns['student']
-        )
-        nets[name].split, remembered = _split_of(state, distiller)
-        if not remembered:  # trained without a split
-            nets[name].halves = 'half 1', 'half 2'
+    match = feature_pictures.common_classes(
+        tuple(names), distiller.teacher.classes
+    )
+    paths = dict(zip(called, checkpoints))
+    nets = _probes(model.student, distiller, paths, match)
     for data in track(loader, 'Features'):
         for net in nets.values():
             net.look(data)
@@ -123,12 +112,11 @@ def analyze(
     features.draw_active(folder / 'active.png', counts)
     runs = {
         name: features.read_curves(Path(path).parent)
-        for name, path in zip(called, checkpoints)
+        for name, path in paths.items()
     }
     if any(curves['eval'] for curves in runs.values()):
         features.draw_curves(folder / 'curves.png', runs)
         content['curves'] = runs
-    size = sum(p.numel() for p in student.parameters())
     common = [] if match is None else [*match.names]
     dataset = loader.dataset
     content |= dict(
@@ -139,18 +127,7 @@ def analyze(
         ambiguous=feature_pictures.write_regions(
             folder, nets['teacher'], match, dataset
         ),
-        networks={
-            name: dict(
-                parameters=count,
-                norm=float(norms[name].mean()),
-                **run_facts(path),
-            )
-            for name, path, count in zip(
-                nets,
-                (teacher.ckpt, *checkpoints),
-                (teacher.size, *[size] * len(checkpoints)),
-            )
-        },
+        networks=_networks(model.student, distiller.teacher, paths, norms),
     )
     draw_capacity(folder / 'capacity.png', [content['networks'], *analyses])
     file = folder / 'features.json'
@@ -158,6 +135,52 @@ def analyze(
         handle.write(json.dumps(content, indent=1).encode())
     print(f'Wrote {file} and pictures to the same folder')
     return file
+
+
+def _probes(
+    student: nn.Module,
+    distiller: FeatureDistiller,
+    paths: dict[str, str],
+    match: ClassMatch | None,
+) -> dict[str, FeatureProbe]:
+    """Return title -> network with its weights, the teacher first."""
+    columns = dict.fromkeys(SIDES)
+    if match is not None:
+        columns = {k: match.index(k, match.counts[k]).cpu() for k in SIDES}
+    nets = {
+        'teacher': FeatureProbe(
+            distiller.teacher.model, distiller, 'teacher', columns['teacher']
+        )
+    }
+    for name, path in paths.items():
+        state = load_checkpoint(path)
+        network = copy.deepcopy(student)
+        load_exactly(network, state, path, 'student')
+        nets[name] = FeatureProbe(
+            network, distiller, 'student', columns['student']
+        )
+        nets[name].split, remembered = _split_of(state, distiller)
+        if not remembered:  # trained without a split
+            nets[name].halves = 'half 1', 'half 2'
+    return nets
+
+
+def _networks(
+    student: nn.Module,
+    teacher: FrozenTeacher,
+    paths: dict[str, str],
+    norms: dict[str, np.ndarray],
+) -> dict[str, dict]:
+    """Return title -> size, mean norm, method and score of each network."""
+    size = sum(p.numel() for p in student.parameters())
+    facts = {'teacher': (teacher.ckpt, teacher.size)}
+    facts |= {name: (path, size) for name, path in paths.items()}
+    return {
+        name: dict(
+            parameters=count, norm=float(norms[name].mean()), **run_facts(path)
+        )
+        for name, (path, count) in facts.items()
+    }
 
 
 def _pair(cfg: Config) -> tuple:
